@@ -1,0 +1,4 @@
+"""Services that run in this server, one module each.
+
+Spec: Genesys Mobile Services-based Services.
+"""

@@ -1,0 +1,68 @@
+"""Work that goes on by itself: started in one place, ended at shutdown.
+
+Knows: coroutines.  Does not know: what they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+T = TypeVar("T")
+
+
+class Tasks:
+    """Running coroutines that nobody, or not only a request, waits for."""
+
+    log = Logger()
+
+    def __init__(self) -> None:
+        self._background: set[Deferred[Any]] = set()
+        self._finishing: set[Deferred[Any]] = set()
+
+    def spawn(self, what: str, coroutine: Coroutine[Any, Any, Any]) -> Deferred[None]:
+        """Run work that nobody awaits; a failure is logged, :meth:`stop` cancels it.
+
+        :param what: for the log, "refresh of a chat".
+        :returns: fires with ``None`` when it is over; cancel it to end it early.
+        """
+        running: Deferred[Any] = Deferred.fromCoroutine(coroutine)
+        self._background.add(running)
+
+        def over(result: object) -> None:
+            self._background.discard(running)
+            if isinstance(result, Failure) and not isinstance(result.value, CancelledError):
+                self.log.failure("Failed: {what}", failure=result, what=what)
+
+        return running.addBoth(over)
+
+    async def finish(self, what: str, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Await work that completes whatever happens to the one who awaits it.
+
+        Klein cancels a route's coroutine when its client goes away; what changes
+        state runs under this, so that it is never left half done.
+        """
+        running: Deferred[T] = Deferred.fromCoroutine(coroutine)
+        waiter: Deferred[T] = Deferred()
+        self._finishing.add(running)
+
+        def over(result: T | Failure) -> None:
+            self._finishing.discard(running)
+            if not waiter.called:
+                waiter.callback(result)
+            elif isinstance(result, Failure):
+                self.log.failure("Failed, with nobody waiting: {what}", failure=result, what=what)
+
+        running.addBoth(over)
+        return await waiter
+
+    async def stop(self) -> None:
+        """Cancel background work, let begun requests finish, return when all is over."""
+        running = list(self._background)
+        for one in running:
+            one.cancel()
+        await DeferredList(running + list(self._finishing), consumeErrors=True)

@@ -1,0 +1,597 @@
+"""Every option: one frozen dataclass per section, with defaults, units and bounds.
+
+An attribute is named as Python names things; the option in the file is named as
+the reference names it, given with ``name=`` where the two differ.  Durations are
+float seconds here whatever unit the file has (``unit="ms"``).
+
+Knows: names, types, defaults, bounds.  Does not know: text, files, who uses what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field
+from typing import Any
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+
+def option(
+    default: Any = MISSING,
+    help: str = "",
+    *,
+    name: str = "",
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    words: tuple[str, ...] = (),
+    secret: bool = False,
+    reload: bool = True,
+    none: bool = False,
+) -> Any:
+    """Describe an option.
+
+    :param help: one sentence for ``etc/gms.ini`` and the check.
+    :param name: the option's name in the file, when it is not the attribute's.
+    :param unit: ``"s"``, ``"ms"`` (divided by 1,000 on reading), ``"bytes"``, or ``""``.
+    :param low, high: inclusive bounds in the file's unit; a number outside is
+        clamped with a warning.
+    :param words: the only values allowed, for text.
+    :param secret: shown as ``***`` wherever the configuration is shown.
+    :param reload: takes effect on SIGHUP; else only at the next start.
+    :param none: the word ``none`` is allowed and means "no limit" or "not set".
+    """
+    metadata = {
+        "help": help,
+        "name": name,
+        "unit": unit,
+        "low": low,
+        "high": high,
+        "words": words,
+        "secret": secret,
+        "reload": reload,
+        "none": none,
+    }
+    if callable(default):
+        return field(default_factory=default, metadata=metadata, repr=not secret)
+    return field(default=default, metadata=metadata, repr=not secret)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpOptions:
+    """Section ``http``: limits of the front door (hardening H01 to H23)."""
+
+    header_timeout_s: float = option(
+        10.0, "Time for a complete request head.", name="header_timeout", unit="s", low=0.1
+    )
+    first_timeout_s: float = option(
+        15.0, "Time for the first byte of a connection.", name="first_timeout", unit="s", low=0.1
+    )
+    keepalive_timeout_s: float = option(
+        75.0, "Time between requests of a connection.", name="keepalive_timeout", unit="s", low=0.1
+    )
+    body_grace_s: float = option(
+        20.0, "Time before a body's rate is judged.", name="body_grace", unit="s", low=0
+    )
+    body_min_rate: int = option(500, "Slowest body after the grace, bytes a second.", low=1)
+    body_timeout_s: float = option(
+        120.0, "Time for a body of up to 1 MiB.", name="body_timeout", unit="s", low=1
+    )
+    body_timeout_large_s: float = option(
+        900.0, "Time for a larger body.", name="body_timeout_large", unit="s", low=1
+    )
+    write_buffer: int = option(
+        256 * KIB, "Most bytes waiting to be read by a client.", unit="bytes", low=16 * KIB
+    )
+    write_timeout_s: float = option(
+        30.0,
+        "A client that takes nothing so long is dropped.",
+        name="write_timeout",
+        unit="s",
+        low=1,
+    )
+    max_body: int = option(1 * MIB, "Largest form or JSON body.", unit="bytes", low=1 * KIB)
+    max_body_multipart: int = option(20 * MIB, "Largest multipart body.", unit="bytes", low=1 * KIB)
+    max_headers: int = option(100, "Most header lines of a request.", low=10, high=1000)
+    max_header_line: int = option(
+        8 * KIB, "Longest header line or request line.", unit="bytes", low=512, high=64 * KIB
+    )
+    max_header_block: int = option(
+        16 * KIB, "Longest request head.", unit="bytes", low=1 * KIB, high=256 * KIB
+    )
+    max_pipelined: int = option(
+        8, "Most requests of a connection waiting for their turn.", low=1, high=1000
+    )
+    max_fields: int = option(1000, "Most fields of a query or form.", low=1)
+    max_field_name: int = option(256, "Longest field name.", unit="bytes", low=1)
+    max_field_value: int = option(1 * MIB, "Longest text of a field.", unit="bytes", low=1)
+    max_parts: int = option(100, "Most parts of a multipart body.", low=1)
+    max_part_header: int = option(8 * KIB, "Longest header block of a part.", unit="bytes", low=256)
+    spool_above: int = option(
+        256 * KIB, "Files larger than this wait on disk, not in memory.", unit="bytes", low=0
+    )
+    max_connections: int | None = option(
+        None,
+        "Most connections; none: four fifths of the descriptor limit less 64.",
+        low=1,
+        none=True,
+    )
+    max_connections_per_address: int = option(200, "Most connections of one address.", low=1)
+
+
+@dataclass(frozen=True, slots=True)
+class BayeuxOptions:
+    """Section ``bayeux`` (bayeux.md 20 and 21); defaults of the GMS profile."""
+
+    profile: str = option(
+        "gms",
+        "gms or cometd: whose defaults the options of this section have.",
+        words=("gms", "cometd"),
+    )
+    timeout_s: float = option(
+        60.0, "Longest hold of a /meta/connect.", name="timeout", unit="ms", low=0
+    )
+    interval_s: float = option(
+        0.0, "Pause that clients make between connects.", name="interval", unit="ms", low=0
+    )
+    max_interval_s: float = option(
+        30.0,
+        "How long a session lives with no connect held.",
+        name="maxInterval",
+        unit="ms",
+        low=100,
+    )
+    max_processing_s: float | None = option(
+        None,
+        "Limit for a session stuck in processing; none: off.",
+        name="maxProcessing",
+        unit="ms",
+        none=True,
+    )
+    max_lazy_timeout_s: float = option(
+        5.0, "Longest delay of a lazy message.", name="maxLazyTimeout", unit="ms", low=1
+    )
+    meta_connect_deliver_only: bool = option(
+        False, "Deliver with connect replies only.", name="metaConnectDeliverOnly"
+    )
+    allow_message_delivery_during_handshake: bool = option(
+        False, "Deliver with the handshake reply.", name="allowMessageDeliveryDuringHandshake"
+    )
+    handshake_reconnect: bool = option(False, "Advise maxInterval.", name="handshakeReconnect")
+    broadcast_to_publisher: bool = option(
+        True, "Publishers get their own messages.", name="broadcastToPublisher"
+    )
+    validate_message_fields: bool = option(
+        True, "Check ids and channel names.", name="validateMessageFields"
+    )
+    sweep_period_s: float = option(
+        0.997, "Time between sweeps.", name="sweepPeriod", unit="ms", low=10
+    )
+    allowed_transports: tuple[str, ...] = option(
+        ("websocket", "callback-polling", "long-polling"),
+        "Enabled transports, in the order they are told to clients.",
+        name="allowedTransports",
+        words=("websocket", "callback-polling", "long-polling"),
+    )
+    max_sessions_per_browser: int = option(
+        1,
+        "Held connects of one browser; negative: any number.",
+        name="maxSessionsPerBrowser",
+        low=-1,
+    )
+    multi_session_interval_s: float = option(
+        2.0,
+        "Interval advised to a browser's further sessions.",
+        name="multiSessionInterval",
+        unit="ms",
+    )
+    trust_client_session: bool = option(
+        True,
+        "The clientId alone is enough where no identity is present.",
+        name="trustClientSession",
+    )
+    duplicate_meta_connect_http_response_code: int = option(
+        500,
+        "Status of a connect displaced by a newer one.",
+        name="duplicateMetaConnectHttpResponseCode",
+        low=400,
+        high=599,
+    )
+    browser_cookie_name: str = option(
+        "BAYEUX_BROWSER", "Name of the cookie.", name="browserCookieName"
+    )
+    browser_cookie_path: str = option("/", "Its path.", name="browserCookiePath")
+    browser_cookie_domain: str = option("", "Its domain.", name="browserCookieDomain")
+    browser_cookie_max_age_s: int | None = option(
+        None,
+        "Its life; none: the browser's session.",
+        name="browserCookieMaxAge",
+        none=True,
+        unit="s",
+    )
+    browser_cookie_http_only: bool = option(
+        True, "Hide it from scripts.", name="browserCookieHttpOnly"
+    )
+    browser_cookie_secure: bool = option(
+        False, "Mark it Secure on secure requests.", name="browserCookieSecure"
+    )
+    browser_cookie_same_site: str = option(
+        "Lax", "Its SameSite.", name="browserCookieSameSite", words=("Strict", "Lax", "None", "")
+    )
+    browser_cookie_partitioned: bool = option(
+        False, "Mark it Partitioned.", name="browserCookiePartitioned"
+    )
+    callback_parameter: str = option(
+        "jsonp", "Query parameter with the callback's name.", name="callbackParameter"
+    )
+    callback_parameter_max_length: int = option(
+        64, "Longest callback name.", name="callbackParameterMaxLength", low=1, high=1024
+    )
+    ws_protocol: str = option(
+        "", "Subprotocol that websocket clients must offer.", name="ws.protocol"
+    )
+    ws_idle_timeout_s: float = option(
+        300.0, "A socket silent so long is closed.", name="ws.idleTimeout", unit="ms", low=1000
+    )
+    ws_ping_interval_s: float = option(
+        25.0, "Time between pings on a quiet socket.", name="ws.pingInterval", unit="s", low=1
+    )
+    ws_require_handshake_per_connection: bool = option(
+        False, "A new socket needs a handshake.", name="ws.requireHandshakePerConnection"
+    )
+    ws_messages_per_frame: int = option(
+        -1, "Deliveries in one frame; -1: all that wait.", name="ws.messagesPerFrame", low=-1
+    )
+    ws_permessage_deflate: bool = option(False, "Offer compression.", name="ws.permessageDeflate")
+    ws_max_message: int = option(
+        64 * KIB,
+        "Largest websocket message, inflated.",
+        name="ws.maxMessageSize",
+        unit="bytes",
+        low=1 * KIB,
+    )
+    ws_max_fragments: int = option(
+        100, "Most fragments of a message.", name="ws.maxFragments", low=1
+    )
+    ws_max_control_per_s: int = option(
+        20, "Most control frames a second.", name="ws.maxControlFrames", low=1
+    )
+    client_channels: str = option(
+        "",
+        "open, listed, or empty: open while every listener is on loopback.",
+        words=("", "open", "listed"),
+    )
+    channels: tuple[str, ...] = option(
+        ("/_genesys",), "With listed: what clients may subscribe and publish to."
+    )
+    advice_in_handshake: bool = option(
+        False, "Advise in the handshake reply.", name="adviceInHandshake"
+    )
+    announce_ack: bool = option(True, "Say ext.ack in every handshake reply.", name="announceAck")
+    strict_negotiation: bool = option(
+        True, "Refuse a handshake without a common transport.", name="strictNegotiation"
+    )
+    legacy_error_text: bool = option(
+        False, "Error texts of the older generation.", name="legacyErrorText"
+    )
+    require_user: bool = option(
+        False, "Refuse /_genesys to sessions without gms_user.", name="requireUser"
+    )
+    timestamp: bool = option(False, "Add a timestamp to outgoing messages.")
+    max_inactivity_s: float | None = option(
+        None, "Disconnect inactive sessions; none: off.", name="maxInactivity", unit="ms", none=True
+    )
+    activity_mode: str = option(
+        "client", "What counts as activity.", name="activityMode", words=("client", "client-server")
+    )
+    hosts: tuple[str, ...] = option((), "Alternative hosts, advised for load shedding.")
+    max_message_size: int = option(
+        1 * MIB, "Largest HTTP body.", name="maxMessageSize", unit="bytes", low=1 * KIB
+    )
+    max_messages: int = option(1000, "Most messages of a payload.", name="maxMessages", low=1)
+    max_subscription_names: int = option(
+        256, "Most names in a subscribe.", name="maxSubscriptionNames", low=1
+    )
+    max_subscriptions: int = option(
+        1024, "Most subscriptions of a session (with listed: 20).", name="maxSubscriptions", low=1
+    )
+    max_channel_name: int = option(
+        512, "Longest channel name.", name="maxChannelName", unit="bytes", low=16
+    )
+    max_queue: int = option(10_000, "Most queued messages of a session.", name="maxQueue", low=1)
+    max_queue_bytes: int = option(
+        4 * MIB, "Most queued bytes of a session.", name="maxQueueBytes", unit="bytes", low=1 * KIB
+    )
+    max_queue_policy: str = option(
+        "disconnect",
+        "What happens at that bound.",
+        name="maxQueuePolicy",
+        words=("disconnect", "drop-oldest", "drop-newest"),
+    )
+    max_queued_bytes_total: int = option(
+        512 * MIB,
+        "Most queued bytes of all sessions.",
+        name="maxQueuedBytesTotal",
+        unit="bytes",
+        low=1 * MIB,
+    )
+    max_sessions: int = option(100_000, "Most sessions.", name="maxSessions", low=1)
+    max_sessions_per_user: int = option(
+        50, "Most sessions of a user.", name="maxSessionsPerUser", low=1
+    )
+    max_sessions_per_address: int = option(
+        1000, "Most sessions of an address.", name="maxSessionsPerAddress", low=1
+    )
+    handshakes_per_s: float = option(
+        100.0, "Handshakes a second of an address.", name="handshakesPerSecond", low=0.1
+    )
+    handshakes_burst: int = option(200, "That many at once.", name="handshakesBurst", low=1)
+    publishes_per_s: float | None = option(
+        None,
+        "Publishes a second of a session; none: any number.",
+        name="publishesPerSecond",
+        none=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """Section ``server``: the node itself."""
+
+    external_url_base: str = option("", "Base of absolute URLs; empty: the first listener.")
+    node_id: int = option(1, "Number of this node in a cluster.", low=1, reload=False)
+    web_port: int = option(8080, "Listening port.", low=0, high=65535, reload=False)
+    web_host: str = option("127.0.0.1", "Listening address.", reload=False)
+    listen: tuple[str, ...] = option(
+        (), "Listeners as Twisted endpoint descriptions; beats web_host and web_port.", reload=False
+    )
+    relative_url: bool = option(False, "Give relative URLs in answers.")
+    username: str = option(
+        "", "With password: HTTP Basic authentication for storage, services and callbacks."
+    )
+    password: str = option("", "See username.", secret=True)
+    base_path_aliases: tuple[str, ...] = option(
+        ("/gms-web/gms/1/", "/GMS-web/gms/1/", "/gsg-web/gms/1/"), "Paths that mean /genesys/1/."
+    )
+    identity_mode: str = option(
+        "",
+        "open, trusted-proxy or token; empty: open on loopback only, else trusted-proxy.",
+        words=("", "open", "trusted-proxy", "token"),
+    )
+    identity_secret: str = option("", "HS256 key of bearer tokens.", secret=True)
+    identity_key: str = option("", "File with the public key (ES256, RS256) of bearer tokens.")
+    trusted_proxies: tuple[str, ...] = option(
+        (), "Addresses and networks whose forwarding headers count."
+    )
+    trusted_hops: int = option(1, "How many proxies stand in front.", low=1, high=10)
+    internal_allow: tuple[str, ...] = option(
+        ("127.0.0.0/8", "::1"), "Addresses and networks that may use internal APIs."
+    )
+    allowed_origins: tuple[str, ...] = option(
+        (), "Origins of other sites that may use us from browsers."
+    )
+    shutdown_grace_s: float = option(
+        20.0,
+        "Time for SIGTERM to finish what is under way.",
+        name="shutdown_grace",
+        unit="s",
+        low=1,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """Section ``store``."""
+
+    url: str = option("sqlite:", "sqlite:[PATH] or memory: (for tests).", reload=False)
+    min_free_percent: float = option(
+        5.0, "Refuse new data when the disk has less free.", low=0, high=90
+    )
+    group_max: int = option(64, "Most units in one disk sync.", low=1, high=1000, reload=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StorageOptions:
+    """Section ``storage``: limits of the Storage API (hardening S01 to S09)."""
+
+    max_value_bytes: int = option(10 * MIB, "Largest value or file.", unit="bytes", low=1)
+    max_keys: int = option(1000, "Most keys of an area.", low=1)
+    max_key_bytes: int = option(255, "Longest key.", unit="bytes", low=1)
+    max_ttl: int = option(2_147_483_647, "Longest lifetime.", unit="s", low=1, high=2_147_483_647)
+    max_bytes: int = option(10 * GIB, "Most bytes in all areas.", unit="bytes", low=1 * MIB)
+    max_entries: int = option(1_000_000, "Most keys in all areas.", low=1)
+    purge_interval_s: float = option(
+        5.0, "Time between purges of expired data.", name="purge_interval", unit="s", low=1
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LimitOptions:
+    """Section ``limits``: rates per client address, and what they spare."""
+
+    exempt: tuple[str, ...] = option(
+        ("127.0.0.0/8", "::1"), "Addresses and networks without limits per address."
+    )
+    s01_misses_per_min: int = option(100, "Look-ups of unknown identifiers of one address.", low=1)
+    c02_sends_per_s: float = option(5.0, "Messages a second of one chat.", low=0.1)
+    c02_sends_burst: int = option(20, "That many at once.", low=1)
+    c02_typing_per_s: float = option(
+        1.0, "Typing notices a second of one chat; more are merged.", low=0.1
+    )
+    c02_message_chars: int = option(4000, "Longest message.", low=1)
+    c03_refresh_per_s: float = option(2.0, "Refreshes a second of one chat.", low=0.1)
+    c03_refresh_burst: int = option(20, "That many at once.", low=1)
+    c07_logins_per_min: int = option(5, "Failed desk log-ins of an address or a name.", low=1)
+    v13_services_per_min: int = option(20, "Services created by one address.", low=1)
+    v13_services: int = option(10_000, "Live services.", low=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatOptions:
+    """Section ``chat`` (gms-configuration.md, section 4)."""
+
+    chat_load_balancer_url_path: str = option(
+        "/WebAPI812/SimpleSamples812/ChatHA/ChatLBServerInfo.jsp",
+        "Path or URL of the load balancer page.",
+    )
+    default_chat_endpoint: str = option(
+        "Environment:default", "Queue that new chats enter, TENANT:ENDPOINT."
+    )
+    chat_session_ttl_s: float = option(
+        86_400.0,
+        "How long a chat is remembered without any call.",
+        name="chat_session_ttl",
+        unit="s",
+        low=60,
+    )
+    chat_refresh_rate_s: float = option(
+        1.0,
+        "Time between refreshes for a comet customer, when the server does not hold them.",
+        name="chat_refresh_rate",
+        unit="s",
+        low=0.1,
+    )
+    client_timeout_s: float = option(
+        900.0, "A comet customer gone so long has left.", name="client_timeout", unit="s", low=1
+    )
+    client_timeout_notification_s: float = option(
+        90.0,
+        "A comet customer gone so long gets a push.",
+        name="client_timeout_notification",
+        unit="s",
+        low=1,
+    )
+    client_timeout_notification_message: str = option("", "Text of that push.")
+    agent_timeout_notification_message: str = option(
+        "", "What the agent is told when the customer cannot be reached."
+    )
+    client_gone_after_s: float = option(
+        60.0,
+        "The agent is told so long after a comet customer went (C10).",
+        name="client_gone_after",
+        unit="s",
+        low=1,
+    )
+    chat_400_response_on_disconnected: bool = option(
+        False, "Refresh after the end: 400 instead of 200."
+    )
+    verify_agent_available: bool = option(
+        True, "503 until an orchestrated service has announced an agent."
+    )
+    chat_server: tuple[str, ...] = option(
+        (), "Chat servers, ALIAS=HOST:PORT[;tls], instead of the balancer."
+    )
+    embedded: bool | None = option(
+        None, "Use the built-in chat server; default: when no server is configured.", reload=False
+    )
+    flex_port: int = option(
+        0,
+        "Loopback port of the built-in server for customers; 0: a free one.",
+        low=0,
+        high=65535,
+        reload=False,
+    )
+    agent_port: int = option(
+        0,
+        "Loopback port of the built-in server for agents; 0: a free one.",
+        low=0,
+        high=65535,
+        reload=False,
+    )
+    desk_login_link: bool = option(
+        True, "Print a one-time desk log-in link at the first start.", reload=False
+    )
+    comet_response: str = option(
+        "superset", "Shape of answers in comet mode.", words=("superset", "message", "short")
+    )
+    position_type: str = option(
+        "string", "JSON type of transcriptPosition over HTTP.", words=("string", "number")
+    )
+    push_url_hosts: tuple[str, ...] = option(("*",), "Hosts that agents may push; * for all.")
+    request_timeout_s: float = option(
+        10.0, "Time for an answer of a chat server.", name="request_timeout", unit="s", low=0.1
+    )
+    queue_amber_s: float = option(
+        60.0, "Waiting time shown amber at the desk.", name="queue_amber", unit="s", low=1
+    )
+    queue_red_s: float = option(
+        180.0, "Waiting time shown red at the desk.", name="queue_red", unit="s", low=1
+    )
+    canned: tuple[str, ...] = option((), "Canned answers of the desk, KEY=TEXT.")
+
+
+@dataclass(frozen=True, slots=True)
+class ChatServerOptions:
+    """Section ``chat-server``: the built-in chat server (chat-server.md 4.4)."""
+
+    flex_disconnect_timeout_s: float = option(
+        45.0,
+        "A customer without any request so long has left.",
+        name="flex-disconnect-timeout",
+        unit="s",
+        low=1,
+    )
+    transcript_retention_s: float = option(
+        2_592_000.0,
+        "How long a closed chat stays in earlier chats.",
+        name="transcript-retention",
+        unit="s",
+        low=0,
+    )
+    stop_abandoned_interaction: bool = option(
+        True,
+        "Close a chat whose customer left before any agent joined.",
+        name="stop-abandoned-interaction",
+    )
+    max_sessions: int = option(1000, "Most open chats.", name="max-sessions", low=1)
+    closed_session_ttl_s: float = option(
+        600.0,
+        "How long a closed chat can still be read by its customer.",
+        name="closed-session-ttl",
+        unit="s",
+        low=0,
+    )
+    agent_grace_s: float = option(
+        60.0,
+        "An agent gone so long loses its chats to the queue (C10).",
+        name="agent-grace",
+        unit="s",
+        low=1,
+    )
+    queues: tuple[str, ...] = option(("Environment:default",), "Queues there are, TENANT:ENDPOINT.")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOptions:
+    """Section ``service.NAME``: one configured service.
+
+    Option names are accepted with and without the leading underscore; here they
+    are kept with it.
+
+    :ivar values: every option of the section, by name with its underscore.
+    """
+
+    name: str
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The whole configuration.
+
+    :ivar services: by name, bundled ones included.
+    :ivar other: sections that wait for who will read them, as text.
+    """
+
+    http: HttpOptions = field(default_factory=HttpOptions)
+    bayeux: BayeuxOptions = field(default_factory=BayeuxOptions)
+    server: ServerOptions = field(default_factory=ServerOptions)
+    store: StoreOptions = field(default_factory=StoreOptions)
+    storage: StorageOptions = field(default_factory=StorageOptions)
+    limits: LimitOptions = field(default_factory=LimitOptions)
+    chat: ChatOptions = field(default_factory=ChatOptions)
+    chat_server: ChatServerOptions = field(default_factory=ChatServerOptions)
+    services: Mapping[str, ServiceOptions] = field(default_factory=dict)
+    other: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)

@@ -1,0 +1,122 @@
+"""What can go wrong, by meaning.
+
+No status codes here: ``rest/replies.py`` maps meanings to HTTP once.  The text
+of an error is one sentence for a person and never repeats more than 64 escaped
+characters of what a client sent; ``code`` is the stable word that programs see
+as ``exception``.
+"""
+
+from __future__ import annotations
+
+
+def shown(value: str, limit: int = 64) -> str:
+    """Make a client's value fit for a message: escaped and at most ``limit`` long."""
+    text = value[: limit + 1].encode("unicode_escape").decode("ascii")
+    return text if len(value) <= limit and len(text) <= limit else text[:limit] + "..."
+
+
+class GmsError(Exception):
+    """A foreseen failure.
+
+    :ivar code: stable dotted name, seen by clients as ``exception``.
+    """
+
+    code = "gms.error"
+
+
+class InvalidRequest(GmsError):
+    """A parameter is missing, malformed or out of range.
+
+    :ivar parameter: the parameter's name, or ``""`` for the request as a whole.
+    """
+
+    code = "gms.invalid_request"
+
+    def __init__(self, message: str, parameter: str = "") -> None:
+        super().__init__(message)
+        self.parameter = parameter
+
+
+class UnsupportedMedia(GmsError):
+    """The body is of a type that this operation does not read."""
+
+    code = "gms.unsupported_media_type"
+
+
+class TooLarge(GmsError):
+    """A value or body is above its limit."""
+
+    code = "gms.too_large"
+
+
+class NotFound(GmsError):
+    """What an identifier names does not exist, is over, or is not the caller's."""
+
+    code = "gms.not_found"
+
+
+class AreaNotFound(NotFound):
+    """No such storage area, or its time is over."""
+
+    code = "gms.storage.not_found"
+
+
+class ServiceNotFound(NotFound):
+    """No such service, or it has ended."""
+
+    code = "gms.service.not_found"
+
+
+class Forbidden(GmsError):
+    """The caller may not do this."""
+
+    code = "gms.forbidden"
+
+
+class Unauthorized(GmsError):
+    """The caller has not said who it is, or could not prove it."""
+
+    code = "gms.unauthorized"
+
+
+class Conflict(GmsError):
+    """Somebody else was first."""
+
+    code = "gms.conflict"
+
+
+class TooManyRequests(GmsError):
+    """A rate or count limit is reached.
+
+    :ivar retry_after_s: when to try again, in seconds.
+    """
+
+    code = "gms.too_many_requests"
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Unavailable(GmsError):
+    """Something we need is not there now; trying again later may work."""
+
+    code = "gms.unavailable"
+
+
+class StorageFull(GmsError):
+    """No room for more data; what is there can be read and deleted."""
+
+    code = "gms.storage.full"
+
+
+class StoreReadOnly(Unavailable):
+    """A write to disk failed, so the store takes no more until it is restarted."""
+
+    code = "gms.store.read_only"
+
+
+class DamagedRecord(GmsError):
+    """A stored record does not match its checksum and is not served."""
+
+    code = "gms.store.damaged"
