@@ -35,6 +35,12 @@ UnitId = NewType("UnitId", str)
 CHUNK_BYTES = 128 * 1024
 """Files are read and written in pieces of this size, the last one shorter."""
 
+UNCLAIMED_FILE_S = 3600.0
+"""A file that no record has claimed for so long is removed."""
+
+DOWNLOAD_GRACE_S = 900.0
+"""A file whose record is gone can still be read so long, by a download under way."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -205,6 +211,19 @@ class ConditionFailed(Conflict):
         self.condition = condition
 
 
+class FileGone(Conflict):
+    """A put names a file that is not there, or belongs to another record; nothing happened.
+
+    :ivar file_id: the file.
+    """
+
+    code = "gms.store.file_gone"
+
+    def __init__(self, file_id: FileId) -> None:
+        super().__init__("An uploaded file is no longer there; nothing was stored.")
+        self.file_id = file_id
+
+
 @dataclass(frozen=True, slots=True)
 class Committed:
     """A unit is durable.
@@ -240,12 +259,17 @@ class Usage:
 
     :ivar writable: ``False`` once a write has failed; then every commit raises
         :class:`~gms_twisted.domain.errors.StoreReadOnly`.
+    :ivar full: the disk has less free than it must; new data is refused with
+        :class:`~gms_twisted.domain.errors.StorageFull`, deleting works.
+    :ivar damaged: how many records were found damaged since the start.
     """
 
     records: int
     data_bytes: int
     file_bytes: int
     writable: bool = True
+    full: bool = False
+    damaged: int = 0
 
 
 class Store(Protocol):
@@ -254,8 +278,14 @@ class Store(Protocol):
     async def commit(self, unit: Unit) -> Committed:
         """Carry out a unit, and return when it is durable.
 
+        An :class:`Intend` whose id is already there changes nothing.
+
         :raises ConditionFailed: a condition did not hold; nothing happened.
-        :raises StoreReadOnly: the store cannot write; nothing happened.
+        :raises FileGone: a put names a file that it cannot have; nothing happened.
+        :raises StoreReadOnly: the store cannot write; nothing happened.  After a
+            failed sync of the disk nobody can know: then the unit is there wholly
+            or not at all after the next start.
+        :raises Unavailable: too much is waiting for the disk; nothing happened.
         :raises StorageFull: no room on the disk; nothing happened.
         """
 
@@ -268,7 +298,11 @@ class Store(Protocol):
     async def find(
         self, kind: Kind, index: str, value: str, *, after: str = "", limit: int = 1000
     ) -> Sequence[Record]:
-        """Read live records by index value, ordered by key, keys above ``after`` only."""
+        """Read live records by index value, ordered by key, keys above ``after`` only.
+
+        Damaged records are left out here and in :meth:`scan`; they are logged and
+        counted in :attr:`Usage.damaged`.
+        """
 
     async def scan(self, kind: Kind, *, after: str = "", limit: int = 1000) -> Sequence[Record]:
         """Read live records of a kind, ordered by key, keys above ``after`` only."""
@@ -277,7 +311,10 @@ class Store(Protocol):
         """Read the live reservations of a pool, ordered by number."""
 
     async def due(self, queue: str, until: float, limit: int = 100) -> Sequence[Due]:
-        """Read what is due by ``until`` (Unix seconds), earliest first; removes nothing."""
+        """Read what is due by ``until`` (Unix seconds), earliest first; removes nothing.
+
+        Entries of the same time are ordered by key.
+        """
 
     async def intents(self, topic: str, limit: int = 1000) -> Sequence[Intend]:
         """Read effects not yet struck off, oldest first."""
@@ -290,19 +327,30 @@ class Store(Protocol):
         read with back-pressure and not closed.
 
         :raises StorageFull: no room.
+        :raises Unavailable: the source ended before its size.
         """
 
     async def file_size(self, file_id: FileId) -> int | None:
-        """Size in bytes, ``None`` for an unknown file."""
+        """Size in bytes, ``None`` for an unknown file and when its record is gone or over."""
 
     async def read_chunk(self, file_id: FileId, index: int) -> bytes | None:
         """Read piece ``index`` (from 0, :data:`CHUNK_BYTES` each); ``None`` past the end.
+
+        A file whose record has gone can be read for :data:`DOWNLOAD_GRACE_S` more,
+        so that a download under way finishes; ask :meth:`file_size` before the first piece.
 
         :raises DamagedRecord: it does not match its checksum.
         """
 
     async def usage(self) -> Usage:
         """Tell how much is stored, roughly and cheaply."""
+
+    async def sweep(self, limit: int = 200) -> int:
+        """Give back what expired records and unclaimed files use: one slice.
+
+        :param limit: most items (records, reservations, chunks...) to remove now.
+        :returns: how many were removed; 0 when nothing is left to do.
+        """
 
     async def start(self) -> None:
         """Open, migrate, recover; called once, before anything else.
