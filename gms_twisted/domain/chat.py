@@ -58,6 +58,14 @@ class LeaveReason(Enum):
     CLOSED = "CLOSED"
 
 
+class AfterAction(Enum):
+    """What happens to a chat when an agent leaves.  Values as the chat server has them."""
+
+    KEEP = "keep"
+    CLOSE = "close"
+    CLOSE_IF_NO_AGENTS = "close-if-no-agents"
+
+
 @dataclass(frozen=True, slots=True)
 class ChatEvent:
     """One numbered entry of a transcript.

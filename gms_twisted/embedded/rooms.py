@@ -18,7 +18,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from gms_twisted.domain.chat import ChatEvent, Notice, PartyType, Transcript, UserData, Visibility
+from gms_twisted.domain.chat import (
+    AfterAction,
+    ChatEvent,
+    Notice,
+    PartyType,
+    Transcript,
+    UserData,
+    Visibility,
+)
 from gms_twisted.domain.errors import Conflict, Forbidden, NotFound, TooLarge
 from gms_twisted.domain.ids import AgentName, ChatSessionId, ChatUserId
 
@@ -62,14 +70,6 @@ class RoomFull(TooLarge):
     code = "gms.chat.limit"
 
 
-class AfterAction(Enum):
-    """What happens to a chat when an agent leaves.  Values as on the agents' port."""
-
-    KEEP = "keep"
-    CLOSE = "close"
-    CLOSE_IF_NO_AGENTS = "close-if-no-agents"
-
-
 class Dequeued(Enum):
     """Why a chat no longer waits.  Values as the desk protocol has them."""
 
@@ -99,7 +99,7 @@ class Party:
     :ivar visibility: what this party's events are shown as.
     :ivar user_ids: flex users that speak for it (customers only; more than one
         when a join was repeated after a failure).
-    :ivar agent: stable name (agents only), ``""`` for others.
+    :ivar agent: stable name of an agent, ``None`` for others.
     :ivar joined: position of its joining.
     :ivar left: position of its leaving, ``None`` while it is in.
     """
@@ -109,7 +109,7 @@ class Party:
     party_type: PartyType
     visibility: Visibility = Visibility.ALL
     user_ids: tuple[ChatUserId, ...] = ()
-    agent: AgentName = AgentName("")
+    agent: AgentName | None = None
     joined: int = 0
     left: int | None = None
 
@@ -186,7 +186,9 @@ class SessionInfo:
     @property
     def agents(self) -> tuple[AgentName, ...]:
         """Agents who are in the chat now."""
-        return tuple(party.agent for party in self.parties if party.agent and party.present)
+        return tuple(
+            party.agent for party in self.parties if party.agent is not None and party.present
+        )
 
     @property
     def agent_nicknames(self) -> tuple[str, ...]:
