@@ -1,0 +1,120 @@
+"""What a log line looks like: for people on a terminal, for programs as JSON.
+
+A person sees one line an event: time, level when it matters, who says it, the
+sentence.  ``--log-format json`` writes one object a line with the event's own
+fields.  Values that came from a client are escaped, so that no client can write a
+line of its own; what is secret hides itself by its ``repr`` and never gets here.
+
+Knows: events of ``twisted.logger``.  Does not know: who logs what.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TextIO
+
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    formatEvent,
+)
+from zope.interface import implementer
+
+_QUIET = ("twisted.scripts", "twisted.web.", "twisted.internet.", "twisted.application")
+_SKIPPED_FIELDS = frozenset({"message", "time", "isError", "format", "log"})
+_ESCAPES = {code: f"\\x{code:02x}" for code in [*range(32), 127, *range(128, 160)] if code != 9}
+_PLAIN = (str, int, float, bool, type(None))
+
+
+def one_line(text: str) -> str:
+    """Escape everything that could end a line or drive a terminal."""
+    return text.translate(_ESCAPES)
+
+
+def _failure_text(event: LogEvent) -> str:
+    """The traceback of a failure event, or ``""``."""
+    failure = event.get("log_failure")
+    return "" if failure is None else failure.getTraceback().rstrip()
+
+
+@implementer(ILogObserver)
+class TextObserver:
+    """Writes lines for people.
+
+    :param written: called with the number of lines lost when the output is gone
+        (closed pipe, full disk): a server goes on without its log.
+    """
+
+    def __init__(self, output: TextIO, written: Callable[[], None] | None = None) -> None:
+        self._output = output
+        self._lost = written
+
+    def __call__(self, event: LogEvent) -> None:
+        """Write one event."""
+        level: LogLevel = event.get("log_level", LogLevel.info)
+        moment = datetime.fromtimestamp(event["log_time"], UTC).astimezone()
+        who = event.get("log_namespace", "").removeprefix("gms_twisted.")
+        text = one_line(formatEvent(event)) if not event.get("banner") else formatEvent(event)
+        mark = "" if level in (LogLevel.info, LogLevel.debug) else f" {level.name.upper()}"
+        line = (
+            f"{moment:%H:%M:%S}{mark} [{who}] {text}\n" if not event.get("banner") else text + "\n"
+        )
+        traceback = _failure_text(event)
+        if traceback:
+            line += "".join(f"    {one_line(part)}\n" for part in traceback.splitlines())
+        self._write(line)
+
+    def _write(self, line: str) -> None:
+        try:
+            self._output.write(line)
+            self._output.flush()
+        except (OSError, ValueError):
+            if self._lost is not None:
+                self._lost()
+
+
+class JsonObserver(TextObserver):
+    """Writes one JSON object a line: ``time``, ``level``, ``who``, ``text`` and the fields."""
+
+    def __call__(self, event: LogEvent) -> None:
+        """Write one event."""
+        level: LogLevel = event.get("log_level", LogLevel.info)
+        entry: dict[str, object] = {
+            "time": datetime.fromtimestamp(event["log_time"], UTC).isoformat(
+                timespec="milliseconds"
+            ),
+            "level": level.name,
+            "who": event.get("log_namespace", ""),
+            "text": formatEvent(event),
+        }
+        for name, value in event.items():
+            if name.startswith("log_") or name in _SKIPPED_FIELDS or name in entry:
+                continue
+            entry[name] = value if isinstance(value, _PLAIN) else str(value)
+        traceback = _failure_text(event)
+        if traceback:
+            entry["traceback"] = traceback
+        self._write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+
+def make_observer(
+    output: TextIO, style: str, level: str, lost: Callable[[], None] | None = None
+) -> ILogObserver:
+    """Make the observer for the command line's words.
+
+    :param style: ``text`` or ``json``.
+    :param level: least level shown: ``debug``, ``info``, ``warn``, ``error``.
+    :param lost: called for every line that could not be written.
+    """
+    observer = (JsonObserver if style == "json" else TextObserver)(output, lost)
+    levels = LogLevelFilterPredicate(defaultLogLevel=LogLevel.levelWithName(level))
+    if level != "debug":
+        for namespace in _QUIET:
+            levels.setLogLevelForNamespace(namespace.rstrip("."), LogLevel.warn)
+    filtered: ILogObserver = FilteringLogObserver(observer, [levels])
+    return filtered
