@@ -74,9 +74,21 @@ class Forbidden(GmsError):
 
 
 class Unauthorized(GmsError):
-    """The caller has not said who it is, or could not prove it."""
+    """The caller has not said who it is, or could not prove it.
+
+    :cvar challenge: what ``WWW-Authenticate`` says.  Not ``Basic``: a browser would
+        open a dialog of its own.
+    """
 
     code = "gms.unauthorized"
+    challenge = 'Bearer realm="gms"'
+
+
+class PasswordRequired(Unauthorized):
+    """User name and password of HTTP Basic authentication are missing or wrong."""
+
+    code = "gms.password_required"
+    challenge = 'Basic realm="gms", charset="UTF-8"'
 
 
 class Conflict(GmsError):
