@@ -1,0 +1,129 @@
+"""How ``bin/gms`` commands reach the running server: a socket in the data directory.
+
+One JSON object a line in, one out: ``{"do": NAME, ...}`` is answered with
+``{"ok": true, ...}`` or ``{"ok": false, "message": SENTENCE}``.  Who may write in the
+data directory may use it; nobody else can (mode 0600), and no port is involved.
+
+Knows: lines.  Does not know: what the commands do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort, IReactorUNIX
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.protocols.basic import LineOnlyReceiver
+
+from gms_twisted.domain.errors import GmsError
+
+SOCKET = "control.sock"
+ANSWER_LIMIT_S = 60.0
+MAX_LINE_BYTES = 65_536
+
+Command = Callable[[Mapping[str, object]], Awaitable[Mapping[str, object]]]
+
+
+class ControlProtocol(LineOnlyReceiver):
+    """One command's connection."""
+
+    delimiter = b"\n"
+    MAX_LENGTH = MAX_LINE_BYTES
+    log = Logger()
+
+    def __init__(self, commands: Mapping[str, Command]) -> None:
+        self._commands = commands
+
+    def lineReceived(self, line: bytes) -> None:
+        """Carry out one command."""
+        Deferred.fromCoroutine(self._answer(line)).addErrback(
+            lambda failure: self.log.failure("A command failed", failure=failure)
+        )
+
+    async def _answer(self, line: bytes) -> None:
+        try:
+            asked = json.loads(line)
+            command = self._commands[asked["do"]]
+        except (ValueError, KeyError, TypeError):
+            answer: Mapping[str, object] = {"ok": False, "message": "No such command."}
+        else:
+            try:
+                answer = {"ok": True, **await command(asked)}
+            except GmsError as error:
+                answer = {"ok": False, "message": str(error)}
+        self.sendLine(json.dumps(answer).encode())
+
+
+class ControlFactory(Factory):
+    """Makes the connections."""
+
+    noisy = False
+
+    def __init__(self, commands: Mapping[str, Command]) -> None:
+        self._commands = commands
+
+    def buildProtocol(self, addr: object) -> ControlProtocol:
+        """Make one."""
+        return ControlProtocol(self._commands)
+
+
+class ControlService(Service):
+    """Listens on the socket while the server runs."""
+
+    def __init__(
+        self, directory: Path, commands: Mapping[str, Command], reactor: IReactorUNIX
+    ) -> None:
+        self._path = directory / SOCKET
+        self._factory = ControlFactory(commands)
+        self._reactor = reactor
+        self._port: IListeningPort | None = None
+
+    def startService(self) -> None:
+        """Listen; a socket left behind by a killed server is removed."""
+        super().startService()
+        self._path.unlink(missing_ok=True)
+        before = os.umask(0o177)
+        try:
+            self._port = self._reactor.listenUNIX(str(self._path), self._factory, mode=0o600)
+        finally:
+            os.umask(before)
+
+    def stopService(self) -> object:
+        """Stop listening."""
+        super().stopService()
+        port, self._port = self._port, None
+        return None if port is None else port.stopListening()
+
+
+class NotRunning(Exception):
+    """No server uses that data directory now."""
+
+
+def ask(directory: Path, do: str, **members: object) -> Mapping[str, object]:
+    """Send a command to the server of a data directory, and wait for its answer.
+
+    For command-line programs: it blocks.
+
+    :raises NotRunning: there is none.
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(ANSWER_LIMIT_S)
+    with connection:
+        try:
+            connection.connect(str(directory / SOCKET))
+        except OSError as error:
+            raise NotRunning(f"no server uses {directory}") from error
+        connection.sendall(json.dumps({"do": do, **members}).encode() + b"\n")
+        with connection.makefile("rb") as answers:
+            line = answers.readline(MAX_LINE_BYTES)
+    answer = json.loads(line)
+    if not isinstance(answer, dict):
+        raise NotRunning(f"the server of {directory} gave no answer")
+    return answer
