@@ -1,0 +1,51 @@
+"""Numbers that only go up: how often something happened, for ``/metrics`` and health.
+
+Pure.  The names and labels are ours, never a client's words, so their number is
+bounded by the program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One number.
+
+    :ivar kind: ``counter`` or ``gauge``.
+    """
+
+    name: str
+    labels: tuple[tuple[str, str], ...]
+    value: float
+    kind: str = "counter"
+
+
+class Counters:
+    """Every counter of the process, and the gauges that are read when asked for."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+        self._gauges: dict[str, Callable[[], float]] = {}
+
+    def add(self, name: str, by: float = 1.0, **labels: str) -> None:
+        """Count something, ``add("gms_refusals_total", code="gms.forbidden")``."""
+        key = (name, tuple(sorted(labels.items())))
+        self._counts[key] = self._counts.get(key, 0.0) + by
+
+    def gauge(self, name: str, read: Callable[[], float]) -> None:
+        """Have a number read each time somebody asks."""
+        self._gauges[name] = read
+
+    def value(self, name: str, **labels: str) -> float:
+        """How often something was counted."""
+        return self._counts.get((name, tuple(sorted(labels.items()))), 0.0)
+
+    def samples(self) -> Iterator[Sample]:
+        """Everything, ordered by name."""
+        for (name, labels), value in sorted(self._counts.items()):
+            yield Sample(name, labels, value)
+        for name, read in sorted(self._gauges.items()):
+            yield Sample(name, (), read(), "gauge")

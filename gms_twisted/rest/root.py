@@ -1,0 +1,314 @@
+"""The URL map: every route of every chapter on one Klein app, with its plan.
+
+A module of this package is a class whose methods carry :func:`route`; it is put
+on the map with :meth:`Api.add`::
+
+    class StorageApi:
+        @route("/genesys/1/storage/<ttl>", "POST", body=BodyKind.FORM, multipart=True)
+        async def create(self, request: IRequest, ttl: str) -> bytes: ...
+
+    api = Api()
+    api.add(StorageApi(areas), NodeApi(state))
+    site = Site(api.resource(), parsePOSTFormSubmission=False)
+
+One app and not one inside another, which would cost half as much again for each
+request.  What may be asked for before a body is read stands beside the route and
+is judged by ``admission.py``.
+
+A path is decoded exactly once, as strict UTF-8, segment by segment, so an encoded
+slash stays inside its segment (hardening H15).
+
+Knows: paths, methods, plans.  Does not know: what any route does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import quote, unquote, unquote_to_bytes
+
+from klein import Klein
+from klein.resource import KleinResource
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.iweb import IRequest
+from twisted.web.resource import IResource
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.routing import BaseConverter, PathConverter, RequestRedirect, ValidationError
+
+from gms_twisted.domain.counters import Counters
+from gms_twisted.domain.errors import GmsError, InvalidRequest, NotFound
+from gms_twisted.http.interfaces import BodyKind
+from gms_twisted.rest.replies import (
+    INTERNAL_CODE,
+    INTERNAL_MESSAGE,
+    error_reply,
+    problem_reply,
+)
+
+API_PREFIX = "/genesys/1/"
+
+_SEGMENT_SAFE = "!$&'()*+,:;=@-._~"
+_BROKEN_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+F = TypeVar("F", bound=Callable[..., Awaitable[bytes] | bytes])
+
+
+class UnknownPath(NotFound):
+    """There is nothing at this path."""
+
+    code = "gms.unknown_path"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked of a request for a route before its body is read.
+
+    :ivar body: what a body may be.
+    :ivar multipart: it may be a multipart form, and so as large as one.
+    :ivar internal: for callers on ``server/internal_allow`` only.
+    :ivar stores: it adds stored data, so it is refused while storage is full.
+    :ivar password: whose HTTP Basic authentication it asks for, if any is
+        configured: ``"server"``; ``"service"``, the service's that the URL argument
+        ``service`` names, else the server's; or nobody's.
+    """
+
+    body: BodyKind = BodyKind.NONE
+    multipart: bool = False
+    internal: bool = False
+    stores: bool = False
+    password: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One URL with the methods that it serves, as :func:`route` remembers it."""
+
+    url: str
+    methods: tuple[str, ...]
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What a request asks for.
+
+    :ivar arguments: by name, from the URL.
+    """
+
+    plan: Plan
+    arguments: Mapping[str, str]
+
+
+class MethodRefused(GmsError):
+    """The path is there, the method is not.
+
+    :ivar allowed: the methods that are, sorted.
+    """
+
+    code = "gms.method_not_allowed"
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        super().__init__("This URL does not know the method.")
+        self.allowed = tuple(allowed)
+
+
+def route(
+    url: str,
+    *methods: str,
+    body: BodyKind = BodyKind.NONE,
+    multipart: bool = False,
+    internal: bool = False,
+    stores: bool = False,
+    password: str = "",
+) -> Callable[[F], F]:
+    """Serve a URL with a method of a module; may be used several times on one.
+
+    :param url: as Klein has it, ``/genesys/1/storage/<area_id>``; ``<path:rest>``
+        takes any number of segments, none of them empty, ``.`` or ``..``.
+    :param methods: ``"GET"`` serves ``HEAD`` too; ``OPTIONS`` is always answered.
+
+    The others are those of :class:`Plan`.
+    """
+    made = Route(url, methods, Plan(body, multipart, internal, stores, password))
+
+    def remember(function: F) -> F:
+        routes = function.__dict__.setdefault("gms_routes", [])
+        routes.append(made)
+        return function
+
+    return remember
+
+
+def canonical_path(path: bytes) -> str:
+    """Give a path the one spelling that the URL map compares: still percent-encoded.
+
+    :raises InvalidRequest: an escape is broken, the text is no UTF-8, or it has
+        control characters.
+    """
+    try:
+        text = path.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("The URL has characters that must be percent-encoded.") from error
+    if "%" not in text:
+        return text
+    return "/".join(_canonical_segment(segment) for segment in text.split("/"))
+
+
+def _canonical_segment(segment: str) -> str:
+    if "%" not in segment:
+        return segment
+    if _BROKEN_ESCAPE.search(segment):
+        raise InvalidRequest("The URL has a broken percent-escape.")
+    try:
+        decoded = unquote_to_bytes(segment).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("The URL is not percent-encoded UTF-8.") from error
+    if _CONTROL.search(decoded):
+        raise InvalidRequest("The URL has control characters.")
+    return quote(decoded, safe=_SEGMENT_SAFE)
+
+
+class _Segment(BaseConverter):
+    """An argument of one segment, decoded."""
+
+    def to_python(self, value: str) -> str:
+        """Decode; ``.`` and ``..`` are text like any other."""
+        return unquote(value, errors="strict")
+
+
+class _Segments(PathConverter):
+    """An argument of several segments, decoded, for files that we ship."""
+
+    def to_python(self, value: str) -> str:
+        """Decode; no segment may be one that a file system would understand."""
+        decoded = [unquote(segment, errors="strict") for segment in value.split("/")]
+        for segment in decoded[:-1]:
+            if not segment:
+                raise ValidationError
+        if any("/" in segment or segment in {".", ".."} for segment in decoded):
+            raise ValidationError
+        return "/".join(decoded)
+
+
+class Api:
+    """The URL map, and the failures that every route shares.
+
+    :param aliases: prefixes that mean ``/genesys/1/`` (``server/base_path_aliases``).
+    """
+
+    log = Logger()
+
+    def __init__(self, counters: Counters | None = None, aliases: Sequence[str] = ()) -> None:
+        self.counters = counters if counters is not None else Counters()
+        self.app = Klein()
+        self._aliases = tuple(alias for alias in aliases if alias.startswith("/"))
+        self._plans: dict[str, Plan] = {}
+        url_map = self.app.url_map
+        url_map.merge_slashes = False
+        url_map.strict_slashes = False
+        url_map.redirect_defaults = False
+        url_map.converters["default"] = url_map.converters["string"] = _Segment
+        url_map.converters["path"] = _Segments
+        self._adapter = url_map.bind("localhost")
+        self.app.handle_errors(Exception)(self.failed)
+
+    def add(self, *modules: object) -> None:
+        """Put the routes of these objects on the map."""
+        for module in modules:
+            for name, function, made in _routes_of(module):
+                endpoint = f"{type(module).__name__}.{name} {made.url} {' '.join(made.methods)}"
+                self._plans[endpoint] = made.plan
+                self.app.route(made.url, methods=made.methods, endpoint=endpoint)(function)
+
+    def path_of(self, path: bytes) -> str:
+        """The canonical spelling of a path, aliases resolved.
+
+        :raises InvalidRequest: it has none.
+        """
+        text = canonical_path(path)
+        for alias in self._aliases:
+            if text.startswith(alias):
+                return API_PREFIX + text[len(alias) :]
+        return text
+
+    def match(self, method: str, path: str) -> Match:
+        """Find what a canonical path asks for.
+
+        :raises UnknownPath: nothing.
+        :raises MethodRefused: nothing with this method.
+        """
+        try:
+            if "//" in path:
+                raise UnknownPath("There is nothing at this URL.")
+            rule, arguments = self._adapter.match(path, method=method, return_rule=True)
+        except MethodNotAllowed as error:
+            allowed = {*(error.valid_methods or ()), "OPTIONS"}
+            raise MethodRefused(sorted(allowed)) from error
+        except (HTTPException, RequestRedirect) as error:
+            raise UnknownPath("There is nothing at this URL.") from error
+        return Match(self._plans[rule.endpoint], arguments)
+
+    def rules(self) -> Iterator[tuple[str, frozenset[str], Plan]]:
+        """Every URL with its methods and plan: for tests and descriptions."""
+        for rule in self.app.url_map.iter_rules():
+            yield rule.rule, frozenset(rule.methods or ()), self._plans[rule.endpoint]
+
+    def resource(self) -> IResource:
+        """What ``twisted.web`` asks to render requests that have been admitted."""
+        return _ApiResource(self)
+
+    def failed(self, request: IRequest, failure: Failure) -> bytes:
+        """Answer a failure: a foreseen one with its meaning, any other with 500."""
+        error = failure.value
+        if request.startedWriting:  # type: ignore[attr-defined]  # of twisted.web's Request
+            if not isinstance(error, CancelledError):
+                self.log.failure("Failed in the middle of an answer", failure=failure)
+            # An answer cut short must not look complete.
+            request.channel.abortConnection()  # type: ignore[attr-defined]  # likewise
+            return b""
+        if isinstance(error, MethodRefused):
+            request.setHeader(b"Allow", ", ".join(error.allowed).encode("ascii"))
+            return problem_reply(request, 405, str(error), error.code)
+        if isinstance(error, GmsError):
+            self.counters.add("gms_refusals_total", code=error.code)
+            return error_reply(request, error)
+        if isinstance(error, HTTPException):
+            return error_reply(request, UnknownPath("There is nothing at this URL."))
+        self.counters.add("gms_failures_total")
+        self.log.failure("Failed: {method} request", failure=failure, method=request.method)
+        return problem_reply(request, 500, INTERNAL_MESSAGE, INTERNAL_CODE)
+
+
+class _ApiResource(KleinResource):
+    """Klein's resource, told the path in our spelling."""
+
+    def __init__(self, api: Api) -> None:
+        super().__init__(api.app)
+        self._api = api
+
+    def render(self, request: Any) -> Any:
+        """Route a request.
+
+        Klein would join the decoded segments and so lose where an encoded slash
+        was; it gets them encoded, and the map's converters decode them.
+        """
+        try:
+            path = self._api.path_of(request.path)
+            request.postpath = [segment.encode("ascii") for segment in path.split("/")[1:]]
+            return super().render(request)
+        except InvalidRequest as error:
+            return error_reply(request, error)
+        except HTTPException:
+            # Klein looks at Host, though nothing of ours depends on it.
+            return error_reply(request, InvalidRequest("The header Host is no host.", "Host"))
+
+
+def _routes_of(module: object) -> Iterator[tuple[str, Callable[..., Any], Route]]:
+    for name in dir(type(module)):
+        for made in getattr(getattr(type(module), name), "gms_routes", ()):
+            yield name, getattr(module, name), made
