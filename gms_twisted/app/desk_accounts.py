@@ -96,13 +96,13 @@ class Hasher(Protocol):
 
 
 class Throttle(Protocol):
-    """Counts failures per key."""
+    """Counts failures per key: an address, or ``name:`` and an agent's name."""
 
     def wait_s(self, key: str) -> float:
         """Seconds until the next try is allowed, 0 for now."""
 
-    def failed(self, key: str) -> None:
-        """Count one failure."""
+    def take(self, key: str) -> float:
+        """Count one failure; the result is of no interest here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,7 +361,7 @@ class DeskAccounts:
         :raises TooManyRequests: too many failures.
         """
         lowered = name.strip().lower()[:64]
-        keys = (f"address {address}", f"name {lowered}")
+        keys = (address, f"name:{lowered}")
         wait_s = max(self._throttle.wait_s(key) for key in keys)
         if wait_s > 0:
             raise TooManyRequests("Too many failed log-ins; wait a little.", wait_s)
@@ -371,7 +371,7 @@ class DeskAccounts:
         right = await self._hasher.matches(password[: PASSWORD_CHARS[1] + 1], hashed)
         if agent is None or not right or not hashed:
             for key in keys:
-                self._throttle.failed(key)
+                self._throttle.take(key)
             raise BadLogin("Name or password is wrong.")
         login, cookie, put = self._new_session(agent)
         await self._commit((put,))
@@ -446,13 +446,13 @@ class DeskAccounts:
                 self._tell_ended(agent.name, change.key)
 
     async def _prove(self, login: Login, password: str, address: str) -> None:
-        keys = (f"address {address}", f"name {login.agent.name}")
+        keys = (address, f"name:{login.agent.name}")
         wait_s = max(self._throttle.wait_s(key) for key in keys)
         if wait_s > 0:
             raise TooManyRequests("Too many failed log-ins; wait a little.", wait_s)
         if not await self._hasher.matches(password[: PASSWORD_CHARS[1] + 1], login.agent.password):
             for key in keys:
-                self._throttle.failed(key)
+                self._throttle.take(key)
             raise BadLogin("The old password is wrong.")
 
     async def _end_all(self, name: AgentName) -> list[Change]:

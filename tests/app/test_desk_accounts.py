@@ -37,9 +37,10 @@ class FiveFailures:
         """Sixty seconds from the fifth failure on."""
         return 60.0 if self.counts.get(key, 0) >= 5 else 0.0
 
-    def failed(self, key: str) -> None:
+    def take(self, key: str) -> float:
         """Count."""
         self.counts[key] = self.counts.get(key, 0) + 1
+        return 0.0
 
 
 class AccountsCase(SynchronousTestCase):
