@@ -1,0 +1,1 @@
+"""Real Bayeux clients, unmodified, with one scenario for all."""
