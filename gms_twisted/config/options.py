@@ -390,6 +390,10 @@ class StoreOptions:
         5.0, "Refuse new data when the disk has less free.", low=0, high=90
     )
     group_max: int = option(64, "Most units in one disk sync.", low=1, high=1000, reload=False)
+    max_waiting: int = option(10_000, "Most units that wait for the disk.", low=1)
+    max_waiting_bytes: int = option(
+        64 * MIB, "Most bytes that wait for the disk.", unit="bytes", low=1 * MIB
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,6 +401,9 @@ class StorageOptions:
     """Section ``storage``: limits of the Storage API (hardening S01 to S09)."""
 
     max_value_bytes: int = option(10 * MIB, "Largest value or file.", unit="bytes", low=1)
+    max_text_bytes: int = option(
+        8 * MIB, "Most text of an area, which a query reads at once.", unit="bytes", low=1
+    )
     max_keys: int = option(1000, "Most keys of an area.", low=1)
     max_key_bytes: int = option(255, "Longest key.", unit="bytes", low=1)
     max_ttl: int = option(2_147_483_647, "Longest lifetime.", unit="s", low=1, high=2_147_483_647)
