@@ -1,0 +1,61 @@
+"""``/health`` and ``/metrics``: for load balancers, people and Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from twisted.web.iweb import IRequest
+
+from gms_twisted.app.health import NodeHealth
+from gms_twisted.domain.counters import Counters, Sample
+from gms_twisted.rest.forms import caller_of
+from gms_twisted.rest.replies import body_reply, json_reply, text_reply
+from gms_twisted.rest.root import route
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class HealthApi:
+    """How this node is.
+
+    :param is_operator: tells whether a request comes from an operator at the desk.
+    """
+
+    def __init__(
+        self,
+        health: NodeHealth,
+        counters: Counters,
+        is_operator: Callable[[IRequest], bool] = lambda request: False,
+    ) -> None:
+        self._health = health
+        self._counters = counters
+        self._is_operator = is_operator
+
+    @route("/health", "GET")
+    def health(self, request: IRequest) -> bytes:
+        """200 or 503: one word for anybody, everything for our own people."""
+        status = 200 if self._health.ready else 503
+        if caller_of(request).internal or self._is_operator(request):
+            return json_reply(request, self._health.details(), status)
+        return text_reply(request, self._health.word, status)
+
+    @route("/metrics", "GET", internal=True)
+    def metrics(self, request: IRequest) -> bytes:
+        """Every counter, in the text format of Prometheus."""
+        lines = "".join(_exposition(self._counters.samples()))
+        return body_reply(request, lines.encode(), METRICS_TYPE)
+
+
+def _exposition(samples: Iterator[Sample]) -> Iterator[str]:
+    """Lines of the text format; a ``# TYPE`` line before the first of each name."""
+    name = ""
+    for sample in samples:
+        if sample.name != name:
+            name = sample.name
+            yield f"# TYPE {name} {sample.kind}\n"
+        labels = ",".join(f'{key}="{_escaped(value)}"' for key, value in sample.labels)
+        yield f"{name}{{{labels}}} {sample.value:g}\n" if labels else f"{name} {sample.value:g}\n"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
