@@ -102,6 +102,7 @@ class Party:
     :ivar agent: stable name of an agent, ``None`` for others.
     :ivar joined: position of its joining.
     :ivar left: position of its leaving, ``None`` while it is in.
+    :ivar home: alias of the chat server that last served it.
     """
 
     party_id: str
@@ -112,6 +113,7 @@ class Party:
     agent: AgentName | None = None
     joined: int = 0
     left: int | None = None
+    home: str = ""
 
     @property
     def present(self) -> bool:

@@ -1,0 +1,398 @@
+"""Where rooms are: in memory while they are open, in the store always.
+
+Every change is one unit of the store: decide on a draft, commit, and only then
+is it the truth in memory, are held refreshes let go, and listeners told.  So a
+request that was answered survives ``kill -9``, and one that failed has left
+nothing (hardening R01).
+
+Several servers may share a store.  A position is written only if it is still
+free, and a room's record only if nobody else wrote it; whoever comes second
+reads the room again and decides again, so positions never repeat (C04).
+
+Knows: memory, units, repetition.  Does not know: who may do what.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred, DeferredLock
+
+from gms_twisted.app.tasks import Tasks
+from gms_twisted.config.options import ChatServerOptions
+from gms_twisted.domain.chat import ChatEvent, Transcript
+from gms_twisted.domain.errors import Unavailable
+from gms_twisted.domain.ids import ChatSessionId
+from gms_twisted.domain.sources import IdSource, WallClock
+from gms_twisted.embedded.room import Draft, worth_showing
+from gms_twisted.embedded.room_records import (
+    EVENT,
+    JOIN,
+    OPEN,
+    RETENTION,
+    SESSION,
+    USER,
+    FlexUser,
+    caught_up,
+    event_key,
+    put_event,
+    put_session,
+    put_user,
+    read_said,
+    read_session,
+)
+from gms_twisted.embedded.rooms import RoomNotFound, SessionInfo
+from gms_twisted.store.interfaces import (
+    Absent,
+    Change,
+    Condition,
+    ConditionFailed,
+    Delete,
+    Put,
+    Schedule,
+    Store,
+    Unchanged,
+    Unit,
+    UnitId,
+    Unschedule,
+)
+
+T = TypeVar("T")
+
+MAX_CLOSED_IN_MEMORY = 200
+"""Closed rooms kept at hand for late readers; others are read from the store."""
+
+ATTEMPTS = 5
+"""How often a change is decided anew when another server was faster."""
+
+PAGE = 500
+"""Records read or deleted at a time."""
+
+
+class Room:
+    """A room in memory.
+
+    :ivar events: all of them, so that position ``n`` is at ``n - 1``.
+    :ivar words: positions of what was said with a word.
+    :ivar version: of its record in the store, 0 before there is one.
+    :ivar join_word: what recognises a repeated join, ``""`` for nothing.
+    """
+
+    def __init__(self, info: SessionInfo, join_word: str = "") -> None:
+        self.info = info
+        self.events: list[ChatEvent] = []
+        self.words: dict[str, int] = {}
+        self.version = 0
+        self.join_word = join_word
+        self.lock = DeferredLock()
+        self._waiting: set[Deferred[None]] = set()
+
+    def transcript(self, after: int = 0) -> Transcript:
+        """All that staff may see after a position."""
+        info = self.info
+        return Transcript(
+            info.session_id,
+            info.started_at,
+            info.last_position,
+            info.closed_at is not None,
+            tuple(self.events[max(0, after) :]),
+        )
+
+    def news(self) -> Deferred[None]:
+        """Fires at the next change; cancel it to wait no longer."""
+
+        def forget(waiter: Deferred[None]) -> None:
+            self._waiting.discard(waiter)
+
+        waiter: Deferred[None] = Deferred(forget)
+        self._waiting.add(waiter)
+        return waiter
+
+    def wake(self) -> None:
+        """Fire whatever :meth:`news` gave out."""
+        waiting, self._waiting = self._waiting, set()
+        for waiter in waiting:
+            waiter.callback(None)
+
+
+Told = Callable[[SessionInfo, SessionInfo, Sequence[ChatEvent]], None]
+"""Takes a room before and after a change, and what was appended."""
+
+
+class RoomShelf:
+    """All rooms.
+
+    :param home: this server's alias.
+    :param told: called after every change, also one that another server made.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        options: ChatServerOptions,
+        wall: WallClock,
+        ids: IdSource,
+        tasks: Tasks,
+        home: str,
+        told: Told,
+    ) -> None:
+        self.options = options
+        self.open: dict[ChatSessionId, Room] = {}
+        self._closed: OrderedDict[ChatSessionId, Room] = OrderedDict()
+        self._store = store
+        self._wall = wall
+        self._ids = ids
+        self._tasks = tasks
+        self._home = home
+        self._told = told
+
+    def draft(self, room: Room) -> Draft:
+        """Begin a change of a room as it is now."""
+        return Draft(room.info, room.words, self._wall.now(), self._home)
+
+    # Reading
+
+    async def load_open(self) -> None:
+        """Read every open room; called once, at start."""
+        after = ""
+        while True:
+            records = await self._store.find(SESSION, "state", OPEN, after=after, limit=PAGE)
+            for record in records:
+                await self.find(ChatSessionId(record.key))
+            if len(records) < PAGE:
+                return
+            after = records[-1].key
+
+    async def find(self, session_id: ChatSessionId) -> Room:
+        """Get a room, from memory or the store.
+
+        :raises RoomNotFound: there is none.
+        """
+        room = self._at_hand(session_id)
+        if room is None:
+            room = await self._read(session_id)
+            if room is None:
+                raise RoomNotFound("There is no such chat.")
+            known = self._at_hand(session_id)  # somebody else may have read it meanwhile
+            if known is not None:
+                return known
+            self._place(room)
+        return room
+
+    async def closed_of(self, gms_user: str, limit: int) -> list[SessionInfo]:
+        """Read a customer's closed chats, newest first."""
+        found: list[SessionInfo] = []
+        after = ""
+        while True:
+            records = await self._store.find(SESSION, "user", gms_user, after=after, limit=PAGE)
+            for record in records:
+                info, _ = read_session(record.key, record.value)
+                if info.closed_at is not None:
+                    found.append(info)
+            if len(records) < PAGE:
+                break
+            after = records[-1].key
+        return sorted(found, key=lambda info: info.started_at, reverse=True)[:limit]
+
+    def _at_hand(self, session_id: ChatSessionId) -> Room | None:
+        return self.open.get(session_id) or self._closed.get(session_id)
+
+    def _place(self, room: Room) -> None:
+        session_id = room.info.session_id
+        if room.info.closed_at is None:
+            self.open[session_id] = room
+            return
+        self.open.pop(session_id, None)
+        self._closed[session_id] = room
+        self._closed.move_to_end(session_id)
+        while len(self._closed) > MAX_CLOSED_IN_MEMORY:
+            self._closed.popitem(last=False)
+
+    async def _read(self, session_id: ChatSessionId) -> Room | None:
+        record = await self._store.get(SESSION, session_id)
+        if record is None:
+            return None
+        info, join_word = read_session(session_id, record.value)
+        room = Room(info, join_word)
+        room.version = record.version
+        await self._read_events(room)
+        return room
+
+    async def _read_events(self, room: Room) -> None:
+        session_id = room.info.session_id
+        while True:
+            after = event_key(session_id, len(room.events))
+            records = await self._store.find(EVENT, "session", session_id, after=after, limit=PAGE)
+            for record in records:
+                said = read_said(record.value)
+                room.events.append(said.event)
+                if said.word:
+                    room.words[said.word] = said.event.position
+            if len(records) < PAGE:
+                break
+        last = next((one for one in reversed(room.events) if worth_showing(one)), None)
+        room.info = caught_up(room.info, len(room.events), last)
+
+    async def reread(self, session_id: ChatSessionId) -> None:
+        """Catch up with what another server did to a room, and tell listeners."""
+        known = self._at_hand(session_id)
+        if known is None:
+            room = await self.find(session_id)
+            self._told(replace(room.info, waiting_since=None), room.info, ())
+            return
+        await known.lock.acquire()
+        try:
+            await self._catch_up(known)
+        finally:
+            known.lock.release()
+
+    async def _catch_up(self, room: Room) -> None:
+        """Read a room anew; its lock is held."""
+        fresh = await self._read(room.info.session_id)
+        if fresh is None:
+            raise RoomNotFound("There is no such chat.")
+        before, seen = room.info, len(room.events)
+        if fresh.version == room.version and len(fresh.events) == seen:
+            return
+        room.info, room.version, room.words = fresh.info, fresh.version, fresh.words
+        room.events = fresh.events
+        self._place(room)
+        self._published(room, before, room.events[seen:])
+
+    # Writing
+
+    async def create(self, draft: Draft, join_word: str, user: FlexUser) -> Room:
+        """Store a new room with its first events, its word and its user: one unit.
+
+        :raises ConditionFailed: of kind ``chat-join``: the word has made a room
+            before; of kind ``chat-session``: the id is taken.
+        """
+        room = Room(draft.before, join_word)
+        conditions: list[Condition] = [Absent(SESSION, draft.info.session_id)]
+        extra: list[Change] = [put_user(user, None)]
+        if join_word:
+            conditions.append(Absent(JOIN, join_word))
+            extra.append(Put(JOIN, join_word, draft.info.session_id.encode("ascii")))
+
+        async def store() -> None:
+            await room.lock.acquire()
+            try:
+                await self._commit(room, draft, extra, conditions)
+            finally:
+                room.lock.release()
+
+        await self._tasks.finish("new chat", store())
+        return room
+
+    async def joined_by(self, join_word: str) -> ChatSessionId | None:
+        """Which session a word has made, if it is still the word's."""
+        record = await self._store.get(JOIN, join_word)
+        return None if record is None else ChatSessionId(record.value.decode("ascii"))
+
+    async def change(
+        self,
+        session_id: ChatSessionId,
+        decide: Callable[[Draft], T],
+        extra: Callable[[Draft], Sequence[Change]] = lambda draft: (),
+    ) -> T:
+        """Decide something about a room, and store it; completes whoever waits.
+
+        :param decide: changes the draft, or raises to change nothing; may be called again.
+        :param extra: further changes of the same unit.
+        :raises RoomNotFound: there is no such room.
+        """
+        return await self._tasks.finish("change of a chat", self._change(session_id, decide, extra))
+
+    async def _change(
+        self,
+        session_id: ChatSessionId,
+        decide: Callable[[Draft], T],
+        extra: Callable[[Draft], Sequence[Change]],
+    ) -> T:
+        room = await self.find(session_id)
+        await room.lock.acquire()
+        try:
+            for _ in range(ATTEMPTS):
+                draft = self.draft(room)
+                result = decide(draft)
+                if not draft.changed:
+                    return result
+                try:
+                    await self._commit(room, draft, extra(draft), ())
+                except ConditionFailed:
+                    await self._catch_up(room)
+                    continue
+                return result
+            raise Unavailable("The chat is being changed elsewhere; try again.")
+        finally:
+            room.lock.release()
+
+    async def _commit(
+        self, room: Room, draft: Draft, extra: Sequence[Change], conditions: Sequence[Condition]
+    ) -> None:
+        info = draft.info
+        session_id = info.session_id
+        needed: list[Condition] = list(conditions)
+        changes: list[Change] = []
+        before = replace(draft.before, last_position=info.last_position, last=info.last)
+        if before != info or room.version == 0:
+            if room.version:
+                needed.append(Unchanged(SESSION, session_id, room.version))
+            changes.append(put_session(info, self._kept_until(info), room.join_word))
+        for said in draft.said:
+            needed.append(Absent(EVENT, event_key(session_id, said.event.position)))
+            changes.append(put_event(session_id, said))
+        changes.extend(extra)
+        customer_left = any(party.is_customer for party in draft.left)
+        if room.join_word and customer_left:
+            changes.append(Delete(JOIN, room.join_word))
+        until = self._kept_until(info)
+        if until is not None:
+            changes.append(Schedule(RETENTION, session_id, until))
+        unit = Unit(UnitId(self._ids.uuid()), tuple(changes), tuple(needed))
+        committed = await self._store.commit(unit)
+        if isinstance(changes[0], Put) and changes[0].kind == SESSION:
+            room.version = committed.versions[0]
+        for said in draft.said:
+            room.events.append(said.event)
+            if said.word:
+                room.words[said.word] = said.event.position
+        room.info = info
+        self._place(room)
+        self._published(room, draft.before, [said.event for said in draft.said])
+
+    def _kept_until(self, info: SessionInfo) -> float | None:
+        if info.closed_at is None:
+            return None
+        options = self.options
+        return info.closed_at + max(options.transcript_retention_s, options.closed_session_ttl_s)
+
+    def _published(self, room: Room, before: SessionInfo, events: Sequence[ChatEvent]) -> None:
+        self._told(before, room.info, events)
+        room.wake()
+
+    # Forgetting
+
+    async def expire(self) -> int:
+        """Delete what closed chats leave behind after their time (C12).
+
+        :returns: how many chats there were.
+        """
+        over = await self._store.due(RETENTION, self._wall.now())
+        for due in over:
+            await self.erase(ChatSessionId(due.key))
+        return len(over)
+
+    async def erase(self, session_id: ChatSessionId) -> None:
+        """Delete a closed chat with its events and users, in slices; may be repeated."""
+        self._closed.pop(session_id, None)
+        for kind in (EVENT, USER):
+            while records := await self._store.find(kind, "session", session_id, limit=PAGE):
+                await self._delete([Delete(kind, record.key) for record in records])
+        await self._delete([Delete(SESSION, session_id), Unschedule(RETENTION, session_id)])
+
+    async def _delete(self, changes: Sequence[Change]) -> None:
+        await self._store.commit(Unit(UnitId(self._ids.uuid()), tuple(changes)))
