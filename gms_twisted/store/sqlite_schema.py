@@ -162,7 +162,6 @@ def open_for_reading(path: Path, wait_s: float = _WAIT_S) -> sqlite3.Connection:
             check_same_thread=False,
         )
         connection.text_factory = lenient_text
-        connection.execute("PRAGMA query_only = ON")
         connection.execute("PRAGMA cell_size_check = ON")
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA cache_size = -8192")
