@@ -46,6 +46,7 @@ class Head:
     :ivar chunked: the body is chunked.
     :ivar expects_continue: ``Expect: 100-continue`` was sent.
     :ivar hot: the path belongs to the :class:`HotPath`.
+    :ivar upgrade: the client asks to go on as a websocket.
     :ivar note: a slot for whoever handles the request to remember what it
         derived from the head; identical heads share it.
     """
@@ -62,6 +63,7 @@ class Head:
         "path",
         "query",
         "target",
+        "upgrade",
         "version",
     )
 
@@ -79,6 +81,7 @@ class Head:
         chunked: bool = False,
         expects_continue: bool = False,
         hot: bool = False,
+        upgrade: bool = False,
     ) -> None:
         self.method = method
         self.target = target
@@ -91,6 +94,7 @@ class Head:
         self.chunked = chunked
         self.expects_continue = expects_continue
         self.hot = hot
+        self.upgrade = upgrade
         self.note: object = None
 
     def header(self, name: bytes) -> bytes | None:
