@@ -120,3 +120,22 @@ def _normal(pairs: Mapping[str, str]) -> dict[str, str]:
         if name is not None:
             found.setdefault(name, value.strip())
     return found
+
+
+_ENTRY = re.compile(
+    r"(?P<alias>[^=\s;]{1,64})=(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]{1,253})"
+    r":(?P<port>[0-9]{1,5})(?P<tls>;tls)?",
+    re.ASCII,
+)
+
+
+def parse_server_entry(text: str) -> ChatServerAddress:
+    """Understand an entry of option ``chat/chat_server``, ``ALIAS=HOST:PORT[;tls]``.
+
+    :raises ValueError: it has another form; the text is one sentence for the operator.
+    """
+    found = _ENTRY.fullmatch(text.strip())
+    if found is None or not 0 < int(found["port"]) < 65536:
+        raise ValueError(f"{text.strip()[:80]!r} is not of the form ALIAS=HOST:PORT[;tls].")
+    host = found["host"].strip("[]")
+    return ChatServerAddress(found["alias"], host, int(found["port"]), bool(found["tls"]))
