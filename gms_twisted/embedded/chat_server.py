@@ -21,6 +21,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 
+from gms_twisted.chatserver.balancer import balancer_answer
 from gms_twisted.config.options import ChatOptions, ChatServerOptions
 from gms_twisted.domain.chat import ChatServerAddress
 from gms_twisted.domain.ids import ChatSessionId
@@ -137,6 +138,11 @@ class ChatServer:
         """Where the flex port is, ``None`` while it is closed."""
         port = self._port(0)
         return None if port is None else ChatServerAddress(self.alias, LOOPBACK, port, self._tls)
+
+    def balancer_page(self) -> bytes | None:
+        """The load balancer page's content, ``None`` while the port is closed."""
+        server = self.address()
+        return None if server is None else balancer_answer(server)
 
     def agent_port(self) -> int | None:
         """The agents' port, ``None`` while it is closed."""
