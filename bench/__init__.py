@@ -1,0 +1,1 @@
+"""Speed and memory, measured beside other servers; ``bin/bench`` runs it."""
