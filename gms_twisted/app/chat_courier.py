@@ -1,0 +1,403 @@
+"""Delivery of one chat on ``/_genesys``.
+
+The client does not poll, so this refreshes the chat server in its place: one
+request is held there until something happens (``wait``), which also keeps the
+customer in the chat.  What comes is handed over row by row.
+
+What was handed over may still be lost with the client's Bayeux session.  So the
+durable position follows only after a while (*settled*), and a client that comes
+back gets everything after it again, unless its ``/meta/disconnect`` said how far
+it was.  An event's id is made from its position: the same at each repetition.
+
+A client that is gone: nothing is handed over, the agent is told after
+``client_gone_after``, the customer leaves for good after ``client_timeout``.
+
+Knows: one chat, presence of one user.  Does not know: HTTP, Bayeux sessions.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Any, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from gms_twisted.app.chat_answers import ChatAnswers
+from gms_twisted.app.chat_keeper import ChatKeeper
+from gms_twisted.app.chat_line import ChatLine, Exchange
+from gms_twisted.app.chat_records import (
+    UNANNOUNCED,
+    ChatNotStarted,
+    ChatRecords,
+    ChatState,
+)
+from gms_twisted.app.chat_rows import Row, row
+from gms_twisted.app.interfaces import ChatServerUnavailable, UserEvents
+from gms_twisted.app.pauses import pause
+from gms_twisted.app.service_definitions import ServiceDefinition
+from gms_twisted.app.services import ServiceInstances
+from gms_twisted.config.options import ChatOptions
+from gms_twisted.domain.chat import ChatEvent, EventKind, Notice, NoticeType, PartyType
+from gms_twisted.domain.errors import GmsError
+from gms_twisted.domain.ids import GmsUser
+from gms_twisted.domain.sources import Timers
+
+HOLD_S = 15.0
+"""How long a refresh is held; a third of the chat server's own time limit for customers."""
+
+AT_ONCE_S = 0.5
+"""A server that answers sooner, and with nothing new, does not hold."""
+
+MAX_BACK_OFF_S = 15.0
+
+ROWS_AT_ONCE = 100
+"""So many events at once are a client catching up; it gets them in larger pieces."""
+
+GONE_TEXT = "The customer cannot be reached at the moment."
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class CourierOptions:
+    """What a courier needs to know of the configuration.
+
+    :ivar settle_s: when what was handed over counts as received.
+    """
+
+    chat: ChatOptions
+    settle_s: float
+
+
+class Courier:
+    """Delivers one chat until its client knows that it is over.
+
+    :ivar published: position of the last event handed over.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        state: ChatState,
+        user: GmsUser,
+        records: ChatRecords,
+        keeper: ChatKeeper,
+        line: ChatLine,
+        events: UserEvents,
+        answers: ChatAnswers,
+        services: ServiceInstances,
+        timers: Timers,
+        options: CourierOptions,
+    ) -> None:
+        self.service_id = state.service_id
+        self.user = user
+        self._state = state
+        self._records = records
+        self._keeper = keeper
+        self._line = line
+        self._events = events
+        self._answers = answers
+        self._services = services
+        self._timers = timers
+        self._options = options
+        self._present = events.is_present(user)
+        self._gone_since = timers.seconds()
+        self._resume = state.delivered
+        self._position = max(state.delivered, state.joined)
+        self.published = self._position
+        self._announced = state.delivered > UNANNOUNCED
+        self._handed: deque[tuple[int, float]] = deque()
+        self._settled = state.delivered
+        self._over_told = False
+        self._verbose_echoes = 0
+        self._failures = 0
+        self._ended = False
+        self._woken = False
+        self._waiting: Deferred[Any] | None = None
+
+    # What happens around it.
+
+    def wake(self) -> None:
+        """Look at everything again, now."""
+        self._woken = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    def end(self) -> None:
+        """Stop: the chat is deleted."""
+        self._ended = True
+        self.wake()
+
+    def heard(self) -> None:
+        """The client has made a call over HTTP."""
+        self._gone_since = self._timers.seconds()
+
+    def verbose_echo(self) -> None:
+        """Hand the customer's next message over with every member."""
+        self._verbose_echoes = min(self._verbose_echoes + 1, ROWS_AT_ONCE)
+
+    def rewind(self, position: int) -> None:
+        """Hand everything after a position over again."""
+        if position >= self.published:
+            return
+        self._resume = position
+        if self._present:
+            self._go_back()
+        self.wake()
+
+    def arrived(self) -> None:
+        """The client receives ``/_genesys`` (again)."""
+        if self._present:
+            return
+        self._present = True
+        self._go_back()
+        self.wake()
+
+    def left(self, position: int | None) -> None:
+        """The client is gone, as far as Bayeux knows; it may have said how far it was."""
+        if self._present:
+            self._present = False
+            self._gone_since = self._timers.seconds()
+            self._settle()
+            self._resume = self._settled
+        if position is not None and position >= 0:
+            self._resume = min(position, self._state.known)
+        self.wake()
+
+    def _go_back(self) -> None:
+        """Begin again where the client is."""
+        self._announced = self._resume > UNANNOUNCED
+        self._position = self._resume if self._announced else self._state.joined
+        self.published = self._position
+        self._settled = min(self._settled, self._resume)
+        self._handed.clear()
+        self._over_told = False
+
+    # What it does all day.
+
+    async def run(self) -> None:
+        """Deliver until it is over; cancel it at shutdown."""
+        while not self._ended:
+            try:
+                await self._turn()
+                self._failures = 0
+            except ChatNotStarted:
+                return
+            except GmsError as error:
+                self._failures += 1
+                level = self.log.warn if self._failures == 1 else self.log.debug
+                level(
+                    "Delivery of chat {session_id} waits: {problem}",
+                    session_id=self._state.session_id,
+                    problem=str(error),
+                )
+                await self._interruptible(pause(self._timers, self._back_off_s()))
+            if self._state.finished:
+                return
+
+    def _back_off_s(self) -> float:
+        rate_s = self._options.chat.chat_refresh_rate_s
+        return min(MAX_BACK_OFF_S, rate_s * 2.0 ** min(self._failures - 1, 10))
+
+    async def _turn(self) -> None:
+        self._woken = False
+        self._state = await self._records.read(self.service_id)
+        await self._note_progress()
+        if self._present:
+            self._announce()
+            await self._say_hello_again()
+        else:
+            await self._while_gone()
+        if self._state.closed and (self._over_told or not self._present):
+            await self._wind_up()
+            return
+        await self._fetch()
+
+    async def _fetch(self) -> None:
+        """Ask the chat server for news and hand them over."""
+        began = self._timers.seconds()
+        position = self._position
+        wait_s = 0.0 if self._state.closed else self._hold_s()
+        try:
+            exchange = await self._interruptible(
+                self._line.refresh(self._state, position, wait_s=wait_s)
+            )
+        except ChatServerUnavailable:
+            if not self._state.closed:
+                raise
+            # The rest of a chat that is over is lost with its server; that it is over is not.
+            exchange = Exchange(
+                self._state.server, self._state.credentials, (), self._state.known, closed=True
+            )
+        if exchange is None or position != self._position:
+            return
+        news = exchange.last_position > position
+        self._state = await self._keeper.change(self._state, exchange.applied_to)
+        if self._present and position == self._position:
+            self._hand_over(exchange)
+        self._position = max(self._position, exchange.last_position)
+        at_once = self._timers.seconds() - began < AT_ONCE_S
+        if at_once and not news and not exchange.closed:
+            await self._interruptible(pause(self._timers, self._options.chat.chat_refresh_rate_s))
+
+    def _hold_s(self) -> float:
+        """How long to hold: not past the next thing to do."""
+        if self._present:
+            return HOLD_S
+        gone_s = self._timers.seconds() - self._gone_since
+        soon = [limit - gone_s for limit in (self._gone_after_s, self._timeout_s)]
+        return min([HOLD_S, *(left for left in soon if left > 0)])
+
+    async def _wind_up(self) -> None:
+        """The chat is over: wait until the client certainly knows, or comes back."""
+        if self._present and self._settled >= self.published and not self._handed:
+            self._state = await self._keeper.change(
+                self._state, lambda state: replace(state, finished=True)
+            )
+            return
+        await self._interruptible(pause(self._timers, self._options.settle_s))
+
+    async def _interruptible(self, doing: Coroutine[Any, Any, T]) -> T | None:
+        """Await something, ``None`` when :meth:`wake` was called instead."""
+        if self._was_woken():
+            doing.close()
+            return None
+        waiting = Deferred.fromCoroutine(doing)
+        self._waiting = waiting
+        try:
+            return await waiting
+        except CancelledError:
+            if not self._was_woken():
+                raise
+            return None
+        finally:
+            self._waiting = None
+
+    def _was_woken(self) -> bool:
+        return self._woken
+
+    # Handing over.
+
+    def _announce(self) -> None:
+        """The first message: the chat is there, nothing was said.  Once only."""
+        if not self._announced:
+            self._announced = True
+            self._publish(self._state.joined, [], "start")
+
+    def _hand_over(self, exchange: Exchange) -> None:
+        events = [event for event in exchange.events if event.position > self._position]
+        shown = [(event, printed) for event in events if (printed := row(event)) is not None]
+        if len(shown) > ROWS_AT_ONCE:
+            for start in range(0, len(shown), ROWS_AT_ONCE):
+                self._publish_rows(shown[start : start + ROWS_AT_ONCE])
+        else:
+            for each in shown:
+                self._publish_rows([each])
+        if self._state.closed and not self._over_told:
+            self._over_told = True
+            self._publish(max(self.published, self._position), [], "end", over=True)
+
+    def _publish_rows(self, shown: list[tuple[ChatEvent, Row]]) -> None:
+        first, last = shown[0][0], shown[-1][0]
+        own_message = last.kind is EventKind.MESSAGE and last.party_type is PartyType.CLIENT
+        verbose = own_message and self._verbose_echoes > 0
+        if verbose:
+            self._verbose_echoes -= 1
+        word = f"{first.position}-{last.position}"
+        self._publish(last.position, [printed for _, printed in shown], word, verbose=verbose)
+
+    def _publish(
+        self,
+        position: int,
+        shown: list[Row],
+        word: str,
+        *,
+        over: bool = False,
+        verbose: bool = False,
+    ) -> None:
+        message = self._answers.message(self._state, position, shown, over=over, verbose=verbose)
+        name = f"{self.service_id}:{self._state.session_id}:{word}"
+        event_id = blake2b(name.encode(), digest_size=16).hexdigest()
+        self._events.deliver(
+            self.user, f"service.chat.refresh.{self.service_id}", message, event_id
+        )
+        self.published = position
+        self._handed.append((position, self._timers.seconds()))
+        if len(self._handed) > ROWS_AT_ONCE:
+            # The middle ones say little: what is newer settles later, all of it at once.
+            del self._handed[-2]
+
+    def _settle(self) -> None:
+        """See what was handed over so long ago that it has arrived."""
+        before = self._timers.seconds() - self._options.settle_s
+        while self._handed and self._handed[0][1] <= before:
+            self._settled = max(self._settled, self._handed.popleft()[0])
+
+    async def _note_progress(self) -> None:
+        """Store how far the client is, and keep chat and service alive."""
+        if self._present:
+            self._settle()
+            delivered = self._settled
+        else:
+            delivered = self._resume
+        self._state = await self._keeper.change(
+            self._state, lambda state: replace(state, delivered=delivered)
+        )
+
+    # While the client is gone.
+
+    @property
+    def _definition(self) -> ServiceDefinition:
+        known = self._services.definitions.get(self._state.name)
+        return known or ServiceDefinition(self._state.name, False, "")
+
+    @property
+    def _gone_after_s(self) -> float:
+        return self._options.chat.client_gone_after_s
+
+    @property
+    def _timeout_s(self) -> float:
+        return self._definition.seconds("_client_timeout", self._options.chat.client_timeout_s)
+
+    async def _while_gone(self) -> None:
+        """Tell the agent, and in the end leave for the customer (C10)."""
+        state = self._state
+        gone_s = self._timers.seconds() - self._gone_since
+        if state.closed:
+            return
+        if gone_s >= self._timeout_s:
+            exchange = await self._line.leave(state, state.known)
+            self._state = await self._keeper.change(state, exchange.applied_to)
+            self.log.info("Chat {session_id}: its customer is gone", session_id=state.session_id)
+        elif gone_s >= self._gone_after_s and not state.told:
+            text = (
+                self._definition.options.get("_agent_timeout_notification_message")
+                or self._options.chat.agent_timeout_notification_message
+                or GONE_TEXT
+            )
+            await self._tell_agent(Notice(NoticeType.CUSTOM, text), told=True)
+        elif gone_s < self._gone_after_s and state.told:
+            # It has made a call over HTTP, which the agent has seen.
+            self._state = await self._keeper.change(
+                state, lambda before: replace(before, told=False)
+            )
+
+    async def _say_hello_again(self) -> None:
+        """The customer is back: show the agent a sign of life."""
+        if self._state.told and not self._state.closed:
+            # Choice: a custom notice would only say again that something is odd; that the
+            # customer types no more is true, and tells any desk that it is there.
+            await self._tell_agent(Notice(NoticeType.TYPING_STOPPED), told=False)
+
+    async def _tell_agent(self, notice: Notice, *, told: bool) -> None:
+        state = self._state
+        word = f"{'gone' if told else 'back'}-{state.version}"
+        exchange = await self._line.refresh(state, state.known, notice=notice, dedupe=word)
+        self._state = await self._keeper.change(
+            state, lambda before: replace(exchange.applied_to(before), told=told)
+        )

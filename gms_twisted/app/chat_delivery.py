@@ -1,0 +1,151 @@
+"""Which chats are delivered on ``/_genesys``, and who is there to get them.
+
+Spec: COMETD Based Chat API.  For each chat that was begun with
+``notify_by=comet`` a :class:`~gms_twisted.app.chat_courier.Courier` is at work
+from its beginning, or from the start of this process, until its client knows
+that it is over.
+
+Knows: couriers by service and by user.  Does not know: what one does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.logger import Logger
+
+from gms_twisted.app.chat_answers import ChatAnswers
+from gms_twisted.app.chat_courier import Courier, CourierOptions
+from gms_twisted.app.chat_keeper import ChatKeeper
+from gms_twisted.app.chat_line import ChatLine
+from gms_twisted.app.chat_records import ChatRecords, ChatState
+from gms_twisted.app.interfaces import UserEvents
+from gms_twisted.app.services import ServiceInstances
+from gms_twisted.app.tasks import Tasks
+from gms_twisted.config.options import ChatOptions
+from gms_twisted.domain.ids import GmsUser, ServiceId
+from gms_twisted.domain.sources import Timers
+
+
+class CometDelivery:
+    """Delivery of chats to comet clients; a :class:`~gms_twisted.app.interfaces.Presence`.
+
+    :param settle_s: after so long an event that was handed over has certainly been
+        fetched, or its Bayeux session is gone: ``bayeux/maxInterval`` and some more.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        records: ChatRecords,
+        keeper: ChatKeeper,
+        line: ChatLine,
+        events: UserEvents,
+        answers: ChatAnswers,
+        services: ServiceInstances,
+        tasks: Tasks,
+        timers: Timers,
+        options: ChatOptions,
+        settle_s: float = 45.0,
+    ) -> None:
+        self._records = records
+        self._keeper = keeper
+        self._line = line
+        self._events = events
+        self._answers = answers
+        self._services = services
+        self._tasks = tasks
+        self._timers = timers
+        self.options = options
+        self._settle_s = settle_s
+        self._couriers: dict[ServiceId, Courier] = {}
+        self._by_user: dict[GmsUser, set[Courier]] = {}
+
+    async def start(self) -> None:
+        """Go on with every chat that was being delivered; call once, store and bus ready."""
+        self._events.watch(self)
+        states = await self._records.comet_chats()
+        for state in states:
+            self.begin(state)
+        if states:
+            self.log.info("Delivery of {count} chats goes on", count=len(states))
+
+    # What the Chat API tells.
+
+    def begin(self, state: ChatState) -> None:
+        """Deliver a chat from now on."""
+        if state.user is None or state.service_id in self._couriers:
+            return
+        courier = Courier(
+            state,
+            state.user,
+            self._records,
+            self._keeper,
+            self._line,
+            self._events,
+            self._answers,
+            self._services,
+            self._timers,
+            CourierOptions(self.options, self._settle_s),
+        )
+        self._couriers[state.service_id] = courier
+        self._by_user.setdefault(state.user, set()).add(courier)
+
+        def over(_: object) -> None:
+            self._forget(courier)
+
+        self._tasks.spawn("delivery of a chat", courier.run()).addBoth(over)
+
+    def _forget(self, courier: Courier) -> None:
+        if self._couriers.get(courier.service_id) is courier:
+            del self._couriers[courier.service_id]
+        of_user = self._by_user.get(courier.user, set())
+        of_user.discard(courier)
+        if not of_user:
+            self._by_user.pop(courier.user, None)
+
+    def _tell(self, service_id: ServiceId, what: Callable[[Courier], None]) -> None:
+        courier = self._couriers.get(service_id)
+        if courier is not None:
+            what(courier)
+
+    def wake(self, service_id: ServiceId) -> None:
+        """The chat's record says something new."""
+        self._tell(service_id, Courier.wake)
+
+    def heard(self, service_id: ServiceId) -> None:
+        """The client has made a call: it is there, if not on Bayeux."""
+        self._tell(service_id, Courier.heard)
+
+    def rewind(self, service_id: ServiceId, position: int) -> None:
+        """The client wants everything after a position again."""
+        self._tell(service_id, lambda courier: courier.rewind(position))
+
+    def verbose_echo(self, service_id: ServiceId) -> None:
+        """The client's next message comes back with every member."""
+        self._tell(service_id, Courier.verbose_echo)
+
+    def end(self, service_id: ServiceId) -> None:
+        """The chat's record is about to go."""
+        self._tell(service_id, Courier.end)
+
+    def published(self, service_id: ServiceId) -> int | None:
+        """The position of the last event handed over; ``None`` when nothing is delivered."""
+        courier = self._couriers.get(service_id)
+        return None if courier is None else courier.published
+
+    def __len__(self) -> int:
+        return len(self._couriers)
+
+    # What Bayeux tells.
+
+    def arrived(self, user: GmsUser) -> None:
+        """A session of the user receives ``/_genesys`` now."""
+        for courier in tuple(self._by_user.get(user, ())):
+            courier.arrived()
+
+    def left(self, user: GmsUser, transcript_position: int | None) -> None:
+        """The user's last session is gone, or has told its position once more."""
+        for courier in tuple(self._by_user.get(user, ())):
+            courier.left(transcript_position)

@@ -1,0 +1,71 @@
+"""How long a chat is remembered, whoever changes it.
+
+A live chat keeps itself and its service for ``chat/chat_session_ttl`` from each
+use; one that is over, for the time in which its client may still look.
+
+Knows: lives of chats and services.  Does not know: what changes, and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from gms_twisted.app.chat_records import ChatRecords, ChatState
+from gms_twisted.app.service_records import Changes, ServiceInstance
+from gms_twisted.app.services import RENEWED_AT, ServiceInstances
+from gms_twisted.config.options import ChatOptions
+from gms_twisted.domain.sources import WallClock
+
+ENDED_CHAT_S = 600.0
+"""A chat that is over can be read so long; its service lives at least as long."""
+
+
+class ChatKeeper:
+    """Changes of chats, each one unit with what keeps chat and service alive."""
+
+    def __init__(
+        self,
+        records: ChatRecords,
+        services: ServiceInstances,
+        wall: WallClock,
+        options: ChatOptions,
+    ) -> None:
+        self._records = records
+        self._services = services
+        self._wall = wall
+        self.options = options
+
+    async def create(self, instance: ServiceInstance, state: ChatState) -> ChatState:
+        """Store a new chat.
+
+        :raises ConditionFailed: the service has a chat already, or changed meanwhile.
+        """
+        life_s = self.options.chat_session_ttl_s
+        renewal = await self._services.renewal(instance, life_s, exactly=True)
+        return await self._records.create(state, self._wall.now() + life_s, renewal)
+
+    async def change(self, state: ChatState, change: Callable[[ChatState], ChatState]) -> ChatState:
+        """Store what ``change`` makes of a chat, the end of its life included.
+
+        :raises ChatNotStarted: it is gone meanwhile.
+        """
+        if state.closed:
+            return await self._records.change(state, change)
+        ends = change(state).closed
+        now = self._wall.now()
+        life_s = self.options.chat_session_ttl_s
+        if not ends and state.expires_at - now >= RENEWED_AT * life_s:
+            return await self._records.change(state, change)
+        renewal = Changes()
+        instance = await self._services.peek(state.service_id)
+        if instance is not None:
+            if ends:
+                life_s = max(ENDED_CHAT_S, instance.life_s if instance.idle else 0.0)
+            renewal = await self._services.renewal(instance, life_s, exactly=ends)
+        expires_at = now + life_s
+
+        def with_end(before: ChatState) -> ChatState:
+            return replace(change(before), expires_at=expires_at)
+
+        return await self._records.change(state, with_end, renewal)

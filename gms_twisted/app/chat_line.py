@@ -1,0 +1,149 @@
+"""Talking to the chat server about one chat.
+
+Whatever the chat server says about a chat ends up in an :class:`Exchange`: also
+that it is over, and that it has never heard of it.  When the server that a chat
+was begun on is gone, the balancer is asked who took over, once, and the chat
+goes on there; a message carries the same word both times, so it is said once.
+
+Knows: the gateway and its failures.  Does not know: the store, clients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from twisted.logger import Logger
+
+from gms_twisted.app.chat_records import ChatState
+from gms_twisted.app.interfaces import (
+    ChatGateway,
+    ChatServerUnavailable,
+    ChatSessionClosed,
+    ChatSessionUnknown,
+)
+from gms_twisted.domain.chat import (
+    ChatCredentials,
+    ChatEvent,
+    ChatServerAddress,
+    Notice,
+    Transcript,
+)
+from gms_twisted.domain.sources import IdSource
+
+_Call = Callable[[ChatServerAddress], Awaitable[tuple[ChatCredentials, Transcript]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What came of a request to the chat server.
+
+    :ivar last_position: the chat's, at least what was known before.
+    :ivar closed: nothing will follow.
+    """
+
+    server: ChatServerAddress
+    credentials: ChatCredentials
+    events: tuple[ChatEvent, ...]
+    last_position: int
+    closed: bool
+
+    def applied_to(self, state: ChatState) -> ChatState:
+        """The chat as it is known now; what the client has got does not change by this."""
+        return replace(
+            state,
+            server=self.server,
+            credentials=self.credentials,
+            known=max(state.known, self.last_position),
+            closed=state.closed or self.closed,
+        )
+
+
+class ChatLine:
+    """Requests of chats to their servers."""
+
+    log = Logger()
+
+    def __init__(self, gateway: ChatGateway, ids: IdSource) -> None:
+        self._gateway = gateway
+        self._ids = ids
+
+    async def refresh(
+        self,
+        state: ChatState,
+        position: int,
+        *,
+        message: str | None = None,
+        notice: Notice | None = None,
+        dedupe: str = "",
+        wait_s: float = 0.0,
+    ) -> Exchange:
+        """Send and receive.
+
+        :param dedupe: names what is sent; made when empty.
+        :raises ChatServerUnavailable: no answer, also not from a replacement.
+        """
+        if not dedupe and (message is not None or notice is not None):
+            dedupe = self._ids.hex(32)
+
+        def call(
+            server: ChatServerAddress,
+        ) -> Awaitable[tuple[ChatCredentials, Transcript]]:
+            return self._gateway.refresh(
+                server,
+                state.credentials,
+                state.session_id,
+                position,
+                message=message,
+                notice=notice,
+                dedupe=dedupe,
+                wait_s=wait_s,
+            )
+
+        return await self._ask(state, call)
+
+    async def leave(self, state: ChatState, position: int) -> Exchange:
+        """Take the customer out of the chat: it is over for this side.
+
+        :raises ChatServerUnavailable: as :meth:`refresh`.
+        """
+
+        def call(
+            server: ChatServerAddress,
+        ) -> Awaitable[tuple[ChatCredentials, Transcript]]:
+            return self._gateway.logout(server, state.credentials, state.session_id, position)
+
+        return replace(await self._ask(state, call), closed=True)
+
+    async def _ask(self, state: ChatState, call: _Call) -> Exchange:
+        try:
+            return await self._ask_server(state, state.server, call)
+        except ChatServerUnavailable:
+            server = await self._gateway.choose(state.server.alias)
+            if server == state.server:
+                raise
+            self.log.info(
+                "Chat {session_id} goes on at server {alias}",
+                session_id=state.session_id,
+                alias=server.alias,
+            )
+            return await self._ask_server(state, server, call)
+
+    async def _ask_server(
+        self, state: ChatState, server: ChatServerAddress, call: _Call
+    ) -> Exchange:
+        try:
+            credentials, transcript = await call(server)
+        except ChatSessionClosed as closed:
+            transcript, credentials = replace(closed.transcript, closed=True), state.credentials
+        except ChatSessionUnknown:
+            # Choice: a chat that we know was there, so for its client it is over rather
+            # than unknown.
+            return Exchange(server, state.credentials, (), state.known, closed=True)
+        return Exchange(
+            server,
+            credentials,
+            transcript.events,
+            max(state.known, transcript.last_position),
+            transcript.closed,
+        )

@@ -1,0 +1,431 @@
+"""The Chat API, version 1: one chat for each service.
+
+Spec: Chat API.  The chat itself lives at the chat server; here is what the
+client of a service has seen of it, and who gets to hear of news.
+
+Calls for one chat are carried out one after the other, so that two pollers of a
+service share its events and none comes twice.
+
+Knows: the calls, positions, states.  Does not know: HTTP, the chat server's
+protocol, how events travel on ``/_genesys``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from twisted.internet.defer import DeferredLock
+from twisted.logger import Logger
+
+from gms_twisted.app.chat_answers import Answer, Call, ChatAnswers
+from gms_twisted.app.chat_delivery import CometDelivery
+from gms_twisted.app.chat_keeper import ChatKeeper
+from gms_twisted.app.chat_limits import ChatLimits, SendingTooFast
+from gms_twisted.app.chat_line import ChatLine, Exchange
+from gms_twisted.app.chat_records import CHAT, ChatRecords, ChatState
+from gms_twisted.app.chat_requests import StartRequest, TalkRequest, attached, wants_verbose
+from gms_twisted.app.chat_rows import Row, rows
+from gms_twisted.app.interfaces import ChatGateway, ChatServerUnavailable
+from gms_twisted.app.pauses import pause
+from gms_twisted.app.service_records import Changes, ServiceInstance
+from gms_twisted.app.services import ServiceInstances, not_found
+from gms_twisted.app.tasks import Tasks
+from gms_twisted.config.options import ChatOptions
+from gms_twisted.domain.chat import Notice, NoticeType, Transcript
+from gms_twisted.domain.errors import GmsError, InvalidRequest, NotFound
+from gms_twisted.domain.ids import GmsUser, ServiceId
+from gms_twisted.domain.sources import Timers
+from gms_twisted.domain.values import FormValue
+from gms_twisted.store.interfaces import Absent, ConditionFailed, Delete
+
+_CREATE_TRIES = 3
+
+_TYPING = {
+    Call.START_TYPING: NoticeType.TYPING_STARTED,
+    Call.STOP_TYPING: NoticeType.TYPING_STOPPED,
+}
+
+
+class NoChatHere(NotFound):
+    """The service is of a kind that has no chat."""
+
+    code = "gms.chat.not_found"
+
+
+class ChatOver(InvalidRequest):
+    """The chat is over, and ``chat/chat_400_response_on_disconnected`` is set."""
+
+    code = "gms.chat.disconnected"
+
+
+async def _basic_only(instance: ServiceInstance) -> None:
+    if instance.service != "request-chat":
+        raise NoChatHere("This service has no chat.")
+
+
+class Chats:
+    """The Chat API's rules.
+
+    :ivar gate: asked before every call; raises when the service may not chat (now).
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        services: ServiceInstances,
+        records: ChatRecords,
+        keeper: ChatKeeper,
+        gateway: ChatGateway,
+        line: ChatLine,
+        delivery: CometDelivery,
+        answers: ChatAnswers,
+        limits: ChatLimits,
+        tasks: Tasks,
+        timers: Timers,
+        options: ChatOptions,
+    ) -> None:
+        self._services = services
+        self._records = records
+        self._keeper = keeper
+        self._gateway = gateway
+        self._line = line
+        self._delivery = delivery
+        self._answers = answers
+        self._limits = limits
+        self._tasks = tasks
+        self._timers = timers
+        self.options = options
+        self.gate: Callable[[ServiceInstance], Awaitable[None]] = _basic_only
+        self._locks: dict[ServiceId, tuple[DeferredLock, int]] = {}
+
+    async def call(
+        self,
+        service_id: str,
+        call: Call,
+        fields: Mapping[str, FormValue],
+        user: GmsUser | None,
+    ) -> Answer:
+        """Carry out a call of the Chat API; returns the chat object.
+
+        :raises ServiceNotFound: there is no such service for this user.
+        :raises ChatNotStarted: it has no chat yet (calls other than ``START``).
+        :raises InvalidRequest: a parameter is malformed.
+        :raises TooManyRequests: the chat is used too fast.
+        :raises ChatServerUnavailable: no chat server answered.
+        """
+        instance = await self._services.find(service_id, user)
+        await self.gate(instance)
+        if call is Call.START:
+            return await self._tasks.finish(
+                "start of a chat", self._start(instance, self._wanted(instance, fields, user), user)
+            )
+        if call is Call.DISCONNECT:
+            verbose = wants_verbose(fields)
+            return await self._tasks.finish(
+                "end of a chat", self._disconnect(instance, verbose=verbose)
+            )
+        wanted = TalkRequest.read(fields, self._limits.message_chars)
+        if call is Call.SEND and not wanted.message:
+            raise InvalidRequest("message is missing or empty.", "message")
+        await self._records.read(instance.service_id)
+        try:
+            self._count(instance, call, wanted)
+        except SendingTooFast as error:
+            if error.hopeless:
+                self._tasks.spawn("end of a flooded chat", self._throw_out(instance))
+            raise
+        return await self._tasks.finish("call to a chat", self._talk(instance, call, wanted))
+
+    def _count(self, instance: ServiceInstance, call: Call, wanted: TalkRequest) -> None:
+        if call not in _TYPING and wanted.message:
+            self._limits.send(instance.service_id)
+        else:
+            self._limits.refresh(instance.service_id)
+
+    # Beginning.
+
+    @staticmethod
+    def _wanted(
+        instance: ServiceInstance, fields: Mapping[str, FormValue], user: GmsUser | None
+    ) -> StartRequest:
+        wanted = StartRequest.read(fields, user or instance.user)
+        if wanted.comet and user is None and instance.user is None:
+            raise InvalidRequest(
+                "notify_by=comet needs the header gms_user on this request or on the one that "
+                "created the service; some proxies drop headers with an underscore in the name "
+                "(nginx: underscores_in_headers on).",
+                "gms_user",
+            )
+        return wanted
+
+    async def _start(
+        self, instance: ServiceInstance, wanted: StartRequest, user: GmsUser | None
+    ) -> Answer:
+        """Spec: Chat API, "Start Chat".  Starting twice gives the same chat (C05)."""
+        async with self._turn(instance.service_id):
+            state = await self._records.find(instance.service_id)
+            if state is None:
+                state = await self._begin(instance, wanted, user)
+            position = self._seen(state)
+            return self._answers.answer(Call.START, state, position, verbose=wanted.verbose)
+
+    async def _begin(
+        self, instance: ServiceInstance, wanted: StartRequest, user: GmsUser | None
+    ) -> ChatState:
+        definition = self._services.definition_of(instance)
+        queue = definition.parameter(
+            "_chat_endpoint", instance.parameters, self.options.default_chat_endpoint
+        )
+        stored = await self._services.data_of(instance)
+        user = user or instance.user
+        ours = {"GMS_ServiceId": str(instance.service_id), "GMS_ServiceName": instance.name}
+        if user is not None:
+            ours["gms_user"] = str(user)
+        data = attached({**stored, **wanted.data}, ours)
+        server = await self._gateway.choose()
+        credentials = await self._gateway.login(
+            server, wanted.nickname, int(wanted.time_zone), data
+        )
+        credentials, transcript = await self._gateway.join(
+            server, credentials, queue, wanted.subject, data
+        )
+        joined = _first_position(transcript)
+        state = ChatState(
+            service_id=instance.service_id,
+            name=instance.name,
+            server=server,
+            credentials=credentials,
+            session_id=transcript.session_id,
+            nickname=wanted.nickname,
+            started_at=transcript.started_at,
+            time_zone=wanted.time_zone,
+            joined=joined,
+            position=joined,
+            known=transcript.last_position,
+            closed=transcript.closed,
+            user=user if wanted.comet else None,
+        )
+        state = await self._keep_new(instance, state)
+        self.log.info(
+            "Chat {session_id} of service {service_id}",
+            session_id=state.session_id,
+            service_id=state.service_id,
+        )
+        if state.comet:
+            self._delivery.begin(state)
+        return state
+
+    async def _keep_new(self, instance: ServiceInstance, state: ChatState) -> ChatState:
+        """Store a chat that the chat server has begun; leave it when it cannot be kept."""
+        try:
+            return await self._create(instance, state)
+        except ConditionFailed as failed:
+            await self._leave_quietly(state)
+            other = await self._records.find(instance.service_id)
+            if other is None:
+                raise not_found() from failed
+            return other
+        except GmsError:
+            await self._leave_quietly(state)
+            raise
+
+    async def _create(self, instance: ServiceInstance, state: ChatState) -> ChatState:
+        current: ServiceInstance | None = instance
+        for remaining in reversed(range(_CREATE_TRIES)):
+            if current is None:
+                raise not_found()
+            try:
+                return await self._keeper.create(current, state)
+            except ConditionFailed as failed:
+                another_chat = isinstance(failed.condition, Absent)
+                if another_chat or not remaining:
+                    raise
+                current = await self._services.peek(instance.service_id)
+        raise AssertionError("the last try returns or raises")
+
+    async def _leave_quietly(self, state: ChatState) -> None:
+        """Leave a chat that nobody will ever ask for; its server forgets it anyway."""
+        try:
+            await self._line.leave(state, state.known)
+        except GmsError:
+            self.log.warn("Chat {session_id} is left behind", session_id=state.session_id)
+
+    # Going on.
+
+    async def _talk(self, instance: ServiceInstance, call: Call, wanted: TalkRequest) -> Answer:
+        async with self._turn(instance.service_id):
+            state = await self._records.read(instance.service_id)
+            if state.closed:
+                return await self._afterwards(instance, call, state, wanted)
+            notice = self._notice(instance.service_id, call)
+            message = wanted.message or None
+            if call in _TYPING:
+                message = None
+            if state.comet:
+                return await self._talk_comet(instance, call, state, wanted, message, notice)
+            after = await self._effective(state, wanted.position)
+            exchange = await self._line.refresh(state, after, message=message, notice=notice)
+            state = await self._remember(state, exchange)
+            shown = rows(exchange.events, after)
+            return self._answer(call, state, state.position, shown, wanted)
+
+    async def _talk_comet(
+        self,
+        instance: ServiceInstance,
+        call: Call,
+        state: ChatState,
+        wanted: TalkRequest,
+        message: str | None,
+        notice: Notice | None,
+    ) -> Answer:
+        """What is new goes out on ``/_genesys``; here only what the client sends goes in."""
+        service_id = instance.service_id
+        self._delivery.heard(service_id)
+        if wanted.position is not None and call is Call.REFRESH and message is None:
+            self._delivery.rewind(service_id, wanted.position)
+        if message is not None or notice is not None:
+            if wanted.verbose and message is not None:
+                self._delivery.verbose_echo(service_id)
+            exchange = await self._line.refresh(state, state.known, message=message, notice=notice)
+            # Not the position: what this answer saw is still to come on /_genesys.
+            state = await self._remember(state, exchange)
+        return self._answer(call, state, self._seen(state), [], wanted)
+
+    async def _afterwards(
+        self, instance: ServiceInstance, call: Call, state: ChatState, wanted: TalkRequest
+    ) -> Answer:
+        """Answer a call to a chat that is over: what was said can still be read."""
+        if self._refuses_when_over(instance):
+            raise ChatOver("The chat is over.")
+        if state.comet:
+            if wanted.position is not None:
+                self._delivery.rewind(instance.service_id, wanted.position)
+            return self._answer(call, state, self._seen(state), [], wanted)
+        after = min(state.position if wanted.position is None else wanted.position, state.known)
+        try:
+            exchange = await self._line.refresh(state, after)
+        except ChatServerUnavailable:
+            return self._answer(call, state, state.position, [], wanted)
+        state = await self._remember(state, exchange)
+        return self._answer(call, state, state.position, rows(exchange.events, after), wanted)
+
+    async def _effective(self, state: ChatState, position: int | None) -> int:
+        """After which event to answer (C04): a position ahead is the server's own."""
+        if position is None:
+            return state.position
+        if position <= state.known:
+            return position
+        ahead = await self._line.refresh(state, state.known)
+        return min(position, ahead.last_position)
+
+    def _notice(self, service_id: ServiceId, call: Call) -> Notice | None:
+        """The typing notice to send with a call; too many are merged (C02)."""
+        kind = _TYPING.get(call)
+        if kind is None:
+            return None
+        wait_s = self._limits.typing(service_id, kind)
+        if wait_s > 0:
+            self._tasks.spawn("late typing notice", self._type_later(service_id, wait_s))
+        return Notice(kind) if wait_s == 0 else None
+
+    async def _type_later(self, service_id: ServiceId, wait_s: float) -> None:
+        await pause(self._timers, wait_s)
+        async with self._turn(service_id):
+            kind = self._limits.waiting(service_id)
+            state = await self._records.find(service_id)
+            if kind is None or state is None or state.closed:
+                return
+            await self._line.refresh(state, state.known, notice=Notice(kind))
+
+    async def _remember(self, state: ChatState, exchange: Exchange) -> ChatState:
+        """Store what an exchange told, with whatever keeps chat and service alive."""
+
+        def after_exchange(before: ChatState) -> ChatState:
+            now = exchange.applied_to(before)
+            position = now.position if now.comet else max(now.position, exchange.last_position)
+            return replace(now, position=position)
+
+        return await self._change(state, after_exchange)
+
+    async def _change(
+        self, state: ChatState, change: Callable[[ChatState], ChatState]
+    ) -> ChatState:
+        changed = await self._keeper.change(state, change)
+        if changed.closed and not state.closed:
+            self._limits.forget(state.service_id)
+            self._delivery.wake(state.service_id)
+        return changed
+
+    def _answer(
+        self, call: Call, state: ChatState, position: int, shown: list[Row], wanted: TalkRequest
+    ) -> Answer:
+        return self._answers.answer(call, state, position, shown, verbose=wanted.verbose)
+
+    def _seen(self, state: ChatState) -> int:
+        """What the client has got, or is about to get on ``/_genesys``."""
+        if not state.comet:
+            return state.position
+        published = self._delivery.published(state.service_id)
+        return max(state.joined, state.delivered if published is None else published)
+
+    def _refuses_when_over(self, instance: ServiceInstance) -> bool:
+        return self._services.definition_of(instance).flag(
+            "_chat_400_response_on_disconnected", self.options.chat_400_response_on_disconnected
+        )
+
+    # Ending.
+
+    async def _disconnect(self, instance: ServiceInstance, *, verbose: bool) -> Answer:
+        """Spec: Chat API, "Disconnect from chat session".  Twice is as good as once (C05)."""
+        async with self._turn(instance.service_id):
+            state = await self._records.read(instance.service_id)
+            if not state.closed:
+                exchange = await self._line.leave(state, state.known)
+                # The position is repeated, as in the examples: leaving is not shown.
+                state = await self._change(state, exchange.applied_to)
+            return self._answers.answer(Call.DISCONNECT, state, self._seen(state), verbose=verbose)
+
+    async def _throw_out(self, instance: ServiceInstance) -> None:
+        """Close a chat that does nothing but flood, and say why (C02)."""
+        async with self._turn(instance.service_id):
+            state = await self._records.find(instance.service_id)
+            if state is None or state.closed:
+                return
+            self.log.warn("Chat {session_id} is closed: a flood", session_id=state.session_id)
+            notice = Notice(NoticeType.CUSTOM, "The chat was closed: too many messages.")
+            await self._line.refresh(state, state.known, notice=notice)
+            exchange = await self._line.leave(state, state.known)
+            await self._change(state, exchange.applied_to)
+
+    async def end(self, instance: ServiceInstance) -> Changes:
+        """Leave the chat of a service that is about to be deleted; what removes its record."""
+        async with self._turn(instance.service_id):
+            state = await self._records.find(instance.service_id)
+            if state is None:
+                return Changes()
+            if not state.closed:
+                await self._leave_quietly(state)
+            self._limits.forget(instance.service_id)
+            self._delivery.end(instance.service_id)
+            return Changes((Delete(CHAT, instance.service_id),))
+
+    @asynccontextmanager
+    async def _turn(self, service_id: ServiceId) -> AsyncIterator[None]:
+        """Be the only one who talks for a chat."""
+        lock, waiting = self._locks.get(service_id, (DeferredLock(), 0))
+        self._locks[service_id] = lock, waiting + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, waiting = self._locks.pop(service_id)
+            if waiting > 1:
+                self._locks[service_id] = lock, waiting - 1
+
+
+def _first_position(transcript: Transcript) -> int:
+    """The position of the customer's own joining, the first that it is told."""
+    return transcript.events[0].position if transcript.events else transcript.last_position

@@ -1,0 +1,371 @@
+"""Instances of services: made, found, updated, ended.
+
+Spec: Service API.  A service and its data are one unit of the store, so neither
+is ever there without the other.  What an instance does is up to its *kind*,
+registered by the name of the built-in service.
+
+Parameters that begin with an underscore belong to the service; everything else
+is the application's data and goes into a storage area of its own (``_data_id``).
+
+Knows: definitions, records, whose service it is (V11), how many there may be (V13).
+Does not know: HTTP, chats, access numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from twisted.logger import Logger
+
+from gms_twisted.app.service_definitions import MAX_NAME_BYTES, ServiceDefinition
+from gms_twisted.app.service_events import EventPublisher, ServiceEvent
+from gms_twisted.app.service_kinds import RequestUnknown, ServiceKind, split_fields
+from gms_twisted.app.service_records import SERVICE, Changes, ServiceInstance
+from gms_twisted.app.tasks import Tasks
+from gms_twisted.config.options import LimitOptions
+from gms_twisted.domain.errors import ServiceNotFound, TooManyRequests
+from gms_twisted.domain.ids import AreaId, GmsUser, ServiceId
+from gms_twisted.domain.sources import IdSource, WallClock
+from gms_twisted.domain.values import FormValue
+from gms_twisted.store.interfaces import (
+    Absent,
+    Change,
+    Condition,
+    ConditionFailed,
+    Delete,
+    Store,
+    Unchanged,
+    Unit,
+    UnitId,
+)
+
+RENEWED_AT = 0.75
+"""A service is renewed once less than this share of its idle life is left, so that
+not every poll is a write."""
+
+_PAGE = 1000
+
+
+class ServiceData(Protocol):
+    """The application's data of a service, in a storage area."""
+
+    async def changes_for_create(
+        self, fields: Mapping[str, FormValue], ttl_s: float
+    ) -> tuple[AreaId, Sequence[Change]]:
+        """Prepare a new area; files are written before, the rest with the changes."""
+
+    async def update(self, area_id: AreaId, fields: Mapping[str, FormValue], ttl_s: int) -> None:
+        """Set keys of an area; durable on return."""
+
+    async def changes_for_renewal(self, area_id: AreaId, expires_at: float) -> Changes:
+        """Let every key of an area live until then (Unix seconds); nothing when it is gone."""
+
+    def change_for_delete(self, area_id: AreaId) -> Change:
+        """Remove an area."""
+
+    async def texts(self, area_id: AreaId) -> Mapping[str, str]:
+        """Read an area as text, files as their URLs; empty when it is gone."""
+
+
+class AddressRates(Protocol):
+    """How much one client address may do."""
+
+    def take(self, address: str) -> float:
+        """Count once: 0.0, or the seconds until it is allowed again."""
+
+
+class ServiceUnknown(ServiceNotFound):
+    """No service of that name is configured."""
+
+    code = "gms.service.unknown_name"
+
+
+def not_found() -> ServiceNotFound:
+    """The one answer for unknown, expired and somebody else's (G06)."""
+    return ServiceNotFound("There is no such service, or its time is over.")
+
+
+class ServiceInstances:
+    """The Service API's rules.
+
+    :param user_control: refuse requests without the creator's ``gms_user``, not only
+        those with another one (``resources/user_control``).
+    :param rates: services created by one address (V13).
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        store: Store,
+        data: ServiceData,
+        tasks: Tasks,
+        wall: WallClock,
+        ids: IdSource,
+        definitions: Mapping[str, ServiceDefinition],
+        limits: LimitOptions,
+        rates: AddressRates,
+        events: EventPublisher,
+        *,
+        user_control: bool = False,
+    ) -> None:
+        self._store = store
+        self._data = data
+        self._tasks = tasks
+        self._wall = wall
+        self._ids = ids
+        self.definitions = definitions
+        self.limits = limits
+        self.user_control = user_control
+        self._rates = rates
+        self._events = events
+        self._kinds: dict[str, ServiceKind] = {}
+        self._live: dict[str, float] = {}
+
+    def register(self, service: str, kind: ServiceKind) -> None:
+        """Let this one run the built-in service of that name."""
+        self._kinds[service] = kind
+
+    async def start(self) -> None:
+        """Count the services that are there; call once, before the first request."""
+        after = ""
+        while True:
+            records = await self._store.scan(SERVICE, after=after, limit=_PAGE)
+            for record in records:
+                self._live[record.key] = record.expires_at or 0.0
+            if len(records) < _PAGE:
+                return
+            after = records[-1].key
+
+    # Making.
+
+    async def create(
+        self,
+        name: str,
+        fields: Mapping[str, FormValue],
+        user: GmsUser | None,
+        address: str,
+    ) -> Mapping[str, object]:
+        """Make and start a service.
+
+        Spec: Service API, "Create".
+
+        :returns: what the client gets, ``_id`` in it.
+        :raises ServiceUnknown: no such service is configured, or nothing runs it.
+        :raises TooManyRequests: the address is too fast, or there are too many services.
+        """
+        definition = self.definitions.get(name) if len(name.encode()) <= MAX_NAME_BYTES else None
+        kind = None if definition is None else self._kinds.get(definition.service)
+        if definition is None or kind is None or definition.orchestrated:
+            raise ServiceUnknown("There is no service of this name.")
+        parameters, data = split_fields(fields)
+        life_s = definition.life(parameters, kind.default_life_s)
+        self._admit(address)
+        return await self._tasks.finish(
+            "creation of a service",
+            self._create(definition, kind, parameters, data, user, life_s),
+        )
+
+    def _admit(self, address: str) -> None:
+        """Hardening V13: how many services an address makes, and how many there are."""
+        wait_s = self._rates.take(address)
+        if wait_s > 0:
+            raise TooManyRequests("Too many services were created from this address.", wait_s)
+        if len(self._live) >= self.limits.v13_services:
+            now = self._wall.now()
+            self._live = {key: until for key, until in self._live.items() if until > now}
+            if len(self._live) >= self.limits.v13_services:
+                soonest = min(self._live.values()) - now
+                raise TooManyRequests("There are too many services at the moment.", soonest)
+
+    async def _create(
+        self,
+        definition: ServiceDefinition,
+        kind: ServiceKind,
+        parameters: Mapping[str, str],
+        data: Mapping[str, FormValue],
+        user: GmsUser | None,
+        life_s: float,
+    ) -> Mapping[str, object]:
+        service_id = ServiceId(self._ids.uuid())
+        expires_at = self._wall.now() + life_s
+        # Counted before the first await, so that a flood cannot pass the limit meanwhile.
+        self._live[service_id] = expires_at
+        try:
+            data_id, area = await self._data.changes_for_create(data, life_s)
+            instance = ServiceInstance(
+                service_id=service_id,
+                name=definition.name,
+                service=definition.service,
+                user=user,
+                created=self._wall.now(),
+                life_s=life_s,
+                idle=kind.idle,
+                data_id=data_id,
+                parameters=parameters,
+                expires_at=expires_at,
+                version=1,
+            )
+            started = await kind.start(instance, definition)
+            changes = (*area, instance.to_put(expires_at), *started.changes.changes)
+            conditions = (Absent(SERVICE, service_id), *started.changes.conditions)
+            await self._commit(changes, conditions)
+        except BaseException:
+            self._live.pop(service_id, None)
+            raise
+        self.log.info("Service {service_id} of {name}", service_id=service_id, name=definition.name)
+        return started.answer
+
+    # Finding.
+
+    async def peek(self, service_id: str) -> ServiceInstance | None:
+        """Read a service whoever asks, ``None`` when there is none (any more)."""
+        record = await self._store.get(SERVICE, service_id)
+        return None if record is None else ServiceInstance.from_record(record)
+
+    async def find(self, service_id: str, user: GmsUser | None) -> ServiceInstance:
+        """Read a service for whoever ``user`` is.
+
+        :raises ServiceNotFound: there is none, its time is over, or it is somebody
+            else's: all look the same (V11, G06).
+        """
+        instance = await self.peek(service_id)
+        if instance is None:
+            raise not_found()
+        # Choice: a service made without gms_user belongs to whoever knows its id; the
+        # reference's own refresh and disconnect send no header.
+        refused = user is not None and instance.user is not None and user != instance.user
+        if refused or (self.user_control and user != instance.user):
+            raise not_found()
+        return instance
+
+    def definition_of(self, instance: ServiceInstance) -> ServiceDefinition:
+        """The definition of an instance; an empty one when it is configured no more."""
+        known = self.definitions.get(instance.name)
+        return known or ServiceDefinition(instance.name, False, instance.service)
+
+    async def data_of(self, instance: ServiceInstance) -> Mapping[str, str]:
+        """The application's data as text, files as their URLs."""
+        return await self._data.texts(instance.data_id)
+
+    # Living on.
+
+    async def renewal(
+        self, instance: ServiceInstance, life_s: float | None = None, *, exactly: bool = False
+    ) -> Changes:
+        """What keeps a used service alive, to go into the unit of that use.
+
+        Nothing while enough of its life is left.
+
+        :param life_s: live at least so long from now, whatever the kind says.
+        :param exactly: move the end in any case, also to an earlier moment.
+        """
+        if life_s is None and not instance.idle:
+            return Changes()
+        life_s = max(life_s or 0.0, instance.life_s if instance.idle else 0.0)
+        now = self._wall.now()
+        if not exactly and instance.expires_at - now >= RENEWED_AT * life_s:
+            return Changes()
+        expires_at = now + life_s
+        data = await self._data.changes_for_renewal(instance.data_id, expires_at)
+        self._live[instance.service_id] = expires_at
+        return Changes(
+            (instance.to_put(expires_at), *data.changes),
+            (Unchanged(SERVICE, instance.service_id, instance.version), *data.conditions),
+        )
+
+    async def touch(self, instance: ServiceInstance, life_s: float | None = None) -> None:
+        """Keep a used service alive, as a unit of its own; losing a race is no harm."""
+        renewal = await self.renewal(instance, life_s)
+        if not renewal.changes:
+            return
+        try:
+            await self._commit(renewal.changes, renewal.conditions)
+        except ConditionFailed:
+            self.log.debug("Renewed by another: {service_id}", service_id=instance.service_id)
+
+    # Requests.
+
+    async def request(
+        self,
+        service_id: str,
+        request: str,
+        fields: Mapping[str, FormValue],
+        user: GmsUser | None,
+    ) -> object:
+        """Carry out a request to a service; returns the JSON value to answer.
+
+        Spec: Service API, "Service specific Request".
+
+        :raises ServiceNotFound: as :meth:`find`.
+        :raises RequestUnknown: the service has no such request.
+        """
+        instance = await self.find(service_id, user)
+        if request == "update":
+            return await self._tasks.finish(
+                "update of a service's data", self._update(instance, fields)
+            )
+        kind = self._kinds.get(instance.service)
+        if kind is None:
+            raise RequestUnknown("This service has no such request.")
+        return await self._tasks.finish(
+            "request to a service", kind.request(instance, request, fields)
+        )
+
+    async def _update(
+        self, instance: ServiceInstance, fields: Mapping[str, FormValue]
+    ) -> Mapping[str, object]:
+        """Spec: Orchestration Server-based Services, "update"."""
+        _, data = split_fields(fields)
+        event = ServiceEvent(
+            event_id=self._ids.hex(32),
+            tag=f"service.updated.{instance.service_id.replace('-', '')}",
+            message=json.dumps({"_id": instance.service_id, "_data_id": instance.data_id}),
+            service_id=instance.service_id,
+            user=instance.user,
+        )
+        await self.touch(instance)
+        instance = await self._again(instance)
+        life_s = max(1, int(instance.expires_at - self._wall.now()))
+        await self._data.update(instance.data_id, data, life_s)
+        # Choice: the news follows the data in a unit of its own.  Until it is stored the
+        # request is not answered, so whoever lost the answer asks again.
+        owed = self._events.changes_for(event)
+        if owed:
+            await self._commit(owed, ())
+        self._events.published(event)
+        return {}
+
+    async def _again(self, instance: ServiceInstance) -> ServiceInstance:
+        found = await self.peek(instance.service_id)
+        if found is None:
+            raise not_found()
+        return found
+
+    # Ending.
+
+    async def delete(self, service_id: str, user: GmsUser | None) -> None:
+        """End a service: its chat is left, its data is removed.
+
+        :raises ServiceNotFound: as :meth:`find`.
+        """
+        instance = await self.find(service_id, user)
+        await self._tasks.finish("deletion of a service", self._delete(instance))
+
+    async def _delete(self, instance: ServiceInstance) -> None:
+        kind = self._kinds.get(instance.service)
+        ending = Changes() if kind is None else await kind.end(instance)
+        changes = (
+            Delete(SERVICE, instance.service_id),
+            self._data.change_for_delete(instance.data_id),
+            *ending.changes,
+        )
+        await self._commit(changes, ending.conditions)
+        self._live.pop(instance.service_id, None)
+        self.log.info("Service {service_id} deleted", service_id=instance.service_id)
+
+    async def _commit(self, changes: Sequence[Change], conditions: Sequence[Condition]) -> None:
+        unit = Unit(UnitId(self._ids.uuid()), tuple(changes), tuple(conditions))
+        await self._store.commit(unit)
