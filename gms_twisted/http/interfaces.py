@@ -218,6 +218,9 @@ class Connection(Protocol):
         admission asked for; closes when the request said so.
         """
 
+    def unsent(self) -> int:
+        """Bytes of answers that the kernel has not taken yet."""
+
     def abort(self) -> None:
         """Drop the connection now."""
 
@@ -229,6 +232,9 @@ class WebSocket(Protocol):
 
     def send(self, frame: bytes) -> None:
         """Send finished frames (``http.websocket.text_frame``), at once where possible."""
+
+    def ping(self) -> None:
+        """Send a ping; the answer comes as :meth:`WebSocketHandler.ponged`."""
 
     def unsent(self) -> int:
         """Bytes accepted by :meth:`send` that the kernel has not taken yet."""
@@ -248,6 +254,9 @@ class WebSocketHandler(Protocol):
 
     def received(self, payload: bytes) -> None:
         """A whole text message, valid UTF-8 for sure only once decoded."""
+
+    def ponged(self) -> None:
+        """A pong came."""
 
     def drained(self) -> None:
         """Unsent bytes have all been taken by the kernel."""
