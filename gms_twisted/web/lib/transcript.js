@@ -174,7 +174,8 @@ export class Transcript {
     h("span.avatar", { class: customer ? "" : "agent", aria: { hidden: "true" } }, initials(event.nickname)),
     h("div.bubble-column", {},
       first && !event.mine && h("span.line-name", {},
-        h("bdi.name.one-line", {}, name), (marked || event.party === "SUPERVISOR") && h("span.chip.amber", {}, t(`party.${event.party}`))),
+        h("bdi.name.one-line", {}, name), (marked || event.party === "SUPERVISOR") && h("span.chip.amber", {}, t(`party.${event.party}`)),
+        event.hidden && h("span.chip", {}, t("event.internal"))),
       event.mine && first && h("span.offscreen", {}, t("you")),
       bubble(event),
       last && this.foot(event, pending)));

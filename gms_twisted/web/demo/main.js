@@ -1,0 +1,275 @@
+/** The customer's page: a shop with a chat, and a look behind the scenes. */
+import { fill, h, icon, iconButton } from "../lib/dom.js";
+import { startLanguage, t, translatePage } from "../lib/i18n.js";
+import { clean, cleanName } from "../lib/text.js";
+import { noticeText, Transcript, typingLine } from "../lib/transcript.js";
+import { duration, everySecond, fullTime } from "../lib/times.js";
+import { applyTheme, confirmDialog, emptyState, errorState, field, preference, setPreference, themeButton, toast } from "../lib/ui.js";
+import { Visitor } from "./visitor.js";
+import { Wire } from "./wire.js";
+
+const MAX_MESSAGE = 4000;
+const PLACE_EVERY_MS = 5000;
+const GOODS = [["lamp", "shop.lamp", 89], ["chair", "shop.chair", 240], ["kettle", "shop.kettle", 64], ["vase", "shop.vase", 38]];
+
+applyTheme();
+await startLanguage();
+translatePage();
+
+const base = new URL("../", location.href).href;
+const wire = new Wire(new URL("genesys/cometd", base).href);
+const visitor = new Visitor({ base, onchange: schedule, wire: (entry) => wire.add(entry) });
+
+// ---- the shop -----------------------------------------------------------------------------------
+
+const price = new Intl.NumberFormat(document.documentElement.lang, { style: "currency", currency: "EUR", maximumFractionDigits: 0 });
+const chatButton = h("button.primary.chat-button", { type: "button", aria: { controls: "sheet" }, onclick: () => openSheet() });
+const shop = h("div.shop", {},
+  h("header.shop-head", {}, h("span.shop-brand", {}, t("shop.name")), iconButton("cart", t("shop.cart"), () => toast(t("shop.cart.text")))),
+  h("main.shop-body", {},
+    h("section.shop-hero", {}, h("h1", {}, t("shop.hero")), h("p", {}, t("shop.text"))),
+    h("ul.goods", {}, GOODS.map(([name, key, amount]) => h("li.good", {},
+      h("span.good-picture", {}, icon(name)), h("span.good-name", {}, t(key)), h("span.muted.small", {}, price.format(amount))))),
+    h("p.shop-foot.small.muted", {}, t("shop.foot"))),
+  chatButton);
+
+// ---- the chat -----------------------------------------------------------------------------------
+
+const transcript = new Transcript({
+  label: t("transcript.label"),
+  onretry: (ref) => visitor.retry(ref),
+  ondiscard: (ref) => visitor.discard(ref),
+  names: () => visitor.agents(),
+});
+const title = h("h2.one-line", { id: "sheet-title" });
+const subtitle = h("p.small.muted.one-line", { role: "status" });
+const endButton = h("button.danger-quiet.quiet", { type: "button", onclick: () => void askLeave() }, t("demo.end"));
+const bar = h("div", { role: "status", aria: { live: "polite" } });
+const body = h("div.sheet-body");
+const sheet = h("section.sheet", { id: "sheet", hidden: true, aria: { labelledby: "sheet-title" } },
+  h("header.sheet-head", {}, iconButton("chevron", t("demo.minimise"), () => closeSheet()), h("div.sheet-who", {}, title, subtitle), endButton),
+  bar, body);
+
+const typing = h("div.typing", { role: "status", aria: { live: "polite" } });
+const waiting = h("div.waiting", { role: "status" });
+const text = h("textarea", {
+  id: "message", rows: 1, maxlength: MAX_MESSAGE, placeholder: t("demo.placeholder"), enterkeyhint: "send", dir: "auto", aria: { label: t("composer.label") },
+  oninput: () => { visitor.typed(Boolean(text.value.trim())); sizeText(); },
+  onblur: () => visitor.typed(false),
+  onkeydown: (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    submit();
+  },
+});
+const left = h("span.small.composer-left");
+const sendButton = h("button.primary.send", { type: "submit", title: t("send"), aria: { label: t("send") }, disabled: true }, icon("send", "turns"));
+const composer = h("form.composer", { onsubmit: (event) => { event.preventDefault(); submit(); } }, text, sendButton, left);
+
+function sizeText() {
+  text.style.blockSize = "auto";
+  text.style.blockSize = `${Math.min(text.scrollHeight + 2, 120)}px`;
+  sendButton.disabled = !text.value.trim();
+  const rest = MAX_MESSAGE - text.value.length;
+  left.textContent = rest < 400 ? t("composer.left", { n: rest }) : "";
+}
+
+function submit() {
+  const words = text.value.trim();
+  if (!words) return;
+  text.value = "";
+  sizeText();
+  transcript.toBottom();
+  void visitor.send(words);
+  text.focus();
+}
+
+function startForm() {
+  const name = h("input", { id: "start-name", type: "text", autocomplete: "name", required: true, maxlength: 60, value: cleanName(visitor.saved.name ?? "") });
+  const subject = h("input", { id: "start-subject", type: "text", required: true, maxlength: 120, autocomplete: "off" });
+  const email = h("input", { id: "start-email", type: "email", autocomplete: "email", inputmode: "email", maxlength: 120 });
+  const consent = h("input", { id: "start-consent", type: "checkbox", required: true });
+  const message = h("div.form-error", { role: "alert" });
+  const button = h("button.primary", { type: "submit" }, t("demo.start"));
+  return h("form.form.start", {
+    onsubmit: async (event) => {
+      event.preventDefault();
+      fill(message);
+      button.disabled = true;
+      try {
+        await visitor.start({ name: name.value.trim(), subject: subject.value.trim(), email: email.value.trim() });
+      } catch (error) {
+        fill(message, icon("alert"), h("span", {}, error.status ? clean(error.message, 300) : t("error.network")));
+        button.disabled = false;
+      }
+    },
+  }, h("p", {}, t("demo.intro")), message, field(t("demo.name"), name), field(t("demo.subject"), subject),
+  field(t("demo.email"), email, t("demo.email.hint")),
+  h("div.check", {}, consent, h("label", { for: "start-consent" }, t("demo.consent"))), button);
+}
+
+function endedFoot() {
+  return h("div.ended", {},
+    h("p", {}, t(`demo.ended.${visitor.endedBy || "them"}`)),
+    h("div.form-actions", {},
+      visitor.events.length > 0 && h("button", { type: "button", onclick: download }, icon("download"), t("demo.download")),
+      h("button.primary", { type: "button", onclick: () => visitor.reset() }, t("demo.again"))));
+}
+
+function transcriptText() {
+  const lines = visitor.events.map((event) => {
+    const time = fullTime(event.at);
+    return event.type === "message" || event.type === "push_url"
+      ? `[${time}] ${cleanName(event.nickname)}: ${clean(event.text)}`
+      : `[${time}] * ${noticeText(event)}`;
+  });
+  return `${t("shop.name")}\n${cleanName(visitor.saved.subject ?? "", 120)}\n\n${lines.join("\n")}\n`;
+}
+
+function download() {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([transcriptText()], { type: "text/plain;charset=utf-8" }));
+  link.download = `${t("demo.file")}-${new Date().toISOString().slice(0, 10)}.txt`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+async function askLeave() {
+  if (!(await confirmDialog(t("demo.end.title"), t("demo.end.text"), t("demo.end"), { danger: true }))) return;
+  try {
+    await visitor.leave();
+  } catch (error) {
+    toast(error.status ? clean(error.message, 300) : t("error.network"), { kind: "danger" });
+  }
+}
+
+// ---- drawing ------------------------------------------------------------------------------------
+
+let layout = "";
+let scheduled = false;
+let seen = 0;
+
+function schedule() {
+  if (scheduled) return;
+  scheduled = true;
+  setTimeout(() => {
+    scheduled = false;
+    draw();
+  }, 16);
+}
+
+function draw() {
+  const { phase } = visitor;
+  const wanted = phase === "idle" || phase === "starting" ? "start" : phase === "ended" ? "ended" : "chat";
+  if (layout !== wanted) {
+    const focused = body.contains(document.activeElement);
+    if (wanted === "start") {
+      transcript.reset();
+      fill(body, startForm());
+    } else if (wanted === "chat") {
+      if (layout !== "ended") transcript.reset();
+      fill(body, waiting, transcript.element, typing, composer);
+    } else fill(body, visitor.events.length ? transcript.element : emptyState("chat", t("demo.over"), ""), endedFoot());
+    layout = wanted;
+    if (focused && !sheet.hidden) body.querySelector("textarea, input, button")?.focus();
+  }
+  const agents = [...visitor.agents()].map((name) => cleanName(name));
+  title.textContent = phase === "talking" && agents.length ? agents.join(", ") : t("demo.title");
+  subtitle.textContent = t(`demo.phase.${phase}`);
+  endButton.hidden = wanted !== "chat";
+  if (wanted !== "start") transcript.update({ events: visitor.events, pending: visitor.pending });
+  typingLine(typing, visitor.typing.keys());
+  drawWaiting();
+  drawBar();
+  const news = visitor.events.filter((event) => event.type === "message" && !event.mine).length;
+  if (!sheet.hidden) seen = news;
+  drawButton(Math.max(0, news - seen));
+}
+
+function drawButton(count) {
+  const key = `${visitor.phase}${count}`;
+  if (chatButton.dataset.state === key) return;
+  chatButton.dataset.state = key;
+  fill(chatButton, icon("chat"), t(visitor.phase === "idle" || visitor.phase === "ended" ? "demo.open" : "demo.back"),
+    count > 0 && h("span.badge", { aria: { label: t("unread", { n: count }) } }, count));
+}
+
+function drawWaiting() {
+  waiting.hidden = visitor.phase !== "waiting";
+  if (waiting.hidden) return;
+  if (visitor.failure) {
+    fill(waiting, errorState(clean(visitor.failure.message, 300), () => visitor.replay()));
+    waiting.dataset.key = "failed";
+    return;
+  }
+  const seconds = visitor.saved.since ? (Date.now() - visitor.saved.since) / 1000 : 0;
+  const key = `${visitor.place}|${duration(seconds)}`;
+  if (waiting.dataset.key === key) return;
+  waiting.dataset.key = key;
+  fill(waiting, h("span.pulse", { aria: { hidden: "true" } }),
+    h("div", {}, h("p.waiting-title", {}, visitor.place ? t("demo.place", { n: visitor.place }) : t("demo.waiting")),
+      h("p.small.muted", {}, t("demo.waiting.text", { time: duration(seconds) }))));
+}
+
+function drawBar() {
+  const { state, retryAt } = visitor.connection;
+  const off = ["waiting", "connecting", "refused"].includes(state) && layout === "chat" && visitor.client.sessions > 0;
+  const seconds = retryAt ? Math.max(0, Math.ceil((retryAt - Date.now()) / 1000)) : 0;
+  const key = off ? `${state}${seconds}` : "";
+  if (bar.dataset.key === key) return;
+  bar.dataset.key = key;
+  bar.className = off ? "connection-bar" : "";
+  fill(bar, off && [icon("offline", "small"), h("span", {}, seconds ? t("connection.retry", { n: seconds }) : t("connection.now")),
+    state !== "connecting" && h("button.link-button", { type: "button", onclick: () => (state === "refused" ? visitor.client.start() : visitor.client.retryNow()) }, t("try.now"))]);
+}
+
+function openSheet() {
+  sheet.hidden = false;
+  shop.inert = true;
+  setPreference("demo.open", true);
+  draw();
+  transcript.toBottom();
+  body.querySelector("textarea, input")?.focus();
+}
+
+function closeSheet() {
+  sheet.hidden = true;
+  shop.inert = false;
+  setPreference("demo.open", false);
+  draw();
+  chatButton.focus();
+}
+
+sheet.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !document.querySelector("dialog[open]")) closeSheet();
+});
+
+// ---- the frame around it ------------------------------------------------------------------------
+
+const wireButton = h("button", { type: "button", aria: { controls: "wire" }, onclick: () => showWire(document.body.dataset.wire !== "open") }, icon("wire"), h("span", {}, t("wire.title")));
+
+function showWire(open) {
+  document.body.dataset.wire = open ? "open" : "closed";
+  wireButton.setAttribute("aria-expanded", String(open));
+  setPreference("demo.wire", open);
+}
+
+wire.onclose = () => {
+  showWire(false);
+  wireButton.focus();
+};
+
+fill(document.getElementById("app"),
+  h("header.demo-top", {},
+    h("a.demo-home", { href: "../" }, icon("back", "turns"), h("span", {}, t("demo.page"))),
+    h("span.spacer"), wireButton, themeButton()),
+  h("div.stage", {}, h("div.phone", {}, shop, sheet), wire.element));
+showWire(preference("demo.wire", matchMedia("(min-width: 1000px)").matches));
+everySecond(sheet, () => {
+  if (visitor.phase === "waiting") drawWaiting();
+  if (visitor.connection.state === "waiting") drawBar();
+});
+setInterval(() => void visitor.askPlace(), PLACE_EVERY_MS);
+if (visitor.restore() && preference("demo.open", true)) openSheet();
+draw();
+addEventListener("pagehide", () => visitor.typed(false));

@@ -1,0 +1,72 @@
+/** How the desk calls for attention: sound, the tab's title, desktop notifications. */
+import { t } from "../lib/i18n.js";
+import { preference, setPreference } from "../lib/ui.js";
+
+let context = null;
+
+/** Browsers let a page sound only after a click or key. */
+function audio() {
+  if (!context && typeof AudioContext === "function") context = new AudioContext();
+  if (context?.state === "suspended") void context.resume().catch(() => {});
+  return context;
+}
+
+export function soundOn() {
+  return preference("desk.sound", true);
+}
+
+export function setSound(on) {
+  setPreference("desk.sound", on);
+  if (on) play("message");
+}
+
+const TUNES = { queue: [[660, 0], [880, 0.14]], message: [[740, 0]] };
+
+/** A short tune: two tones for the queue, one for a message. */
+export function play(name) {
+  const sound = soundOn() && audio();
+  if (!sound || sound.state !== "running") return;
+  for (const [frequency, delay] of TUNES[name]) {
+    const start = sound.currentTime + delay;
+    const tone = sound.createOscillator();
+    const volume = sound.createGain();
+    tone.frequency.value = frequency;
+    volume.gain.setValueAtTime(0.0001, start);
+    volume.gain.exponentialRampToValueAtTime(0.12, start + 0.02);
+    volume.gain.exponentialRampToValueAtTime(0.0001, start + 0.22);
+    tone.connect(volume).connect(sound.destination);
+    tone.start(start);
+    tone.stop(start + 0.25);
+  }
+}
+
+for (const type of ["pointerdown", "keydown"]) {
+  addEventListener(type, () => soundOn() && audio(), { once: true, passive: true });
+}
+
+/** `granted`, `denied`, `default`, or `none` where the browser has no notifications. */
+export function notificationState() {
+  return typeof Notification === "function" && isSecureContext ? Notification.permission : "none";
+}
+
+export async function askForNotifications() {
+  if (notificationState() === "default") await Notification.requestPermission();
+  return notificationState();
+}
+
+/** Show a notification unless the desk is in front. */
+export function notify(title, body, tag, onclick) {
+  if (notificationState() !== "granted" || (document.visibilityState === "visible" && document.hasFocus())) return;
+  const shown = new Notification(title, { body, tag, lang: document.documentElement.lang });
+  shown.onclick = () => {
+    window.focus();
+    shown.close();
+    onclick?.();
+  };
+}
+
+/** "(3) Agent desk": waiting chats and unread messages. */
+export function titleBadge(count) {
+  const title = (count ? `(${count}) ` : "") + t("desk.title");
+  if (document.title !== title) document.title = title;
+}

@@ -1,0 +1,157 @@
+/** The right column: who the customer is. */
+import { fill, h, icon, iconButton } from "../lib/dom.js";
+import { currentLocale, t } from "../lib/i18n.js";
+import { clean, cleanName, fileSize, initials, safeUrl } from "../lib/text.js";
+import { Transcript } from "../lib/transcript.js";
+import { clockTime, dayName, fullTime } from "../lib/times.js";
+import { copyText, dialog, errorState, skeleton } from "../lib/ui.js";
+
+const PICTURES = new Set(["image/png", "image/jpeg", "image/gif", "image/webp"]);
+const LARGEST_PREVIEW = 5e6;
+
+export class CustomerPane {
+  constructor(desk) {
+    this.desk = desk;
+    this.histories = new Map();
+    this.element = h("aside.customer", { id: "customer", tabindex: "-1", aria: { label: t("customer.label") } });
+  }
+
+  update() {
+    const chat = this.desk.model.current;
+    const history = chat && this.histories.get(chat.id);
+    const key = chat ? JSON.stringify([chat.id, chat.customer, chat.summary.customer, chat.summary.service, chat.closed, chat.loaded, history?.state]) : "";
+    if (this.key === key) return;
+    this.key = key;
+    if (!chat) {
+      fill(this.element);
+      return;
+    }
+    if (!chat.customer) {
+      fill(this.element, this.top(), skeleton(6));
+      return;
+    }
+    if (!history) void this.loadHistory(chat.id);
+    fill(this.element, this.top(), this.person(chat), this.data(chat.customer), this.files(chat.customer), this.past(chat, history), this.service(chat));
+  }
+
+  top() {
+    return h("header.customer-top", {},
+      iconButton("back", t("back"), () => this.desk.show("conversation"), "only-phone turns"),
+      h("h2", {}, t("customer.label")),
+      iconButton("close", t("close"), () => this.desk.toggleCustomer(false), "only-narrow"));
+  }
+
+  person({ customer, summary, closed }) {
+    const full = cleanName([customer.first_name, customer.last_name].filter(Boolean).join(" "));
+    const nickname = cleanName(customer.nickname) || t("customer");
+    const presence = closed ? "closed" : summary.customer ?? "here";
+    return h("section.person", {},
+      h("span.avatar.big", { aria: { hidden: "true" } }, initials(full || nickname)),
+      h("div.person-text", {},
+        h("p.person-name", {}, h("bdi", {}, nickname)),
+        full && full !== nickname && h("p.muted.small", {}, h("bdi", {}, full)),
+        h("p.small.muted", {}, h("span.presence", { class: presence }), t(presence === "closed" ? "chat.closed" : `customer.${presence}`))),
+      customer.email && h("p.person-mail", {},
+        h("bdi.one-line", { title: cleanName(customer.email, 200) }, cleanName(customer.email, 200)),
+        iconButton("copy", t("copy.email"), () => copyText(cleanName(customer.email, 320)))));
+  }
+
+  data({ data }) {
+    const entries = Object.entries(data ?? {});
+    return h("section", {}, h("h3", {}, t("customer.data")),
+      entries.length ? h("dl.data", {}, entries.map(([key, value]) => h("div.data-row", {},
+        h("dt.one-line", { title: cleanName(key, 200) }, h("bdi", {}, cleanName(key, 60))),
+        h("dd", { dir: "auto" }, clean(value, 1000) || "\u2013"))))
+        : h("p.muted.small", {}, t("customer.data.none")));
+  }
+
+  files({ files }) {
+    if (!files?.length) return null;
+    return h("section", {}, h("h3", {}, t("customer.files")), h("ul.files", {}, files.map(fileItem)));
+  }
+
+  past(chat, history) {
+    let body = skeleton(2);
+    if (history?.state === "failed") body = errorState(history.error, () => this.loadHistory(chat.id));
+    else if (history?.state === "loaded") {
+      body = history.chats.length
+        ? h("ul.past", {}, history.chats.map((earlier) => h("li", {},
+          h("button.past-item", { type: "button", onclick: () => this.showPast(chat, earlier) },
+            h("span.one-line", { dir: "auto" }, cleanName(earlier.subject, 120) || t("no.subject")),
+            h("span.small.muted.one-line", { title: fullTime(earlier.started) },
+              `${dayName(earlier.started)}, ${clockTime(earlier.started)}`,
+              earlier.agents?.length ? ` \u00b7 ${earlier.agents.map((name) => cleanName(name, 40)).join(", ")}` : "")))))
+        : h("p.muted.small", {}, t("customer.past.none"));
+    }
+    return h("section", {}, h("h3", {}, t("customer.past")), body);
+  }
+
+  service({ id, customer, summary }) {
+    const rows = [[t("service.id"), customer.service ?? summary.service], [t("chat.id"), id], [t("gms.user"), customer.gms_user]];
+    return h("section", {}, h("h3", {}, t("customer.ids")), h("dl.data.ids", {}, rows.filter(([, value]) => value).map(([label, value]) =>
+      h("div.data-row", {}, h("dt", {}, label), h("dd.id-value", {},
+        h("code.one-line", { title: cleanName(value, 200) }, cleanName(value, 200)),
+        iconButton("copy", t("copy.what", { what: label }), () => copyText(cleanName(value, 320))))))));
+  }
+
+  async loadHistory(id) {
+    this.histories.set(id, { state: "loading" });
+    try {
+      const { chats } = await this.desk.call({ do: "history", chat: id });
+      this.histories.set(id, { state: "loaded", chats: chats ?? [] });
+    } catch (error) {
+      this.histories.set(id, { state: "failed", error: error.message });
+    }
+    if (this.histories.size > 50) this.histories.delete(this.histories.keys().next().value);
+    this.update();
+  }
+
+  /** Forget what failed or may have changed while we were away. */
+  forget() {
+    this.histories.clear();
+    this.key = null;
+  }
+
+  async showPast(chat, earlier) {
+    const place = h("div.past-transcript", {}, skeleton(5));
+    const transcript = new Transcript({ label: t("transcript.label"), names: () => this.desk.model.agentNames() });
+    const load = async () => {
+      fill(place, skeleton(5));
+      try {
+        const { events } = await this.desk.call({ do: "past", chat: chat.id, earlier: earlier.chat });
+        fill(place, transcript.element);
+        transcript.update({ events: events ?? [] });
+        transcript.log.scrollTop = 0;
+      } catch (error) {
+        fill(place, errorState(error.message, load));
+      }
+    };
+    void load();
+    await dialog(cleanName(earlier.subject, 80) || t("customer.past"), () => [place], "wide");
+  }
+}
+
+function fileItem(file) {
+  const name = cleanName(file.filename, 120) || cleanName(file.key, 120);
+  const picture = PICTURES.has(String(file.type).toLowerCase());
+  const local = localAddress(file.url);
+  const preview = picture && local && Number(file.size) <= LARGEST_PREVIEW && h("img.file-preview", { src: local, alt: "", width: 40, height: 40 });
+  if (preview) preview.addEventListener("error", () => preview.replaceWith(icon("image")), { once: true });
+  const text = h("span.file-text", {}, h("bdi.one-line", {}, name),
+    h("span.small.muted.one-line", {}, [cleanName(file.type, 60), fileSize(file.size, currentLocale())].filter(Boolean).join(" \u00b7 ")));
+  const address = local ?? safeUrl(file.url)?.href;
+  return h("li", {}, address
+    ? h("a.file", { href: address, download: name }, preview || icon(picture ? "image" : "file"), text, icon("download", "small"))
+    : h("span.file", {}, icon("file"), text));
+}
+
+/** A file of this server as a path; null for other hosts, whose pictures are not loaded. */
+function localAddress(value) {
+  if (typeof value !== "string") return null;
+  try {
+    const url = new URL(value, location.href);
+    return url.origin === location.origin ? url.pathname + url.search : null;
+  } catch {
+    return null;
+  }
+}

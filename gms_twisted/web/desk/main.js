@@ -1,0 +1,51 @@
+/** Starts the desk: texts, then the log-in or the desk itself. */
+import { fill } from "../lib/dom.js";
+import { startLanguage, t, translatePage } from "../lib/i18n.js";
+import { applyTheme, errorState } from "../lib/ui.js";
+import * as api from "./api.js";
+import { Desk } from "./desk.js";
+import { claimForm, errorText, loginForm } from "./login.js";
+
+const root = document.getElementById("app");
+
+/** The one-time link's token; taken out of the address at once so that it is not copied along. */
+function takeLink() {
+  const match = /^#link=(.+)$/.exec(location.hash);
+  if (match) history.replaceState(null, "", location.pathname + location.search);
+  return match ? decodeURIComponent(match[1]) : null;
+}
+
+function enter(me) {
+  const desk = new Desk(me, (notice) => showLogin(notice));
+  fill(root, desk.element);
+  desk.start();
+}
+
+function showLogin(notice = "") {
+  document.title = t("desk.title");
+  fill(root, loginForm(enter, notice));
+  root.querySelector("[data-autofocus]")?.focus();
+}
+
+async function begin() {
+  const token = takeLink();
+  if (token) {
+    fill(root, claimForm(token, enter, () => showLogin()));
+    return;
+  }
+  try {
+    enter(await api.me());
+  } catch (error) {
+    if (error.status === 401) showLogin();
+    else fill(root, errorState(errorText(error), () => void begin()));
+  }
+}
+
+applyTheme();
+await startLanguage();
+translatePage();
+document.title = t("desk.title");
+addEventListener("hashchange", () => {
+  if (location.hash.startsWith("#link=")) location.reload();
+});
+await begin();

@@ -1,0 +1,517 @@
+/**
+ * A small stand-in for the server: enough of its protocols to drive every page.
+ *
+ * Serves gms_twisted/web with the same guards as the real one, the desk's and the customer page's
+ * HTTP calls, a Bayeux endpoint over websocket and long polling, the Chat API in comet mode and a
+ * storage in memory.  Everything is forgotten at exit.  Tests reach into `world` to make states that
+ * a healthy server does not show: refusals, silence, lost sessions.
+ */
+import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { extname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+import { WebSocketServer } from "ws";
+
+const WEB = fileURLToPath(new URL("../../../gms_twisted/web/", import.meta.url));
+const TYPES = { ".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".json": "application/json", ".svg": "image/svg+xml" };
+const GUARDS = {
+  "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
+  "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-cache",
+};
+const id = () => randomBytes(8).toString("hex");
+const seconds = () => Date.now() / 1000;
+
+class Refusal extends Error {
+  constructor(status, message, code = "gms.error") {
+    super(message);
+    Object.assign(this, { status, code });
+  }
+}
+
+export class World {
+  constructor() {
+    this.agents = new Map([
+      ["anna", { name: "anna", display_name: "Anna Weber", role: "operator", enabled: true, state: "away", password: "correct horse" }],
+      ["ben", { name: "ben", display_name: "Ben Okafor", role: "agent", enabled: true, state: "offline", password: "battery staple" }],
+    ]);
+    this.links = new Map([["first", { name: "", display_name: "", role: "operator", new: true }]]);
+    this.logins = new Map();
+    this.tickets = new Map();
+    this.sessions = new Map();
+    this.chats = new Map();
+    this.areas = new Map();
+    this.settings = {
+      canned: [{ key: "hello", text: "Hello, how can I help you today?" }, { key: "thanks", text: "Thank you for your patience." }, { key: "bye", text: "Have a good day!" }],
+      amber_s: 60, red_s: 180, max_message: 4000, push_hosts: ["*"],
+    };
+    /** Functions `(request path or "do" name) => Error|undefined` that make calls fail. */
+    this.failing = null;
+    this.silent = false;
+    this.websockets = true;
+    this.holdMs = 20000;
+  }
+
+  // ---- chats ----
+
+  newChat(details) {
+    const chat = {
+      chat: id().toUpperCase(), service: id(), nickname: "Customer", subject: "", group: "default", since: seconds(), email: "", reopened: false,
+      started: seconds(), events: [], agent: null, closed: false, read: 0, customer: "here", user: null, data: {}, files: [], past: [], refs: new Map(), ...details,
+    };
+    this.chats.set(chat.chat, chat);
+    this.append(chat, { type: "joined", nickname: chat.nickname, party: "CLIENT", text: "" });
+    this.tell(null, { type: "queue_added", entry: this.entry(chat) });
+    return chat;
+  }
+
+  append(chat, event, agent = null) {
+    const whole = { position: chat.events.length + 1, at: seconds(), text: "", ...event, agent };
+    chat.events.push(whole);
+    if (chat.agent) {
+      this.tell(chat.agent, { type: "chat_event", chat: chat.chat, event: this.seen(whole, chat.agent), unread: this.unread(chat) });
+    }
+    this.toCustomer(chat, [whole]);
+    return whole;
+  }
+
+  toCustomer(chat, events, after) {
+    if (!chat.user) return;
+    const names = { joined: ["Notice.Joined", "has joined the session"], left: ["Notice.Left", "has left the session"], message: ["Message.Text"], push_url: ["Notice.PushUrl"], typing_started: ["Notice.TypingStarted", "is typing"], typing_stopped: ["Notice.TypingStopped", "stopped typing"], custom: ["Notice.Custom"] };
+    const rows = events.map((event) => [names[event.type][0], event.nickname, names[event.type][1] ?? event.text, String(Math.floor(event.at - chat.started)), event.party]);
+    const message = {
+      chatIxnState: chat.closed ? "DISCONNECTED" : "TRANSCRIPT", chatSessionId: chat.chat, transcriptPosition: chat.events.length,
+      chatServiceMessage: "Chat service is available", startedAt: new Date(chat.started * 1000).toISOString(), transcriptToShow: rows,
+    };
+    if (after !== undefined && !rows.length && !chat.closed) return;
+    for (const session of this.sessions.values()) {
+      if (session.user === chat.user && session.subscriptions.has("/_genesys")) {
+        session.deliver({ channel: "/_genesys", data: { id: id() + id(), message, tag: `service.chat.refresh.${chat.service}` } });
+      }
+    }
+  }
+
+  seen({ agent, ...event }, reader) {
+    return { ...event, mine: agent !== null && agent === reader };
+  }
+
+  unread(chat) {
+    return chat.events.filter((event) => event.position > chat.read && event.type === "message" && event.party !== "AGENT").length;
+  }
+
+  entry({ chat, service, nickname, subject, group, since, email, reopened }) {
+    return { chat, service, nickname, subject, group, since, email, reopened };
+  }
+
+  summary(chat) {
+    const shown = chat.events.filter((event) => !event.type.startsWith("typing"));
+    const last = chat.events.filter((event) => event.party === "CLIENT" && event.type === "message").at(-1);
+    return {
+      ...this.entry(chat), started: chat.started, unread: this.unread(chat), last: shown.length ? this.seen(shown.at(-1), chat.agent) : null,
+      state: chat.closed ? "closed" : "open", customer: chat.customer, customer_since: last?.at ?? chat.started, read: chat.read,
+    };
+  }
+
+  details(chat, after = 0) {
+    return {
+      summary: this.summary(chat),
+      events: chat.events.filter((event) => event.position > after && !event.type.startsWith("typing")).map((event) => this.seen(event, chat.agent)),
+      customer: { nickname: chat.nickname, first_name: chat.first_name ?? "", last_name: chat.last_name ?? "", email: chat.email, gms_user: chat.user ?? "buzz", service: chat.service, data: chat.data, files: chat.files },
+    };
+  }
+
+  /** An event for one agent's windows, or for everybody's. */
+  tell(agent, data) {
+    for (const session of this.sessions.values()) {
+      if (session.agent && (agent === null || session.agent === agent)) session.deliver({ channel: "/service/desk/event", data });
+    }
+  }
+
+  close(chat) {
+    chat.closed = true;
+    if (chat.agent) this.tell(chat.agent, { type: "chat_changed", summary: this.summary(chat) });
+    else this.tell(null, { type: "queue_removed", chat: chat.chat, reason: "closed" });
+    this.toCustomer(chat, []);
+  }
+
+  // ---- the desk's calls ----
+
+  desk(name, data) {
+    const agent = this.agents.get(name);
+    const failure = this.failing?.(data.do);
+    if (failure) throw failure;
+    const mine = () => {
+      const chat = this.chats.get(data.chat);
+      if (!chat || chat.agent !== name) throw new Refusal(404, "There is no such chat of yours.", "gms.not_found");
+      return chat;
+    };
+    const operator = () => {
+      if (agent.role !== "operator") throw new Refusal(403, "Only operators may do this.", "gms.forbidden");
+    };
+    const say = (chat, type, text) => {
+      chat.read = chat.events.length + 1;
+      return { position: this.append(chat, { type, text, nickname: agent.display_name, party: "AGENT" }, name).position };
+    };
+    const calls = {
+      hello: () => ({
+        agent: this.shape(agent), groups: ["Billing", "default"], settings: this.settings, now: seconds(),
+        queue: [...this.chats.values()].filter((chat) => !chat.agent && !chat.closed).map((chat) => this.entry(chat)),
+        chats: [...this.chats.values()].filter((chat) => chat.agent === name).map((chat) => this.summary(chat)),
+      }),
+      state: () => {
+        agent.state = data.state;
+        this.tell(name, { type: "agent_state", state: data.state });
+        return { state: data.state };
+      },
+      accept: () => {
+        const chat = this.chats.get(data.chat);
+        if (!chat || chat.agent || chat.closed) throw new Refusal(409, "Somebody else was first.", "gms.desk.taken");
+        chat.agent = name;
+        this.tell(null, { type: "queue_removed", chat: chat.chat, reason: "taken" });
+        this.append(chat, { type: "joined", nickname: agent.display_name, party: "AGENT" }, name);
+        return this.details(chat);
+      },
+      open: () => this.details(mine(), data.after ?? 0),
+      send: () => {
+        const chat = mine();
+        if (!chat.refs.has(data.ref)) chat.refs.set(data.ref, say(chat, "message", data.text));
+        return chat.refs.get(data.ref);
+      },
+      typing: () => {
+        this.append(mine(), { type: data.on ? "typing_started" : "typing_stopped", nickname: agent.display_name, party: "AGENT" }, name);
+        return {};
+      },
+      push_url: () => say(mine(), "push_url", data.url),
+      read: () => {
+        mine().read = data.position;
+        return {};
+      },
+      end: () => {
+        const chat = mine();
+        this.append(chat, { type: "left", nickname: agent.display_name, party: "AGENT", reason: "LEFT" }, name);
+        this.close(chat);
+        return {};
+      },
+      requeue: () => {
+        const chat = mine();
+        chat.agent = null;
+        chat.reopened = true;
+        this.tell(name, { type: "chat_gone", chat: chat.chat });
+        this.tell(null, { type: "queue_added", entry: this.entry(chat) });
+        return {};
+      },
+      history: () => ({ chats: mine().past.map(({ events, ...chat }) => chat) }),
+      past: () => ({ events: mine().past.find((chat) => chat.chat === data.earlier).events }),
+      agents: () => (operator(), { agents: [...this.agents.values()].map((each) => this.shape(each)) }),
+      agent_add: () => {
+        operator();
+        if (this.agents.has(data.name)) throw new Refusal(409, "An agent of this name exists.", "gms.conflict");
+        this.agents.set(data.name, { name: data.name, display_name: data.display_name, role: data.role, enabled: true, state: "offline", password: id() });
+        return calls.agent_link();
+      },
+      agent_link: () => {
+        operator();
+        const token = id() + id();
+        this.links.set(token, { ...this.shape(this.agents.get(data.name)), new: false });
+        return { link: `/desk/#link=${token}` };
+      },
+      agent_enable: () => {
+        operator();
+        this.agents.get(data.name).enabled = data.enabled;
+        return {};
+      },
+    };
+    if (!Object.hasOwn(calls, data.do)) throw new Refusal(400, "There is no such call.", "gms.invalid_request");
+    return calls[data.do]();
+  }
+
+  shape({ name, display_name, role, state, enabled }) {
+    return { name, display_name, role, state, enabled };
+  }
+
+  // ---- Bayeux ----
+
+  /** Handle a payload; `reply(messages)` may be called later for a held connect. */
+  bayeux(messages, connection) {
+    for (const message of messages) this.message(message, connection);
+  }
+
+  message(message, connection) {
+    const answer = (more) => connection.send([{ channel: message.channel, id: message.id, ...more }]);
+    if (message.channel === "/meta/handshake") return this.handshake(message, connection, answer);
+    const session = this.sessions.get(message.clientId);
+    if (!session) {
+      return answer({ successful: false, error: "402::session_unknown", ...(message.channel === "/meta/connect" ? { advice: { reconnect: "handshake", interval: 0 } } : {}) });
+    }
+    if (connection.live) session.socket = connection;
+    if (message.channel === "/meta/connect") return session.connect(message, connection, answer);
+    if (message.channel === "/meta/subscribe") {
+      session.subscriptions.add(message.subscription);
+      return answer({ successful: true, subscription: message.subscription });
+    }
+    if (message.channel === "/meta/disconnect") {
+      this.sessions.delete(message.clientId);
+      session.release(true);
+      return answer({ successful: true });
+    }
+    if (this.silent) return undefined;
+    answer({ successful: true });
+    if (message.channel !== "/service/desk" || !session.agent) return undefined;
+    try {
+      const data = this.desk(session.agent, message.data);
+      session.deliver({ channel: message.channel, id: message.id, successful: true, data });
+    } catch (error) {
+      session.deliver({ channel: message.channel, id: message.id, successful: false, data: { message: error.message, exception: error.code ?? "gms.error" } });
+    }
+    return undefined;
+  }
+
+  handshake(message, connection, answer) {
+    const desk = message.ext?.desk;
+    const agent = desk ? this.tickets.get(desk.ticket) : null;
+    if (desk) this.tickets.delete(desk.ticket);
+    const common = { version: "1.0", minimumVersion: "1.0", supportedConnectionTypes: ["websocket", "long-polling"] };
+    if (desk && !agent) return answer({ ...common, successful: false, error: "403::handshake_denied", advice: { reconnect: "none" } });
+    const session = new Session(this, agent ?? null, message.ext?.token?.split(":")[0] ?? null);
+    this.sessions.set(session.clientId, session);
+    if (connection.live) session.socket = connection;
+    return answer({ ...common, successful: true, clientId: session.clientId });
+  }
+
+  /** What a restart looks like to clients: every session unknown, every connection cut. */
+  restart() {
+    for (const session of this.sessions.values()) {
+      session.socket?.cut();
+      session.held?.connection.cut();
+    }
+    this.sessions.clear();
+  }
+}
+
+class Session {
+  constructor(world, agent, user) {
+    Object.assign(this, { world, agent, user, clientId: id() + id(), subscriptions: new Set(), queue: [], held: null, socket: null, connected: false });
+  }
+
+  deliver(message) {
+    if (this.socket?.open()) this.socket.send([message]);
+    else {
+      this.queue.push(message);
+      if (this.held) this.release();
+    }
+  }
+
+  connect(message, connection, answer) {
+    this.release();
+    const advice = this.connected ? undefined : { reconnect: "retry", interval: 0, timeout: this.world.holdMs };
+    const done = (more = {}) => {
+      const events = this.queue.splice(0);
+      connection.send([...events, { channel: message.channel, id: message.id, successful: true, ...(advice ? { advice } : {}), ...more }]);
+    };
+    if (!this.connected || message.advice?.timeout === 0 || (!connection.live && this.queue.length)) {
+      this.connected = true;
+      return done();
+    }
+    const timer = setTimeout(() => this.release(), this.world.holdMs);
+    this.held = { connection, done: (more) => { clearTimeout(timer); done(more); } };
+    return undefined;
+  }
+
+  release(last = false) {
+    const { held } = this;
+    this.held = null;
+    held?.done(last ? { advice: { reconnect: "none" } } : {});
+  }
+}
+
+// ---- HTTP ---------------------------------------------------------------------------------------
+
+async function readBody(request) {
+  const chunks = [];
+  for await (const chunk of request) chunks.push(chunk);
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+function fields(request, body) {
+  const type = request.headers["content-type"] ?? "";
+  if (type.includes("json")) return body ? JSON.parse(body) : {};
+  if (type.includes("multipart")) {
+    const names = [...body.matchAll(/name="([^"]+)"(?:; filename="([^"]*)")?[^\n]*\r\n(?:[^\n]+\r\n)?\r\n([^\r]*)/g)];
+    return Object.fromEntries(names.map(([, name, filename, value]) => [name, filename ? `http://mock/${filename}` : value]));
+  }
+  return Object.fromEntries(new URLSearchParams(body));
+}
+
+async function file(path) {
+  let name = path.replace(/^\/(?:genesys|gms-web|GMS-web)\/resources\//, "/resources/");
+  if (name.endsWith("/")) name += "index.html";
+  const full = normalize(join(WEB, name));
+  if (!full.startsWith(WEB) || !TYPES[extname(full)]) return null;
+  try {
+    return { body: await readFile(full), type: TYPES[extname(full)] };
+  } catch {
+    return null;
+  }
+}
+
+async function handle(world, request, response) {
+  const url = new URL(request.url, "http://mock");
+  const path = url.pathname;
+  const json = (status, value, headers = {}) => {
+    response.writeHead(status, { "Content-Type": "application/json", ...headers });
+    response.end(JSON.stringify(value));
+  };
+  const body = await readBody(request);
+  const failure = world.failing?.(path);
+  if (failure) throw failure;
+  if (path === "/genesys/cometd") {
+    let open = true;
+    response.on("close", () => { open = false; });
+    return world.bayeux([JSON.parse(body)].flat(), {
+      live: false, open: () => open, cut: () => response.destroy(),
+      send: (messages) => (response.headersSent ? undefined : json(200, messages)),
+    });
+  }
+  if (path.startsWith("/desk/api/")) return deskApi(world, request, path.slice(10), body ? JSON.parse(body) : {}, json);
+  if (path === "/demo/api/visitor") {
+    const { token } = JSON.parse(body || "{}");
+    const user = token?.split(":")[0] ?? id();
+    return json(200, { user, token: `${user}:${id()}`, expires_s: 3600 });
+  }
+  if (path === "/demo/api/queue") {
+    const { service } = JSON.parse(body);
+    const waiting = [...world.chats.values()].filter((chat) => !chat.agent && !chat.closed).sort((one, other) => one.since - other.since);
+    return json(200, { position: waiting.findIndex((chat) => chat.service === service) + 1 || null });
+  }
+  if (path === "/health") return json(200, { status: "ok" });
+  if (path.startsWith("/genesys/1/")) return api(world, request, path.slice(11).split("/").map(decodeURIComponent), fields(request, body), json);
+  const found = await file(path);
+  if (!found) return json(404, { message: "There is no such page.", exception: "gms.not_found" });
+  response.writeHead(200, { ...GUARDS, "Content-Type": found.type });
+  return response.end(found.body);
+}
+
+function deskApi(world, request, call, data, json) {
+  const cookie = /gms_desk=(\w+)/.exec(request.headers.cookie ?? "")?.[1];
+  const name = world.logins.get(cookie);
+  const enter = (agent) => {
+    const session = id();
+    world.logins.set(session, agent.name);
+    const { display_name, role } = agent;
+    return json(200, { agent: { name: agent.name, display_name, role }, csrf: `csrf-${session}` }, { "Set-Cookie": `gms_desk=${session}; HttpOnly; SameSite=Strict; Path=/desk` });
+  };
+  if (call.startsWith("link/")) {
+    const link = world.links.get(call.slice(5));
+    if (!link) throw new Refusal(404, "This link is not known.", "gms.not_found");
+    return json(200, link);
+  }
+  if (call === "claim") {
+    const link = world.links.get(data.token);
+    if (!link) throw new Refusal(404, "This link is not known.", "gms.not_found");
+    if (data.password.length < 10) throw new Refusal(400, "The password is too short.", "gms.invalid_request");
+    world.links.delete(data.token);
+    const agent = { enabled: true, state: "away", role: link.role, name: data.name ?? link.name, display_name: data.display_name ?? link.display_name, password: data.password };
+    world.agents.set(agent.name, agent);
+    return enter(agent);
+  }
+  if (call === "login") {
+    const agent = world.agents.get(data.name);
+    if (!agent || agent.password !== data.password) throw new Refusal(401, "Name or password is wrong.", "gms.unauthorized");
+    return enter(agent);
+  }
+  if (!name) throw new Refusal(401, "Log in first.", "gms.unauthorized");
+  const agent = world.agents.get(name);
+  if (call === "me") return json(200, { agent: world.shape(agent), csrf: `csrf-${cookie}` });
+  if (request.headers["x-gms-csrf"] !== `csrf-${cookie}`) throw new Refusal(403, "The token is missing.", "gms.forbidden");
+  if (call === "ticket") {
+    const ticket = id();
+    world.tickets.set(ticket, name);
+    return json(200, { ticket, expires_s: 60 });
+  }
+  if (call === "logout") world.logins.delete(cookie);
+  return json(200, {});
+}
+
+function api(world, request, parts, data, json) {
+  if (parts[0] === "storage") return storage(world, request, parts.slice(1), data, json);
+  if (parts[0] !== "service") throw new Refusal(404, "There is no such resource.", "gms.not_found");
+  const user = /^Bearer ([^:]+)/.exec(request.headers.authorization ?? "")?.[1] ?? request.headers.gms_user ?? null;
+  if (parts.length === 2) {
+    const service = `${id()}-${id()}`;
+    world.services ??= new Map();
+    world.services.set(service, null);
+    return json(200, { _id: service, "_chatIxnAPI-CREATE-URL": `/genesys/1/service/${service}/ixn/chat` });
+  }
+  const [, service, , , operation] = parts;
+  if (!world.services?.has(service)) throw new Refusal(404, "There is no such service.", "gms.service.not_found");
+  if (!operation) {
+    const chat = world.newChat({ service, user, nickname: data.userDisplayName ?? "Customer", first_name: data.firstName, last_name: data.lastName, subject: data.subject ?? "", email: data.email ?? "", data: { source: "customer page" } });
+    world.services.set(service, chat);
+    return json(200, { message: "Messages will sent over CometD service channel /_genesys", _id: service, comet_channel: "/_genesys", chatIxnState: "CONNECTED", chatSessionId: chat.chat, transcriptPosition: "1", transcriptToShow: [] });
+  }
+  const chat = world.services.get(service);
+  if (!chat) throw new Refusal(404, "There is no such chat.", "gms.not_found");
+  const say = (type, text) => world.append(chat, { type, text, nickname: chat.nickname, party: "CLIENT" });
+  if (operation === "send" || (operation === "refresh" && data.message)) say("message", data.message);
+  else if (operation === "refresh") world.toCustomer(chat, chat.events.slice(Number(data.transcriptPosition) || 0), true);
+  else if (operation === "startTyping") say("typing_started", "");
+  else if (operation === "stopTyping") say("typing_stopped", "");
+  else if (operation === "disconnect") {
+    world.append(chat, { type: "left", nickname: chat.nickname, party: "CLIENT", reason: "LEFT" });
+    world.close(chat);
+  }
+  return json(200, { message: "Messages will sent over CometD service channel /_genesys", chatIxnState: chat.closed ? "DISCONNECTED" : "TRANSCRIPT", chatSessionId: chat.chat, transcriptPosition: String(chat.events.length), transcriptToShow: [] });
+}
+
+function storage(world, request, parts, data, json) {
+  const [first, second] = parts;
+  if (request.method === "POST" && !second) {
+    if (!/^\d+$/.test(first)) throw new Refusal(400, "The lifetime must be a number of seconds from 1 to 2147483647.", "gms.invalid_request");
+    const area = id();
+    world.areas.set(area, data);
+    return json(200, { id: area });
+  }
+  const area = world.areas.get(first);
+  if (!area) throw new Refusal(404, "There is no such storage area.", "gms.storage.not_found");
+  if (request.method === "DELETE") {
+    world.areas.delete(first);
+    return json(200, {});
+  }
+  if (request.method === "POST") return json(200, Object.assign(area, data) && {});
+  return json(200, second ? area[second] : area);
+}
+
+/** Start on a port (0: any).  @returns {Promise<{url: string, world: World, stop: () => Promise<void>}>} */
+export async function startMock(port = 0) {
+  const world = new World();
+  const server = createServer((request, response) => {
+    handle(world, request, response).catch((error) => {
+      response.writeHead(error.status ?? 500, { "Content-Type": "application/json", ...(error.retryAfter ? { "Retry-After": String(error.retryAfter) } : {}) });
+      response.end(JSON.stringify({ message: error.message, exception: error.code ?? "gms.error" }));
+    });
+  });
+  const sockets = new WebSocketServer({ noServer: true });
+  server.on("upgrade", (request, socket, head) => {
+    if (!world.websockets) return socket.end("HTTP/1.1 400 Bad Request\r\n\r\n");
+    return sockets.handleUpgrade(request, socket, head, (ws) => {
+      const connection = { live: true, open: () => ws.readyState === 1, cut: () => ws.terminate(), send: (messages) => ws.readyState === 1 && ws.send(JSON.stringify(messages)) };
+      ws.on("message", (data) => world.bayeux([JSON.parse(data)].flat(), connection));
+    });
+  });
+  await new Promise((resolve) => { server.listen(port, "127.0.0.1", resolve); });
+  return {
+    url: `http://127.0.0.1:${server.address().port}/`,
+    world,
+    Refusal,
+    stop: () => new Promise((resolve) => {
+      for (const client of sockets.clients) client.terminate();
+      server.closeAllConnections();
+      server.close(resolve);
+    }),
+  };
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { url } = await startMock(Number(process.argv[2]) || 8090);
+  process.stdout.write(`${url}desk/ (anna, "correct horse") and ${url}demo/\n`);
+}
