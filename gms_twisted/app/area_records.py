@@ -18,7 +18,7 @@ the area's life is the record's.  The price is that an update writes the small v
 of the area again, at most :data:`INLINE_BYTES` of them, and that a key that is over
 before its area is left out by the reader until the next write takes it away.
 
-Pure.  Knows: the layout.  Does not know: the store, the time.
+Pure.  Knows: the layout.  Does not know: how the store keeps it, the time.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ from dataclasses import dataclass, field, replace
 from gms_twisted.domain.errors import DamagedRecord
 from gms_twisted.domain.ids import FileId
 from gms_twisted.domain.values import ByteSource, FormValue, InMemory, UploadedFile
+from gms_twisted.store.interfaces import Kind
+
+AREA = Kind("area")
 
 INLINE_BYTES = 256 * 1024
 """Most bytes of values in a record itself."""

@@ -9,15 +9,17 @@ Knows: keys, lifetimes, quotas.  Does not know: HTTP.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from urllib.parse import quote
 
 from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
+from gms_twisted.app.area_files import StoredFile, Texts
 from gms_twisted.app.area_records import (
+    AREA,
     Area,
     Entry,
     Joined,
@@ -26,13 +28,12 @@ from gms_twisted.app.area_records import (
     revise,
     source_of,
 )
+from gms_twisted.app.storage_room import StorageRoom
 from gms_twisted.config.options import StorageOptions
 from gms_twisted.domain.errors import (
     AreaNotFound,
-    DamagedRecord,
     InvalidRequest,
     StorageFull,
-    StoreReadOnly,
     TooLarge,
     Unavailable,
     shown,
@@ -41,58 +42,30 @@ from gms_twisted.domain.ids import AreaId, FileId
 from gms_twisted.domain.sources import Clock, IdSource, WallClock
 from gms_twisted.domain.values import FormValue
 from gms_twisted.store.interfaces import (
-    CHUNK_BYTES,
     Change,
     ConditionFailed,
     Delete,
-    Kind,
     Put,
     Record,
     Store,
     Unchanged,
     Unit,
     UnitId,
-    Usage,
 )
 
-AREA = Kind("area")
 BINARY_PATH = "genesys/1/storage/binary/"
 
 _ATTEMPTS = 20
-_SCAN_SLICE = 50
-_RECOUNT_PAUSE = 100
-"""A recount that took a second is repeated after so many seconds: one percent of the time."""
 
 _NOT_FOUND = "There is no such storage area or key."
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A file of an area, to be read piece by piece.
-
-    :ivar content_type: as its sender gave it: nothing to be trusted.
-    """
-
-    filename: str
-    content_type: str
-    size: int
-    _read: Callable[[int, int], AsyncIterator[bytes]] = field(repr=False)
-
-    def pieces(self, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """Read a stretch of it, in pieces of at most ``CHUNK_BYTES``.
-
-        :raises DamagedRecord: while reading: the file is gone or damaged.
-        """
-        rest = self.size - offset
-        return self._read(offset, rest if length is None else min(length, rest))
 
 
 class StorageAreas:
     """Storage areas, as the Storage API and services use them.
 
-    :param clock: measures how long counting takes.
     :param links: gives what URLs begin with: ``server/external_url_base``, or ``/``
         with ``server/relative_url``.
+    :ivar room: how full storage is.
     """
 
     log = Logger()
@@ -109,14 +82,10 @@ class StorageAreas:
         self._store = store
         self._ids = ids
         self._wall = wall
-        self._clock = clock
         self._options = options
         self._links = links
         self._turns: dict[AreaId, DeferredLock] = {}
-        self._usage = Usage(0, 0, 0)
-        self._keys = 0
-        self._bytes = 0
-        self._recount_at = clock.seconds()
+        self.room = StorageRoom(store, wall, clock, options)
 
     # Writing.
 
@@ -147,12 +116,9 @@ class StorageAreas:
         now = self._wall.now()
         area, overflow = revise(Area(now + ttl_s), fields, now + ttl_s, now)
         self._check_area(area)
-        self.check_room()
-        if self._keys + len(fields) > self._options.max_entries:
-            raise self._full()
+        self.room.check(len(fields))
         area = await self._with_overflow(area, fields, overflow)
-        self._keys += len(area.entries)
-        self._bytes += area.data_bytes
+        self.room.changed(len(area.entries), area.data_bytes)
         area_id = AreaId(self._ids.uuid())
         return area_id, [_put(area_id, area)]
 
@@ -161,14 +127,14 @@ class StorageAreas:
 
         Two updates at once: for each key the later one wins, with its lifetime.
 
-        Spec: Storage API, "Update".  Choice: an update without any key changes nothing.
+        Spec: Storage API, "Update".
 
         :raises AreaNotFound: no such area, or its time is over; it is not made again.
 
         Further errors are those of :meth:`create`.
         """
         self._check(fields, ttl_s)
-        self.check_room()
+        self.room.check()
         async with self._turn(area_id):
             await self._revise(area_id, fields, ttl_s)
 
@@ -182,8 +148,7 @@ class StorageAreas:
             area = decode_area(record.value, record.files)
             unit = Unit(UnitId(self._ids.uuid()), (self.change_for_delete(area_id),))
             await self._store.commit(unit)
-            self._keys -= len(area.entries)
-            self._bytes -= area.data_bytes
+            self.room.changed(-len(area.entries), -area.data_bytes)
 
     def change_for_delete(self, area_id: AreaId) -> Change:
         """Prepare the removal of an area, to be part of a larger unit."""
@@ -212,8 +177,9 @@ class StorageAreas:
                 await self._store.commit(unit)
             except ConditionFailed:
                 continue
-            self._keys += len(area.entries) - len(before.entries)
-            self._bytes += area.data_bytes - before.data_bytes
+            self.room.changed(
+                len(area.entries) - len(before.entries), area.data_bytes - before.data_bytes
+            )
             return
         raise Unavailable("Too many others are changing this storage area; try again.")
 
@@ -237,7 +203,7 @@ class StorageAreas:
         :raises AreaNotFound: no such area.
         """
         area = await self._area(area_id)
-        texts = _Texts(self._store, area)
+        texts = Texts(self._store, area)
         return {
             name: await texts.read(entry)
             if entry.content_type is None
@@ -256,7 +222,7 @@ class StorageAreas:
         entry = _entry_of(area, key)
         if entry.content_type is not None:
             return self._link(area_id, key)
-        return await _Texts(self._store, area).read(entry)
+        return await Texts(self._store, area).read(entry)
 
     async def open_file(self, area_id: AreaId, key: str) -> StoredFile:
         """Find the file of a key.  Spec: Storage API, "Query (one binary key)".
@@ -269,11 +235,7 @@ class StorageAreas:
         entry = _entry_of(area, key)
         if entry.content_type is None:
             raise AreaNotFound(_NOT_FOUND)
-
-        def read(offset: int, length: int) -> AsyncIterator[bytes]:
-            return _pieces(self._store, area, entry.blob, entry.offset + offset, length)
-
-        return StoredFile(entry.filename, entry.content_type, entry.length, read)
+        return StoredFile(self._store, area, entry)
 
     async def _area(self, area_id: AreaId) -> Area:
         """An area with those keys only whose time is not over."""
@@ -293,36 +255,6 @@ class StorageAreas:
         return f"{self._links()}{BINARY_PATH}{area_id}/{segment}"
 
     # Limits.
-
-    def check_room(self) -> None:
-        """See, without waiting, whether more data can be taken (S09).
-
-        :raises StorageFull: no room; what is there can be read and deleted.
-        :raises StoreReadOnly: a write has failed.
-        """
-        if not self._usage.writable:
-            raise StoreReadOnly("Nothing can be stored: a write to disk has failed.")
-        if (
-            self._usage.full
-            or self._bytes >= self._options.max_bytes
-            or self._keys >= self._options.max_entries
-        ):
-            raise self._full()
-
-    @property
-    def keys(self) -> int:
-        """How many keys there are in all areas, roughly."""
-        return self._keys
-
-    @property
-    def data_bytes(self) -> int:
-        """How much all areas hold, roughly."""
-        return self._bytes
-
-    def _full(self) -> StorageFull:
-        return StorageFull(
-            "Storage is full; what is stored can be read and deleted, new data must wait."
-        )
 
     def _check(self, fields: Mapping[str, FormValue], ttl_s: float) -> None:
         """Judge everything of a request before anything of it happens (S02)."""
@@ -373,37 +305,11 @@ class StorageAreas:
     # By the way.
 
     async def housekeep(self) -> None:
-        """Look how full it is; now and then count everything and drop keys that are over.
+        """See how full storage is; now and then count it and drop keys that are over.
 
         To be called at the start and every ``storage/purge_interval`` seconds.
         """
-        self._usage = await self._store.usage()
-        began = self._clock.seconds()
-        if began < self._recount_at:
-            return
-        before = self._keys, self._bytes
-        keys, size = await self._recount()
-        self._keys = keys + self._keys - before[0]
-        self._bytes = size + self._bytes - before[1]
-        ended = self._clock.seconds()
-        self._recount_at = ended + (ended - began) * _RECOUNT_PAUSE
-
-    async def _recount(self) -> tuple[int, int]:
-        keys = size = 0
-        after = ""
-        while records := await self._store.scan(AREA, after=after, limit=_SCAN_SLICE):
-            for record in records:
-                try:
-                    area = decode_area(record.value, record.files)
-                except DamagedRecord:
-                    self.log.warn("Storage area {area_id} is damaged", area_id=record.key)
-                    continue
-                if len(area.live(self._wall.now())) < len(area.entries):
-                    await self._trim(AreaId(record.key))
-                keys += len(area.entries)
-                size += area.data_bytes
-            after = records[-1].key
-        return keys, size
+        await self.room.look(self._trim)
 
     async def _trim(self, area_id: AreaId) -> None:
         """Give back what the keys of an area use that are over before it."""
@@ -424,60 +330,6 @@ class StorageAreas:
             lock.release()
             if not lock.locked:
                 self._turns.pop(area_id, None)
-
-
-class _Texts:
-    """Reads texts of one area; keeps the last chunk, which the next text often shares."""
-
-    def __init__(self, store: Store, area: Area) -> None:
-        self._store = store
-        self._area = area
-        self._at: tuple[int, int] = (0, -1)
-        self._chunk = b""
-
-    async def read(self, entry: Entry) -> str:
-        if entry.blob == 0:
-            return self._area.tail[entry.offset : entry.offset + entry.length].decode()
-        pieces: list[bytes] = []
-        for index, start, stop in _stretches(entry.offset, entry.length):
-            if self._at != (entry.blob, index):
-                self._chunk = await _chunk(self._store, self._area.files[entry.blob - 1], index)
-                self._at = entry.blob, index
-            pieces.append(self._chunk[start:stop])
-        return b"".join(pieces).decode()
-
-
-async def _pieces(
-    store: Store, area: Area, blob: int, offset: int, length: int
-) -> AsyncIterator[bytes]:
-    """Read a stretch of a blob."""
-    if blob == 0:
-        for start in range(offset, offset + length, CHUNK_BYTES):
-            yield area.tail[start : min(start + CHUNK_BYTES, offset + length)]
-        return
-    for index, start, stop in _stretches(offset, length):
-        chunk = await _chunk(store, area.files[blob - 1], index)
-        piece = chunk[start:stop]
-        if len(piece) != stop - start:
-            raise DamagedRecord("A stored file is shorter than it was.")
-        yield piece
-
-
-async def _chunk(store: Store, file_id: FileId, index: int) -> bytes:
-    chunk = await store.read_chunk(file_id, index)
-    if chunk is None:
-        raise DamagedRecord("A stored file is not there any more.")
-    return chunk
-
-
-def _stretches(offset: int, length: int) -> Iterator[tuple[int, int, int]]:
-    """Cut a stretch of a file at its chunks: index, start and stop in each."""
-    end = offset + length
-    while offset < end:
-        index, start = divmod(offset, CHUNK_BYTES)
-        stop = min(CHUNK_BYTES, start + end - offset)
-        yield index, start, stop
-        offset += stop - start
 
 
 def _entry_of(area: Area, key: str) -> Entry:

@@ -5,7 +5,6 @@ Knows: what each error means in HTTP.  Does not know: any route.
 
 from __future__ import annotations
 
-import json
 import math
 
 from twisted.web.iweb import IRequest
@@ -31,6 +30,7 @@ from gms_twisted.domain.errors import (
     UnsupportedMedia,
 )
 from gms_twisted.http.interfaces import Refusal
+from gms_twisted.http.strict_json import dumps
 
 JSON_TYPE = "application/json;charset=UTF-8"
 TEXT_TYPE = "text/plain;charset=UTF-8"
@@ -86,7 +86,7 @@ def refusal_for(error: GmsError, *, close: bool = False) -> Refusal:
 
 def json_reply(request: IRequest, value: object, status: int = 200) -> bytes:
     """Answer with JSON."""
-    return body_reply(request, json.dumps(value, allow_nan=False).encode(), JSON_TYPE, status)
+    return body_reply(request, dumps(value), JSON_TYPE, status)
 
 
 def text_reply(request: IRequest, text: str, status: int = 200) -> bytes:
@@ -100,6 +100,7 @@ def empty_reply(request: IRequest, status: int = 200) -> bytes:
     _never_kept(request)
     # Twisted labels an answer without a type as HTML.
     request.defaultContentType = None  # type: ignore[attr-defined]  # of twisted.web's Request
+    request.setHeader(b"Content-Length", b"0")
     return b""
 
 
@@ -107,6 +108,7 @@ def body_reply(request: IRequest, body: bytes, content_type: str, status: int = 
     """Answer with a finished body, an application's JSON for example."""
     request.setResponseCode(status)
     request.setHeader(b"Content-Type", content_type.encode("ascii"))
+    request.setHeader(b"Content-Length", b"%d" % len(body))
     _never_kept(request)
     return body
 
