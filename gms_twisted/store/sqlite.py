@@ -163,7 +163,7 @@ class SqliteStore:
             self._lock.release()
             raise
         self._reads.open(self._read_worker)
-        self._queue.open(self._write_worker, self._writer.run, totals)
+        self._queue.open(self._write_worker, self._writer.run, self._writer.move_log, totals)
         self._open = True
         try:
             await self._queue.add(sqlite_files.drop_unclaimed, grows=False)

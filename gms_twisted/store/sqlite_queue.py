@@ -62,7 +62,6 @@ class _Waiting:
     """A task on its way, and who waits for it."""
 
     task: Task
-    size: int
     done: Deferred[Any] = field(default_factory=Deferred)
 
 
@@ -92,10 +91,22 @@ class CommitQueue:
         self._open = False
         self._worker: Worker
         self._run: RunGroup
+        self._move_log: Callable[[], object]
 
-    def open(self, worker: Worker, run: RunGroup, totals: dict[str, Total]) -> None:
-        """Take tasks from now on."""
-        self._worker, self._run, self.totals = worker, run, totals
+    def open(
+        self,
+        worker: Worker,
+        run: RunGroup,
+        move_log: Callable[[], object],
+        totals: dict[str, Total],
+    ) -> None:
+        """Take tasks from now on.
+
+        :param move_log: called in the worker's thread after a group that made the log
+            long, and after its answers are on their way.
+        """
+        self._worker, self._run, self._move_log = worker, run, move_log
+        self.totals = totals
         self.broken, self._open = "", True
 
     async def close(self) -> None:
@@ -122,7 +133,7 @@ class CommitQueue:
             or self._waiting_bytes + size > options.max_waiting_bytes
         ):
             raise Unavailable("Too much is waiting for the disk; try again.")
-        waiting = _Waiting(Task(job, grows), size)
+        waiting = _Waiting(Task(job, grows, size))
         self._waiting.append(waiting)
         self._waiting_bytes += size
         self._dispatch()
@@ -136,7 +147,7 @@ class CommitQueue:
         size = 0
         while self._waiting and len(group) < self.options.group_max and size < GROUP_BYTES:
             group.append(self._waiting.popleft())
-            size += group[-1].size
+            size += group[-1].task.size
         self._waiting_bytes -= size
         self._running = True
         tasks = [each.task for each in group]
@@ -154,6 +165,8 @@ class CommitQueue:
             outcomes = result.outcomes
             self.totals = result.totals
             self._note_state(result)
+            if result.log_is_long:
+                self._worker.submit(self._move_log).addErrback(self._log_failed)
         for each, outcome in zip(group, outcomes, strict=True):
             self._finished.append((each.done, outcome))
         if self.broken:
@@ -176,6 +189,9 @@ class CommitQueue:
             self.log.critical(
                 "Writing to the disk failed ({why}); read-only until a restart", why=result.broken
             )
+
+    def _log_failed(self, failure: Failure) -> None:
+        self.log.failure("The store's log could not be moved", failure=failure)
 
     def _deliver(self) -> None:
         """Answer those whose group is on the disk, for a slice of time."""

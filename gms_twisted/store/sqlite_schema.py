@@ -208,7 +208,7 @@ def _settle(connection: sqlite3.Connection, path: Path) -> None:
         "secure_delete = ON",
         "cell_size_check = ON",
         "trusted_schema = OFF",
-        "wal_autocheckpoint = 1000",
+        "wal_autocheckpoint = 0",  # see Writer.move_log
         "temp_store = MEMORY",
         "cache_size = -16384",
     ):

@@ -34,6 +34,11 @@ NO_ROOM = "There is no room for more data."
 READ_ONLY = "A write to the disk has failed; nothing can be stored until a restart."
 BUSY = "The data file is locked by another program; nothing was stored."
 
+LOG_PAGES = 1000
+"""The log is moved into the file when it has about so many pages (4 MiB)."""
+
+_PAGES_OF_GROUP, _PAGES_OF_TASK, _PAGE_BYTES = 3, 4, 4096
+
 _FULL = {sqlite3.SQLITE_FULL}
 _PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM}
 
@@ -93,10 +98,12 @@ class Task:
     """A job in a group.
 
     :ivar grows: it adds data, and is refused when the disk has not enough free.
+    :ivar size: bytes that it writes, roughly.
     """
 
     job: Job
     grows: bool
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +113,14 @@ class GroupResult:
     :ivar outcomes: of each task, in order: its result, or why it did not happen.
     :ivar full: the disk has less free than it must.
     :ivar broken: nothing can be written any more, and why; empty: all is well.
+    :ivar log_is_long: it is time for :meth:`Writer.move_log`.
     """
 
     outcomes: tuple[object, ...]
     totals: dict[str, Total] = field(repr=False)
     full: bool = False
     broken: str = ""
+    log_is_long: bool = False
 
 
 class Writer:
@@ -127,6 +136,7 @@ class Writer:
         self._faults = faults
         self._has_room = has_room
         self._broken = ""
+        self._log_pages = 0
         self._totals = read_totals(connection)
 
     @property
@@ -158,22 +168,43 @@ class Writer:
             break
         if self._broken:
             outcomes = [StoreReadOnly(READ_ONLY)] * len(tasks)
-        return GroupResult(tuple(outcomes), self.totals, full, self._broken)
+        self._log_pages += _PAGES_OF_GROUP + sum(
+            _PAGES_OF_TASK + task.size // _PAGE_BYTES for task in tasks
+        )
+        log_is_long = self._log_pages >= LOG_PAGES
+        return GroupResult(tuple(outcomes), self.totals, full, self._broken, log_is_long)
+
+    def move_log(self) -> bool:
+        """Move the log into the file; readers go on.
+
+        SQLite would do it within a commit and keep quiet about a failed sync, so it
+        is told not to (``wal_autocheckpoint``), and it is done here, between groups.
+
+        :returns: ``False`` when not all of it could be moved now.
+        """
+        return self._checkpoint("PASSIVE")
 
     def truncate_log(self) -> bool:
         """Move the log into the file and empty it, so that nothing wiped stays in it.
 
         :returns: ``False`` when a reader stood in the way; try again later.
         """
+        return self._checkpoint("TRUNCATE")
+
+    def _checkpoint(self, mode: str) -> bool:
         if self._broken:
             return False
-        self._faults.before("checkpoint")
         try:
-            busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        except sqlite3.Error:
-            # Nothing is lost: the log is emptied only after the file is synced.
+            self._faults.before("checkpoint")
+            row = self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        except sqlite3.Error as error:
+            # Nothing is lost: the log is kept until the file has been synced.
+            if _primary_code(error) not in _PASSING | _FULL:
+                self._broken = str(error)
             return False
-        return not busy
+        self._log_pages = 0
+        busy, frames, moved = row
+        return not busy and frames == moved
 
     def close(self) -> None:
         """Close the connection; of a broken one the log stays as it is."""
