@@ -233,9 +233,6 @@ class WebSocket(Protocol):
     def send(self, frame: bytes) -> None:
         """Send finished frames (``http.websocket.text_frame``), at once where possible."""
 
-    def ping(self) -> None:
-        """Send a ping; the answer comes as :meth:`WebSocketHandler.ponged`."""
-
     def unsent(self) -> int:
         """Bytes accepted by :meth:`send` that the kernel has not taken yet."""
 
