@@ -29,6 +29,7 @@ from gms_twisted.domain.chat import (
     Notice,
     Transcript,
 )
+from gms_twisted.domain.errors import GmsError
 from gms_twisted.domain.sources import IdSource
 
 _Call = Callable[[ChatServerAddress], Awaitable[tuple[ChatCredentials, Transcript]]]
@@ -114,6 +115,13 @@ class ChatLine:
             return self._gateway.logout(server, state.credentials, state.session_id, position)
 
         return replace(await self._ask(state, call), closed=True)
+
+    async def leave_quietly(self, state: ChatState) -> None:
+        """Leave a chat that nobody will ask for again; its server forgets it anyway."""
+        try:
+            await self.leave(state, state.known)
+        except GmsError:
+            self.log.warn("Chat {session_id} is left behind", session_id=state.session_id)
 
     async def _ask(self, state: ChatState, call: _Call) -> Exchange:
         try:

@@ -25,22 +25,21 @@ from gms_twisted.app.chat_keeper import ChatKeeper
 from gms_twisted.app.chat_limits import ChatLimits, SendingTooFast
 from gms_twisted.app.chat_line import ChatLine, Exchange
 from gms_twisted.app.chat_records import CHAT, ChatRecords, ChatState
-from gms_twisted.app.chat_requests import StartRequest, TalkRequest, attached, wants_verbose
+from gms_twisted.app.chat_requests import StartRequest, TalkRequest, wants_verbose
 from gms_twisted.app.chat_rows import Row, rows
-from gms_twisted.app.interfaces import ChatGateway, ChatServerUnavailable
+from gms_twisted.app.chat_start import ChatStarter
+from gms_twisted.app.interfaces import ChatServerUnavailable
 from gms_twisted.app.pauses import pause
 from gms_twisted.app.service_records import Changes, ServiceInstance
-from gms_twisted.app.services import ServiceInstances, not_found
+from gms_twisted.app.services import ServiceInstances
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.options import ChatOptions
-from gms_twisted.domain.chat import Notice, NoticeType, Transcript
-from gms_twisted.domain.errors import GmsError, InvalidRequest, NotFound
+from gms_twisted.domain.chat import Notice, NoticeType
+from gms_twisted.domain.errors import InvalidRequest, NotFound
 from gms_twisted.domain.ids import GmsUser, ServiceId
 from gms_twisted.domain.sources import Timers
 from gms_twisted.domain.values import FormValue
-from gms_twisted.store.interfaces import Absent, ConditionFailed, Delete
-
-_CREATE_TRIES = 3
+from gms_twisted.store.interfaces import Delete
 
 _TYPING = {
     Call.START_TYPING: NoticeType.TYPING_STARTED,
@@ -78,7 +77,7 @@ class Chats:
         services: ServiceInstances,
         records: ChatRecords,
         keeper: ChatKeeper,
-        gateway: ChatGateway,
+        starter: ChatStarter,
         line: ChatLine,
         delivery: CometDelivery,
         answers: ChatAnswers,
@@ -90,7 +89,7 @@ class Chats:
         self._services = services
         self._records = records
         self._keeper = keeper
-        self._gateway = gateway
+        self._starter = starter
         self._line = line
         self._delivery = delivery
         self._answers = answers
@@ -168,90 +167,11 @@ class Chats:
         async with self._turn(instance.service_id):
             state = await self._records.find(instance.service_id)
             if state is None:
-                state = await self._begin(instance, wanted, user)
+                state = await self._starter.begin(instance, wanted, user)
+                if state.comet:
+                    self._delivery.begin(state)
             position = self._seen(state)
             return self._answers.answer(Call.START, state, position, verbose=wanted.verbose)
-
-    async def _begin(
-        self, instance: ServiceInstance, wanted: StartRequest, user: GmsUser | None
-    ) -> ChatState:
-        definition = self._services.definition_of(instance)
-        queue = definition.parameter(
-            "_chat_endpoint", instance.parameters, self.options.default_chat_endpoint
-        )
-        stored = await self._services.data_of(instance)
-        user = user or instance.user
-        ours = {"GMS_ServiceId": str(instance.service_id), "GMS_ServiceName": instance.name}
-        if user is not None:
-            ours["gms_user"] = str(user)
-        data = attached({**stored, **wanted.data}, ours)
-        server = await self._gateway.choose()
-        credentials = await self._gateway.login(
-            server, wanted.nickname, int(wanted.time_zone), data
-        )
-        credentials, transcript = await self._gateway.join(
-            server, credentials, queue, wanted.subject, data
-        )
-        joined = _first_position(transcript)
-        state = ChatState(
-            service_id=instance.service_id,
-            name=instance.name,
-            server=server,
-            credentials=credentials,
-            session_id=transcript.session_id,
-            nickname=wanted.nickname,
-            started_at=transcript.started_at,
-            time_zone=wanted.time_zone,
-            joined=joined,
-            position=joined,
-            known=transcript.last_position,
-            closed=transcript.closed,
-            user=user if wanted.comet else None,
-        )
-        state = await self._keep_new(instance, state)
-        self.log.info(
-            "Chat {session_id} of service {service_id}",
-            session_id=state.session_id,
-            service_id=state.service_id,
-        )
-        if state.comet:
-            self._delivery.begin(state)
-        return state
-
-    async def _keep_new(self, instance: ServiceInstance, state: ChatState) -> ChatState:
-        """Store a chat that the chat server has begun; leave it when it cannot be kept."""
-        try:
-            return await self._create(instance, state)
-        except ConditionFailed as failed:
-            await self._leave_quietly(state)
-            other = await self._records.find(instance.service_id)
-            if other is None:
-                raise not_found() from failed
-            return other
-        except GmsError:
-            await self._leave_quietly(state)
-            raise
-
-    async def _create(self, instance: ServiceInstance, state: ChatState) -> ChatState:
-        current: ServiceInstance | None = instance
-        for remaining in reversed(range(_CREATE_TRIES)):
-            if current is None:
-                raise not_found()
-            try:
-                return await self._keeper.create(current, state)
-            except ConditionFailed as failed:
-                another_chat = isinstance(failed.condition, Absent)
-                if another_chat or not remaining:
-                    raise
-                current = await self._services.peek(instance.service_id)
-        raise AssertionError("the last try returns or raises")
-
-    async def _leave_quietly(self, state: ChatState) -> None:
-        """Leave a chat that nobody will ever ask for; its server forgets it anyway."""
-        try:
-            await self._line.leave(state, state.known)
-        except GmsError:
-            self.log.warn("Chat {session_id} is left behind", session_id=state.session_id)
 
     # Going on.
 
@@ -407,7 +327,7 @@ class Chats:
             if state is None:
                 return Changes()
             if not state.closed:
-                await self._leave_quietly(state)
+                await self._line.leave_quietly(state)
             self._limits.forget(instance.service_id)
             self._delivery.end(instance.service_id)
             return Changes((Delete(CHAT, instance.service_id),))
@@ -424,8 +344,3 @@ class Chats:
             lock, waiting = self._locks.pop(service_id)
             if waiting > 1:
                 self._locks[service_id] = lock, waiting - 1
-
-
-def _first_position(transcript: Transcript) -> int:
-    """The position of the customer's own joining, the first that it is told."""
-    return transcript.events[0].position if transcript.events else transcript.last_position

@@ -1,0 +1,60 @@
+"""Routes of the Chat API, version 1; the rules are in ``app.chats``.
+
+Spec: Chat API.  GET does what POST does, with parameters in the query: programs
+in the field use both.
+"""
+
+from __future__ import annotations
+
+from twisted.web.iweb import IRequest
+
+from gms_twisted.app.chat_answers import Call
+from gms_twisted.app.chats import Chats
+from gms_twisted.domain.errors import NotFound
+from gms_twisted.http.interfaces import BodyKind
+from gms_twisted.rest.forms import caller_of, form_of
+from gms_twisted.rest.lookups import LookUps
+from gms_twisted.rest.replies import json_reply
+from gms_twisted.rest.root import route
+from gms_twisted.rest.service_fields import ServiceDoor, fields_of, refuse_head
+
+CHAT = "/genesys/1/service/<service_id>/ixn/chat"
+
+_CALLS = {call.value: call for call in Call if call.value}
+
+
+class OperationUnknown(NotFound):
+    """There is no such operation on a chat."""
+
+    code = "gms.unknown_path"
+
+
+class ChatApi:
+    """Start a chat, and every operation on it."""
+
+    def __init__(self, chats: Chats, door: ServiceDoor, lookups: LookUps) -> None:
+        self._chats = chats
+        self._door = door
+        self._lookups = lookups
+
+    @route(CHAT, "POST", "GET", body=BodyKind.FORM, multipart=True)
+    async def start(self, request: IRequest, service_id: str) -> bytes:
+        """Spec: Chat API, "Start Chat".  200 with the chat object; 404; 503."""
+        return await self._call(request, service_id, Call.START)
+
+    @route(CHAT + "/<operation>", "POST", "GET", body=BodyKind.FORM, multipart=True)
+    async def operate(self, request: IRequest, service_id: str, operation: str) -> bytes:
+        """Spec: Chat API, "Refresh Chat" and after.  200 with the chat object; 404; 503."""
+        call = _CALLS.get(operation)
+        if call is None:
+            raise OperationUnknown("There is nothing at this URL.")
+        return await self._call(request, service_id, call)
+
+    async def _call(self, request: IRequest, service_id: str, call: Call) -> bytes:
+        refuse_head(request)
+        caller = caller_of(request)
+        await self._door.check(request, service_id)
+        self._lookups.check(caller)
+        work = self._chats.call(service_id, call, fields_of(form_of(request)), caller.user)
+        answer = await self._lookups.of(caller, self._door.whole(request, "calling a chat", work))
+        return json_reply(request, answer)
