@@ -18,7 +18,7 @@ from __future__ import annotations
 import codecs
 from dataclasses import dataclass
 
-from gms_twisted.http.deflate import Inflater, TooMuch
+from gms_twisted.http.deflate import Agreement, Inflater, TooMuch
 
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 _FIN, _RSV1, _RSV, _OPCODE, _MASKED, _LENGTH = 0x80, 0x40, 0x70, 0x0F, 0x80, 0x7F
@@ -46,11 +46,15 @@ _CLOSE_CODES = frozenset((1000, 1001, 1002, 1003, *range(1007, 1015)))
 
 def text_frame(payload: bytes) -> bytes:
     """Frame a whole text message; ``payload`` is UTF-8."""
-    return frame(_FIN | _TEXT, payload)
+    return _frame(_FIN | _TEXT, payload)
 
 
-def frame(first: int, payload: bytes) -> bytes:
-    """Frame a payload; ``first`` is the frame's byte 0."""
+def deflated_text_frame(payload: bytes, agreement: Agreement) -> bytes:
+    """Frame a whole text message, compressed as was negotiated."""
+    return _frame(_FIN | _RSV1 | _TEXT, agreement.deflate(payload))
+
+
+def _frame(first: int, payload: bytes) -> bytes:
     length = len(payload)
     if length < 126:
         return b"%c%c%b" % (first, length, payload)
@@ -61,12 +65,12 @@ def frame(first: int, payload: bytes) -> bytes:
 
 def ping_frame(payload: bytes = b"") -> bytes:
     """Frame a ping; at most 125 bytes."""
-    return frame(_FIN | _PING, payload[:_MAX_CONTROL])
+    return _frame(_FIN | _PING, payload[:_MAX_CONTROL])
 
 
 def pong_frame(payload: bytes = b"") -> bytes:
     """Frame the answer to a ping, which repeats its payload."""
-    return frame(_FIN | _PONG, payload[:_MAX_CONTROL])
+    return _frame(_FIN | _PONG, payload[:_MAX_CONTROL])
 
 
 def close_frame(code: int = NO_CODE, reason: str = "") -> bytes:
@@ -75,10 +79,10 @@ def close_frame(code: int = NO_CODE, reason: str = "") -> bytes:
     :param code: :data:`NO_CODE`, or any that cannot be sent, gives a close without one.
     """
     if not close_code_valid(code):
-        return frame(_FIN | _CLOSE, b"")
+        return _frame(_FIN | _CLOSE, b"")
     text = reason.encode("utf-8", "replace")[: _MAX_CONTROL - 2]
     whole = text.decode("utf-8", "ignore").encode()
-    return frame(_FIN | _CLOSE, code.to_bytes(2, "big") + whole)
+    return _frame(_FIN | _CLOSE, code.to_bytes(2, "big") + whole)
 
 
 @dataclass(frozen=True, slots=True)
