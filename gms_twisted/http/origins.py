@@ -29,7 +29,7 @@ class Origins:
     """
 
     def __init__(self, options: ServerOptions) -> None:
-        self._listed = frozenset(origin.rstrip("/").lower() for origin in options.allowed_origins)
+        self._listed = frozenset(_normal(origin) for origin in options.allowed_origins)
         self._listed -= {"null", "*"}
         self._own = ""
         if options.external_url_base:
@@ -100,3 +100,9 @@ class Origins:
         host = (head.header(b"host") or b"").decode("latin-1").lower()
         default = ":" + _DEFAULT_PORTS[scheme]
         return bool(host) and authority.removesuffix(default) == host.removesuffix(default)
+
+
+def _normal(origin: str) -> str:
+    """An origin as browsers send it, also when it was configured like a URL."""
+    origin = origin.strip().lower()
+    return origin if origin.endswith("://") else origin.removesuffix("/")

@@ -140,7 +140,7 @@ class RestAdmission:
             caller = self._identity.identify(head, peer)
             if isinstance(caller, Refusal):
                 return self._refused(head, caller, headers)
-            self._check(match, head, caller)
+            self._check(match, head, peer, caller)
         except MethodRefused as error:
             allow = ("Allow", ", ".join(error.allowed))
             refusal = Refusal(405, str(error), error.code, (allow,), close=head.has_body)
@@ -176,9 +176,10 @@ class RestAdmission:
         headers = (("Allow", methods), *self._origins.preflight(head, peer, methods))
         return Refusal(200, "", "", headers, plain=True, close=head.has_body)
 
-    def _check(self, match: Match, head: Head, caller: CallerInfo) -> None:
+    def _check(self, match: Match, head: Head, peer: Peer, caller: CallerInfo) -> None:
         plan = match.plan
-        if plan.internal and not caller.internal:
+        # A page of another site, open on an internal machine, is not internal.
+        if plan.internal and not (caller.internal and self._origins.allowed(head, peer)):
             raise InternalOnly("This URL is for internal use; see server/internal_allow.")
         if plan.password:
             service = match.arguments.get("service", "") if plan.password == "service" else ""

@@ -51,6 +51,7 @@ from gms_twisted.rest.replies import (
 
 API_PREFIX = "/genesys/1/"
 
+_NOTHING_HERE = "There is nothing at this URL."
 _SEGMENT_SAFE = "!$&'()*+,:;=@-._~"
 _BROKEN_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
@@ -229,8 +230,11 @@ class Api:
         """The canonical spelling of a path, aliases resolved.
 
         :raises InvalidRequest: it has none.
+        :raises UnknownPath: it has an empty segment; the URL map would look past it.
         """
         text = canonical_path(path)
+        if "//" in text:
+            raise UnknownPath(_NOTHING_HERE)
         for alias in self._aliases:
             if text.startswith(alias):
                 return API_PREFIX + text[len(alias) :]
@@ -243,14 +247,11 @@ class Api:
         :raises MethodRefused: nothing with this method.
         """
         try:
-            if "//" in path:
-                raise UnknownPath("There is nothing at this URL.")
             rule, arguments = self._adapter.match(path, method=method, return_rule=True)
         except MethodNotAllowed as error:
-            allowed = {*(error.valid_methods or ()), "OPTIONS"}
-            raise MethodRefused(sorted(allowed)) from error
+            raise _method_refused(error) from error
         except (HTTPException, RequestRedirect) as error:
-            raise UnknownPath("There is nothing at this URL.") from error
+            raise UnknownPath(_NOTHING_HERE) from error
         return Match(self._plans[rule.endpoint], arguments)
 
     def rules(self) -> Iterator[tuple[str, frozenset[str], Plan]]:
@@ -271,6 +272,8 @@ class Api:
             # An answer cut short must not look complete.
             request.channel.abortConnection()  # type: ignore[attr-defined]  # likewise
             return b""
+        if isinstance(error, MethodNotAllowed):
+            error = _method_refused(error)
         if isinstance(error, MethodRefused):
             request.setHeader(b"Allow", ", ".join(error.allowed).encode("ascii"))
             return problem_reply(request, 405, str(error), error.code)
@@ -278,7 +281,7 @@ class Api:
             self.counters.add("gms_refusals_total", code=error.code)
             return error_reply(request, error)
         if isinstance(error, HTTPException):
-            return error_reply(request, UnknownPath("There is nothing at this URL."))
+            return error_reply(request, UnknownPath(_NOTHING_HERE))
         self.counters.add("gms_failures_total")
         self.log.failure("Failed: {method} request", failure=failure, method=request.method)
         return problem_reply(request, 500, INTERNAL_MESSAGE, INTERNAL_CODE)
@@ -301,11 +304,15 @@ class _ApiResource(KleinResource):
             path = self._api.path_of(request.path)
             request.postpath = [segment.encode("ascii") for segment in path.split("/")[1:]]
             return super().render(request)
-        except InvalidRequest as error:
+        except GmsError as error:
             return error_reply(request, error)
         except HTTPException:
             # Klein looks at Host, though nothing of ours depends on it.
             return error_reply(request, InvalidRequest("The header Host is no host.", "Host"))
+
+
+def _method_refused(error: MethodNotAllowed) -> MethodRefused:
+    return MethodRefused(sorted({*(error.valid_methods or ()), "OPTIONS"}))
 
 
 def _routes_of(module: object) -> Iterator[tuple[str, Callable[..., Any], Route]]:
