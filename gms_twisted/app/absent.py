@@ -1,0 +1,72 @@
+"""Events for users who are not there: kept for a short time, within bounds.
+
+Knows: users, encoded events, when they are too old.  Does not know: sessions.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+
+from gms_twisted.domain.ids import GmsUser
+from gms_twisted.domain.sources import Clock
+
+MAX_USERS = 20_000
+MAX_BYTES = 32 * 1024 * 1024
+
+
+class AbsentUsers:
+    """What is to be delivered when a user comes back in time.
+
+    :param keep_s: how long an event is kept; 0: not at all.
+    :param keep_max: how many events of a user; the oldest goes first.
+    """
+
+    def __init__(self, clock: Clock, keep_s: float, keep_max: int) -> None:
+        self._clock = clock
+        self._keep_s = keep_s
+        self._keep_max = keep_max
+        self._kept: OrderedDict[GmsUser, deque[tuple[float, bytes]]] = OrderedDict()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def keep(self, user: GmsUser, fragment: bytes) -> None:
+        """Keep an event.  When there is too much in all, the longest absent user loses."""
+        if self._keep_s <= 0 or self._keep_max <= 0:
+            return
+        events = self._kept.setdefault(user, deque())
+        self._kept.move_to_end(user)
+        events.append((self._clock.seconds() + self._keep_s, fragment))
+        self._bytes += len(fragment)
+        if len(events) > self._keep_max:
+            self._bytes -= len(events.popleft()[1])
+        while self._kept and (len(self._kept) > MAX_USERS or self._bytes > MAX_BYTES):
+            self._forget(next(iter(self._kept)))
+
+    def keep_all(self, user: GmsUser, fragments: list[bytes]) -> None:
+        """Keep several events, in order."""
+        for fragment in fragments:
+            self.keep(user, fragment)
+
+    def take(self, user: GmsUser) -> list[bytes]:
+        """Take the events that are not too old."""
+        events = self._kept.get(user)
+        if events is None:
+            return []
+        now = self._clock.seconds()
+        self._forget(user)
+        return [fragment for until, fragment in events if until > now]
+
+    def sweep(self) -> None:
+        """Forget users whose newest event is too old."""
+        now = self._clock.seconds()
+        while self._kept:
+            user, events = next(iter(self._kept.items()))
+            if events[-1][0] > now:
+                return
+            self._forget(user)
+
+    def _forget(self, user: GmsUser) -> None:
+        events = self._kept.pop(user)
+        self._bytes -= sum(len(fragment) for _, fragment in events)

@@ -1,0 +1,449 @@
+"""Hosts the Bayeux server: users, events on ``/_genesys``, calls to ``/service/...``.
+
+Events are for a *user* and go to each of the user's sessions that is subscribed to
+``/_genesys``, by name or by a pattern that covers it, and to nobody else.  What
+comes while no such session exists is kept for a short time.
+
+Knows: users, presence, remote calls.  Does not know: HTTP, websockets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping
+from dataclasses import fields, replace
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from gms_twisted.app.absent import AbsentUsers
+from gms_twisted.app.interfaces import (
+    HandshakeHook,
+    HandshakeRefused,
+    Presence,
+    ServiceHandler,
+)
+from gms_twisted.app.tasks import Tasks
+from gms_twisted.bayeux.authority import ClientRules, Decided
+from gms_twisted.bayeux.channels import ChannelName, matches
+from gms_twisted.bayeux.codec import Message
+from gms_twisted.bayeux.exchange import Exchange
+from gms_twisted.bayeux.messages import message_id, object_member
+from gms_twisted.bayeux.server import TICK_S, BayeuxServer
+from gms_twisted.bayeux.session import Caller, Session
+from gms_twisted.bayeux.settings import Settings
+from gms_twisted.config.options import BayeuxOptions
+from gms_twisted.domain.errors import GmsError, Unauthorized
+from gms_twisted.domain.ids import ClientId, GmsUser
+from gms_twisted.domain.sources import DelayedCall, IdSource, Timers, WallClock
+
+GENESYS = "/_genesys"
+LISTED_SUBSCRIPTIONS = 20
+"""With ``client_channels = listed``: most subscriptions of a session."""
+MAX_CALLS = 100
+"""Most remote calls of one session under way."""
+MAX_USER_BYTES = 128
+SPREAD_S = 5.0
+_DRAIN_SLICE = 500
+_SERVICE = "/service/"
+
+
+class TokenReader(Protocol):
+    """What identity means to a handshake.
+
+    :ivar mode: ``open``, ``trusted-proxy`` or ``token``.
+    """
+
+    @property
+    def mode(self) -> str:
+        """How users are told."""
+
+    def token_user(self, token: str) -> GmsUser:
+        """Tell whom ``ext.token`` stands for.
+
+        :raises Unauthorized: nobody.
+        """
+
+
+class CometCaller:
+    """A Bayeux session, as hooks and service handlers see it.
+
+    :ivar attachments: a place for what handshake hooks found out.
+    """
+
+    __slots__ = ("_comet", "address", "attachments", "calls", "client_id", "session", "user")
+
+    def __init__(self, comet: Comet, session: Session) -> None:
+        self._comet = comet
+        self.session = session
+        self.client_id: ClientId = session.client_id
+        self.user: GmsUser | None = session.user
+        self.address = session.address
+        self.attachments: dict[str, object] = {}
+        self.calls = 0
+
+    def deliver(self, channel: str, data: object) -> bool:
+        """Deliver to this session only; ``False`` when it is gone."""
+        return self._comet.server.deliver(self.session, channel, data)
+
+    def disconnect(self) -> None:
+        """End the session; the client is told ``reconnect: none``."""
+        self._comet.server.disconnect(self.session)
+
+    def when_gone(self, callback: Callable[[], None]) -> None:
+        """Call once when the session is gone; at once when it is already."""
+        if not self.session.alive:
+            callback()
+            return
+        self.session.extra().removal.append(lambda session, expired: callback())
+
+
+class Rules(ClientRules):
+    """The core's rules, with the handshake decided by identity and hooks."""
+
+    def __init__(self, comet: Comet, listed: tuple[str, ...] | None, require_user: bool) -> None:
+        super().__init__(listed, (GENESYS,))
+        self._comet = comet
+        self._require_user = require_user
+
+    def can_handshake(self, session: Session, message: Message, reply: Message) -> Decided:
+        """Settle who the session belongs to, then ask the hooks."""
+        return self._comet.admit(session, message, reply)
+
+    def can_subscribe(
+        self, session: Session, channel: ChannelName, message: Message, reply: Message
+    ) -> Decided:
+        """Refuse events to nobody, when it is so configured."""
+        if self._require_user and session.user is None and matches(channel.text, GENESYS):
+            return "gms_user_missing"
+        return super().can_subscribe(session, channel, message, reply)
+
+
+class Comet:
+    """The Bayeux server of the product: ``UserEvents`` and ``ServiceChannels``.
+
+    :param timers: the reactor, or a test's ``Clock``.
+    :param loopback_only: every listener is on a loopback address; decides what an
+        empty ``client_channels`` means.
+    :param exempt: addresses without limits, ``limits/exempt``.
+    :param keep_s: how long events for an absent user are kept; 0: not at all.
+    :param keep_max: how many of them.
+    :ivar server: the core; transports talk to it.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        options: BayeuxOptions,
+        timers: Timers,
+        wall: WallClock,
+        ids: IdSource,
+        tasks: Tasks,
+        identity: TokenReader,
+        *,
+        loopback_only: bool = True,
+        exempt: Container[str] = (),
+        keep_s: float = 60.0,
+        keep_max: int = 100,
+    ) -> None:
+        self.options = options
+        self.ids = ids
+        self.timers = timers
+        self.wall = wall
+        self._tasks = tasks
+        self._identity = identity
+        channels = options.client_channels or ("open" if loopback_only else "listed")
+        settings = settings_from(options)
+        if channels == "listed":
+            most = min(settings.max_subscriptions, LISTED_SUBSCRIPTIONS)
+            settings = replace(settings, max_subscriptions=most)
+        listed = options.channels if channels == "listed" else None
+        rules = Rules(self, listed, options.require_user)
+        self.server = BayeuxServer(settings, timers, wall, ids, self, rules, exempt)
+        self.server.channel(GENESYS).persistent = True
+        self._absent = AbsentUsers(timers, keep_s, keep_max)
+        self._receivers: dict[GmsUser, dict[Session, int]] = {}
+        self._presences: list[Presence] = []
+        self._positions: dict[GmsUser, int] = {}
+        self._handlers: dict[str, ServiceHandler] = {}
+        self._hooks: list[HandshakeHook] = []
+        self._flushing: DelayedCall | None = None
+        self._ticking: DelayedCall | None = None
+        self._swept_at = 0.0
+        self._drained: list[Callable[[], None]] = []
+
+    # -- life ---------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to count time."""
+        self._ticking = self.timers.callLater(TICK_S, self._tick)
+        self._swept_at = self.timers.seconds()
+
+    async def drain(self) -> None:
+        """Send everybody away: held connects are answered, sockets closed (R12).
+
+        Clients come back at random times within five seconds; new connects are
+        answered at once and new handshakes refused from now on.
+        """
+        self.server.closing = True
+        for index, session in enumerate(list(self.server.sessions.values())):
+            carrier = session.carrier
+            if session.held is not None and carrier is not None:
+                pause = round(self.ids.uniform(0.0, SPREAD_S * 1000.0))
+                self.server.outbox.answer(session, {"reconnect": "retry", "interval": pause})
+            if index % _DRAIN_SLICE == _DRAIN_SLICE - 1:
+                await self._next_turn()
+        for close in self._drained:
+            close()
+
+    async def stop(self) -> None:
+        """Drain, and count time no more."""
+        await self.drain()
+        for call in (self._ticking, self._flushing):
+            if call is not None and call.active():
+                call.cancel()
+        self._ticking = self._flushing = None
+
+    def on_drain(self, close: Callable[[], None]) -> None:
+        """Call when clients are sent away: transports close their sockets."""
+        self._drained.append(close)
+
+    async def _next_turn(self) -> None:
+        turned: Deferred[None] = Deferred()
+        self.timers.callLater(0, turned.callback, None)
+        await turned
+
+    def _tick(self) -> None:
+        """Look at deadlines; at what they left over in the next turn."""
+        more = self.server.tick()
+        now = self.timers.seconds()
+        if now - self._swept_at >= self.options.sweep_period_s:
+            self._swept_at = now
+            self.server.sweep()
+            self._absent.sweep()
+        self._ticking = self.timers.callLater(0 if more else TICK_S, self._tick)
+
+    # -- bayeux.server.Host ---------------------------------------------------------
+
+    def wake(self) -> None:
+        """Flush at the end of this turn."""
+        if self._flushing is None:
+            self._flushing = self.timers.callLater(0, self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = None
+        if self.server.outbox.flush() and self._flushing is None:
+            self._flushing = self.timers.callLater(0, self._flush)
+
+    def suspend(self, exchange: Exchange, decided: Decided) -> None:
+        """Wait for a decision that takes its time; one that fails refuses."""
+
+        async def wait() -> None:
+            try:
+                decision = decided if isinstance(decided, bool | str) else await decided
+            except Exception:  # noqa: BLE001 - a policy is the application's code
+                self.log.failure("A policy failed")
+                decision = False
+            exchange.resume(decision)
+
+        self._tasks.spawn("a decision about a Bayeux message", wait())
+
+    def failed(self, what: str, error: Exception) -> None:
+        """Log what the application's code raised."""
+        self.log.failure("Failed in Bayeux: {what}", failure=Failure(error), what=what)
+
+    def subscribed(self, session: Session, channel: str) -> None:
+        """Count a user in when the subscription brings its events."""
+        user = session.user
+        if user is None or not matches(channel, GENESYS):
+            return
+        receivers = self._receivers.setdefault(user, {})
+        arriving = not receivers
+        receivers[session] = sum(matches(one.name.text, GENESYS) for one in session.subscriptions)
+        for fragment in self._absent.take(user):
+            self.server.outbox.put(session, fragment)
+        if arriving:
+            for presence in self._presences:
+                self._tell(presence.arrived, user)
+
+    def unsubscribed(self, session: Session, channel: str) -> None:
+        """Count a user out when no subscription brings its events any more."""
+        if matches(channel, GENESYS):
+            left = any(matches(one.name.text, GENESYS) for one in session.subscriptions)
+            if not left:
+                self._leave(session)
+
+    def removed(self, session: Session, expired: bool, leftovers: list[bytes]) -> None:
+        """Count a session out; keep its undelivered events when its user is gone."""
+        user = session.user
+        if user is None:
+            return
+        was_receiver = session in self._receivers.get(user, ())
+        position = self._positions.pop(user, None)
+        self._leave(session, position)
+        if was_receiver and user not in self._receivers:
+            self._absent.keep_all(user, [one for one in leftovers if _is_event(one)])
+
+    def _leave(self, session: Session, position: int | None = None) -> None:
+        user = session.user
+        if user is None:
+            return
+        receivers = self._receivers.get(user)
+        if receivers is None or receivers.pop(session, None) is None:
+            return
+        if not receivers:
+            del self._receivers[user]
+            self._left(user, position)
+
+    def _left(self, user: GmsUser, position: int | None) -> None:
+        for presence in self._presences:
+            self._tell(presence.left, user, position)
+
+    def _tell(self, call: Callable[..., None], *arguments: object) -> None:
+        self.server.guarded("presence", None, lambda: call(*arguments))
+
+    def disconnecting(self, caller: Caller, session: Session | None, message: Message) -> None:
+        """Take the transcript position of a good-bye, also of a forgotten client."""
+        ext = object_member(message, "ext") or {}
+        position = _position(ext.get("transcriptPosition"))
+        user = caller.user if session is None else session.user
+        if user is None:
+            return
+        if session is None:
+            if user not in self._receivers and position is not None:
+                self._left(user, position)
+        elif position is not None:
+            self._positions[user] = position
+
+    def called(self, session: Session, channel: ChannelName, message: Message) -> None:
+        """Run the handler of a service channel."""
+        target = channel.text[len(_SERVICE) :]
+        handler = self._handlers.get(target)
+        if handler is None:
+            return
+        caller = self.caller(session)
+        _, identifier = message_id(message)
+        if caller.calls >= MAX_CALLS:
+            failure = {"message": "Too many calls at a time.", "exception": "gms.too_many_requests"}
+            if identifier is not None:
+                self.server.answer_call(session, channel.text, identifier, False, failure)
+            return
+        caller.calls += 1
+        answering = self._answer(handler, caller, channel.text, identifier, message.get("data"))
+        self._tasks.spawn("a remote call", answering)
+
+    async def _answer(
+        self,
+        handler: ServiceHandler,
+        caller: CometCaller,
+        channel: str,
+        identifier: str | None,
+        data: object,
+    ) -> None:
+        try:
+            result, successful = await handler(caller, data), True
+        except GmsError as error:
+            result, successful = {"message": str(error), "exception": error.code}, False
+        except Exception:  # noqa: BLE001 - whatever it is, the client must get an answer
+            self.log.failure("Failed in a call to {channel}", channel=channel)
+            result = {"message": "The server failed.", "exception": "gms.internal"}
+            successful = False
+        finally:
+            caller.calls -= 1
+        if identifier is not None:
+            self.server.answer_call(caller.session, channel, identifier, successful, result)
+
+    # -- handshakes -----------------------------------------------------------------
+
+    def caller(self, session: Session) -> CometCaller:
+        """Return what hooks and handlers see of a session."""
+        known = session.attachment
+        if isinstance(known, CometCaller):
+            return known
+        made = session.attachment = CometCaller(self, session)
+        return made
+
+    def admit(self, session: Session, message: Message, reply: Message) -> Decided:
+        """Settle a new session's user, then ask the hooks; a refusal says why."""
+        ext = object_member(message, "ext") or {}
+        try:
+            claimed = self._claimed(ext)
+            if claimed is not None:
+                if session.user is not None and session.user != claimed:
+                    raise HandshakeRefused("Header and handshake name different users.")
+                session.user = claimed
+            for hook in self._hooks:
+                hook(self.caller(session), ext)
+        except (HandshakeRefused, Unauthorized) as refused:
+            reply["ext"] = {"gms": {"message": str(refused), "exception": refused.code}}
+            return False
+        return True
+
+    def _claimed(self, ext: Mapping[str, object]) -> GmsUser | None:
+        """The user that a handshake itself names: by token, in mode open by name."""
+        token = ext.get("token")
+        if isinstance(token, str):
+            return self._identity.token_user(token)
+        user = ext.get("gms_user")
+        if self._identity.mode != "open" or not isinstance(user, str):
+            return None
+        user = user.strip()
+        if not 0 < len(user.encode()) <= MAX_USER_BYTES or not user.isprintable() or "," in user:
+            raise HandshakeRefused("ext.gms_user must be 1 to 128 bytes of printable text.")
+        return GmsUser(user)
+
+    # -- app.interfaces.ServiceChannels ---------------------------------------------
+
+    def serve(self, target: str, handler: ServiceHandler) -> None:
+        """Answer calls to ``/service/<target>``."""
+        self._handlers[target] = handler
+
+    def on_handshake(self, hook: HandshakeHook) -> None:
+        """Look at every handshake before it succeeds."""
+        self._hooks.append(hook)
+
+    # -- app.interfaces.UserEvents ----------------------------------------------------
+
+    def deliver(self, user: GmsUser, tag: str, message: object, event_id: str = "") -> int:
+        """Deliver ``{"id", "message", "tag"}`` to every session of a user.
+
+        :returns: how many sessions it was queued for.
+        """
+        data = {"id": event_id or self.ids.hex(32), "message": message, "tag": tag}
+        fragment = self.server.outbox.extend(None, {"data": data, "channel": GENESYS})
+        if fragment is None:
+            return 0
+        receivers = self._receivers.get(user)
+        if not receivers:
+            self._absent.keep(user, fragment)
+            return 0
+        return self.server.outbox.spread(list(receivers), fragment)
+
+    def is_present(self, user: GmsUser) -> bool:
+        """Tell whether a session of the user receives ``/_genesys``."""
+        return user in self._receivers
+
+    def watch(self, presence: Presence) -> None:
+        """Tell this one about every user from now on."""
+        self._presences.append(presence)
+
+
+def settings_from(options: BayeuxOptions) -> Settings:
+    """Pick out of the options what the core looks at."""
+    names = [one.name for one in fields(Settings)]
+    return Settings(**{name: getattr(options, name) for name in names})
+
+
+def _position(value: object) -> int | None:
+    """``transcriptPosition`` as clients send it: a number, or its text."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 10:
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31:
+        return value
+    return None
+
+
+def _is_event(fragment: bytes) -> bool:
+    return fragment.endswith(b'"channel":"/_genesys"}')

@@ -1,0 +1,129 @@
+"""Publishing: from one client, or the application, to everybody concerned.
+
+Knows: who gets a message.  Does not know: how it reaches them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from gms_twisted.bayeux.authority import Operation
+from gms_twisted.bayeux.channels import Channel, ChannelName, Kind
+from gms_twisted.bayeux.codec import Message
+from gms_twisted.bayeux.exchange import Exchange, Handling
+from gms_twisted.bayeux.messages import Error, delivery
+from gms_twisted.bayeux.meta import reason_of
+from gms_twisted.bayeux.session import Session
+
+if TYPE_CHECKING:
+    from gms_twisted.bayeux.server import BayeuxServer
+
+
+def publish(
+    server: BayeuxServer,
+    exchange: Exchange,
+    session: Session,
+    name: ChannelName,
+    message: Message,
+    reply: Message,
+) -> bytes | Handling | None:
+    """Take a message from a client.  Bayeux: Publish."""
+    if not name.publishable:
+        return server.refuse(session, reply, Error.CHANNEL_INVALID)
+    rate = server.settings.publishes_per_s
+    if rate is not None and not _take_token(session, rate, server.clock.seconds()):
+        return server.refuse(session, reply, Error.RATE_EXCEEDED)
+    return _publish(server, session, name, message, reply)
+
+
+def _publish(
+    server: BayeuxServer, session: Session, name: ChannelName, message: Message, reply: Message
+) -> Handling:
+    policy = server.policy
+    if name.text not in server.channels and name.kind is not Kind.SERVICE:
+        decision = yield server.decide(lambda: policy.can_create(session, name, message, reply))
+        if decision is True:
+            decision = server.authorized(Operation.CREATE, session, name)
+        if decision is True and server.channels.full:
+            decision = "too_many"
+        if decision is not True:
+            return server.refuse(session, reply, Error.CHANNEL_CREATE_DENIED, reason_of(decision))
+    decision = yield server.decide(lambda: policy.can_publish(session, name, message, reply))
+    if decision is True:
+        decision = server.authorized(Operation.PUBLISH, session, name)
+    if decision is not True:
+        return server.refuse(session, reply, Error.PUBLISH_DENIED, reason_of(decision))
+    reply.pop("advice", None)
+    reply.pop("ext", None)
+    if not server.heard(session, name, message):
+        return server.refuse(session, reply, Error.MESSAGE_DELETED)
+    if name.kind is Kind.SERVICE:
+        server.host.called(session, name, message)
+    else:
+        spread(server, server.channels.make(name), delivery(message, name.text), session)
+    return server.accept(session, reply)
+
+
+def spread(
+    server: BayeuxServer,
+    channel: Channel,
+    message: Message,
+    publisher: Session | None,
+    lazy: bool = False,
+) -> int:
+    """Queue a message for everybody whose subscriptions match; returns for how many.
+
+    Encoded once.  Several matching subscriptions of a session make one copy.
+    """
+    server.channels.used(channel)
+    waits: list[float] = []
+    audiences: list[dict[Session, None]] = []
+    longest = server.settings.max_lazy_timeout_s
+    for concerned in server.channels.concerned(channel.name):
+        if concerned.subscribers:
+            audiences.append(concerned.subscribers)
+        if concerned.lazy and (concerned is channel or concerned.name.wild):
+            own = concerned.lazy_timeout_s
+            waits.append(longest if own is None else own)
+    if not audiences or channel.name.kind is not Kind.BROADCAST:
+        return 0
+    fragment = server.outbox.extend(None, message)
+    if fragment is None:
+        return 0
+    everybody: Iterable[Session] = audiences[0]
+    if len(audiences) > 1:
+        merged: dict[Session, None] = {}
+        for audience in audiences:
+            merged.update(audience)
+        everybody = merged
+    if publisher is not None and not _echoes(server, channel, publisher):
+        everybody = [session for session in everybody if session is not publisher]
+    if lazy and not waits:
+        waits.append(longest)
+    if not waits:
+        return server.outbox.spread(everybody, fragment)
+    wait = min(waits)
+    return sum(server.outbox.put(session, fragment, wait) for session in list(everybody))
+
+
+def _echoes(server: BayeuxServer, channel: Channel, publisher: Session) -> bool:
+    """Tell whether somebody gets what it publishes itself."""
+    if not publisher.echo:
+        return False
+    own = channel.broadcast_to_publisher
+    return server.settings.broadcast_to_publisher if own is None else own
+
+
+def _take_token(session: Session, rate: float, now: float) -> bool:
+    """Count a publish against a session's rate; a second's worth may come at once."""
+    burst = max(1.0, rate)
+    if not session.publishes_at:
+        session.publishes = burst
+    else:
+        session.publishes = min(burst, session.publishes + (now - session.publishes_at) * rate)
+    session.publishes_at = now or 1e-9
+    if session.publishes < 1.0:
+        return False
+    session.publishes -= 1.0
+    return True

@@ -1,0 +1,560 @@
+"""All clients: sessions, dispatch, publish, sweep.
+
+Start reading here.  A transport turns bytes into messages (``codec.decode``) and
+calls :meth:`BayeuxServer.begin`; what is to be sent comes back through the
+transport's :class:`~gms_twisted.bayeux.session.Carrier`.  The host gives time:
+:meth:`BayeuxServer.tick` for deadlines, :meth:`BayeuxServer.sweep` for channels,
+``outbox.flush`` at the end of a loop turn that woke it.
+
+Knows: sessions by id, the pipeline of a message.  Does not know: HTTP, sockets,
+``/_genesys``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Container
+from typing import Any, Protocol
+
+from gms_twisted.bayeux import meta, publishing
+from gms_twisted.bayeux.authority import BY_POLICY, ClientRules, Decided, Operation, Policy
+from gms_twisted.bayeux.authority import authorize as ask_authorizers
+from gms_twisted.bayeux.channels import Channel, ChannelName, Channels, Kind, Names
+from gms_twisted.bayeux.codec import Message, encode
+from gms_twisted.bayeux.exchange import Exchange, Handling, check_handshake
+from gms_twisted.bayeux.extensions import Extension, Timestamp, is_inactive, mark_activity
+from gms_twisted.bayeux.messages import (
+    CONNECT,
+    HANDSHAKE,
+    Error,
+    error_text,
+    message_id,
+    milliseconds,
+)
+from gms_twisted.bayeux.outbox import Outbox
+from gms_twisted.bayeux.session import Caller, Carrier, Session, State
+from gms_twisted.bayeux.settings import Settings
+from gms_twisted.domain.ids import ClientId, GmsUser
+from gms_twisted.domain.sources import Clock, IdSource, WallClock
+from gms_twisted.domain.wheel import TimerWheel
+
+SPREAD_S = 30.0
+"""So long after the start, clients that we do not know come back at random times."""
+SPREAD_OVER_S = 5.0
+TICK_S = 0.1
+"""How exactly deadlines are met, and how often :meth:`BayeuxServer.tick` is called."""
+_PER_TICK = 500
+
+
+class Host(Protocol):
+    """What the core tells the application, and asks of it."""
+
+    def wake(self) -> None:
+        """``outbox.flush`` is to be called at the end of this turn."""
+
+    def suspend(self, exchange: Exchange, decided: Decided) -> None:
+        """Wait for a decision, then call ``exchange.resume`` with it."""
+
+    def failed(self, what: str, error: Exception) -> None:
+        """Log that a listener, extension or policy raised."""
+
+    def subscribed(self, session: Session, channel: str) -> None:
+        """A session is subscribed to a channel or pattern."""
+
+    def unsubscribed(self, session: Session, channel: str) -> None:
+        """It is not any more, though the session goes on."""
+
+    def removed(self, session: Session, expired: bool, leftovers: list[bytes]) -> None:
+        """A session is over; what was queued for it is lost unless taken now."""
+
+    def called(self, session: Session, channel: ChannelName, message: Message) -> None:
+        """Something was published to a service channel."""
+
+    def disconnecting(self, caller: Caller, session: Session | None, message: Message) -> None:
+        """A client, known or not, says good-bye."""
+
+
+class BayeuxServer:
+    """The server without its transports.
+
+    :param exempt: addresses that are not counted.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        wall: WallClock,
+        ids: IdSource,
+        host: Host,
+        policy: Policy | None = None,
+        exempt: Container[str] = (),
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.wall = wall
+        self.ids = ids
+        self.host = host
+        self.policy: Policy = policy or ClientRules()
+        self.names = Names(settings.max_channel_name)
+        self.channels = Channels()
+        self._wheel: TimerWheel[Session] = TimerWheel(clock.seconds(), TICK_S)
+        self._due: deque[Session] = deque()
+        self.outbox = Outbox(settings, clock, wall, self._wheel, host.wake, self.overflow)
+        self.sessions: dict[str, Session] = {}
+        self.closing = False
+        self._exempt = exempt
+        self._by_user: dict[GmsUser, int] = {}
+        self._by_address: dict[str, int] = {}
+        self._spread_until = clock.seconds() + SPREAD_S
+        self._authorizers = 0
+        self._listening = False
+        if settings.timestamp:
+            self.add_extension(Timestamp(wall))
+
+    # -- payloads ---------------------------------------------------------------
+
+    def begin(
+        self,
+        messages: list[Message],
+        caller: Caller,
+        carrier: Carrier,
+        held: object,
+        bound: Session | None = None,
+        adopt: bool = True,
+    ) -> Exchange:
+        """Take a payload; call :meth:`Exchange.run` on what comes back.
+
+        :param bound: the session that the connection stands for.
+        :param adopt: without one, take the session that the first message names.
+        :raises MalformedPayload: a handshake stands where it must not.
+        """
+        messages = check_handshake(messages)
+        session = bound
+        if session is None and adopt:
+            named = messages[0].get("clientId")
+            if type(named) is str:
+                found = self.sessions.get(named)
+                if found is not None and found.usable_by(
+                    caller, self.settings.trust_client_session
+                ):
+                    session = found
+        if messages[0].get("channel") == HANDSHAKE:
+            session = None
+        elif session is not None and carrier.pushes and session.carrier is not carrier:
+            self._move(session, carrier)
+        return Exchange(self, messages, caller, carrier, held, session)
+
+    def _move(self, session: Session, carrier: Carrier) -> None:
+        """Deliver by another socket from now on, before any connect is held there.
+
+        A long poll that is held goes on until the first connect on the socket.
+        """
+        former = session.carrier
+        if session.held is None or (former is not None and former.pushes):
+            self.outbox.unhold(session)
+            session.carrier = carrier
+            self.outbox.mark(session)
+
+    def handle(self, exchange: Exchange, message: Message) -> bytes | Handling | None:
+        """Process one message: its encoded reply, nothing, or what is still to be done.
+
+        The steps and their order are those of the protocol's pipeline.
+        """
+        channel = message.get("channel")
+        known, identifier = message_id(message)
+        reply: Message = {} if identifier is None else {"id": identifier}
+        if channel is None:
+            return self.refuse(None, reply, Error.CHANNEL_MISSING)
+        name = self.names.parse(channel) if type(channel) is str else None
+        if type(channel) is str and len(channel) <= self.settings.max_channel_name:
+            reply["channel"] = channel
+        if name is None:
+            return self.refuse(None, reply, Error.CHANNEL_INVALID)
+        if not known and self.settings.validate_message_fields:
+            return self.refuse(None, reply, Error.ID_INVALID)
+        session = exchange.session
+        if not self._let_in(session, message):
+            return self.refuse(session, reply, Error.MESSAGE_DELETED)
+        if name.text == HANDSHAKE:
+            return meta.handshake(self, exchange, message, reply)
+        if session is None or not session.alive or message.get("clientId") != session.client_id:
+            return self._unknown(exchange, name, message, reply)
+        now = self.clock.seconds()
+        if name.text == CONNECT:
+            return meta.connect(self, exchange, session, message, reply)
+        self._touch(session, name.text, now)
+        if name.kind is Kind.META:
+            handler = meta.HANDLERS.get(name.text)
+            if handler is None:
+                return self.refuse(session, reply, Error.CHANNEL_CREATE_DENIED, BY_POLICY)
+            if not self.heard(session, name, message):
+                return self.refuse(session, reply, Error.MESSAGE_DELETED)
+            return handler(self, exchange, session, message, reply)
+        return publishing.publish(self, exchange, session, name, message, reply)
+
+    def _unknown(
+        self, exchange: Exchange, name: ChannelName, message: Message, reply: Message
+    ) -> bytes | None:
+        if name.text == CONNECT:
+            reply["advice"] = {"reconnect": "handshake", "interval": self._return_ms()}
+        elif name.text == "/meta/disconnect":
+            self.host.disconnecting(exchange.caller, None, message)
+        return self.refuse(None, reply, Error.SESSION_UNKNOWN)
+
+    def _return_ms(self) -> int:
+        """When an unknown client may shake hands: at once, except after a restart."""
+        if self.clock.seconds() >= self._spread_until:
+            return 0
+        return milliseconds(self.ids.uniform(0.0, SPREAD_OVER_S))
+
+    def spread_returns(self) -> None:
+        """Spread reconnects from now on: another node has gone."""
+        self._spread_until = self.clock.seconds() + SPREAD_S
+
+    def _touch(self, session: Session, channel: str, now: float) -> None:
+        """Count a message as a sign of life."""
+        if session.expire_at:
+            life = session.max_interval_s
+            until = now + (self.settings.max_interval_s if life is None else life)
+            session.expire_at = max(session.expire_at, until)
+        mark_activity(session, channel, now)
+
+    def carries(self, exchange: Exchange, session: Session, connect: bool) -> bool:
+        """Tell whether what waits for a session leaves with this answer."""
+        if not session.alive or not (session.queue or session.extras or connect):
+            return False
+        if session.batches:
+            return connect
+        if exchange.greeting is not None:
+            return self.settings.allow_message_delivery_during_handshake
+        deliver_only = session.deliver_only or exchange.carrier.deliver_only
+        return connect or not deliver_only
+
+    def greet(self, exchange: Exchange, reply: Message) -> bytes | None:
+        """Finish a handshake reply, once it is known what goes with it."""
+        session = exchange.session
+        if session is None:
+            return self.outbox.extend(None, reply)
+        if exchange.deliveries or self.settings.allow_message_delivery_during_handshake:
+            reply["x-messages"] = len(exchange.deliveries)
+            if session.acks is not None:
+                ext = reply.setdefault("ext", {})
+                if type(ext) is dict:
+                    ext["ack"] = {"enabled": True, "batch": session.acks.batch - 1}
+        self.outbox.await_connect(session)
+        return self.outbox.extend(session, reply)
+
+    # -- replies ----------------------------------------------------------------
+
+    def refuse(
+        self, session: Session | None, reply: Message, error: Error, reason: str = ""
+    ) -> bytes | None:
+        """Encode a failed reply."""
+        reply["successful"] = False
+        reply["error"] = error_text(error, reason, self.settings.legacy_error_text)
+        return self.outbox.extend(session, reply)
+
+    def accept(self, session: Session | None, reply: Message) -> bytes | None:
+        """Encode a successful reply."""
+        reply["successful"] = True
+        return self.outbox.extend(session, reply)
+
+    # -- extensions, listeners, decisions ----------------------------------------
+
+    def add_extension(self, extension: Extension) -> None:
+        """Let an extension see all messages."""
+        self.outbox.extensions.append(extension)
+
+    def listen(
+        self, channel: str, listener: Callable[[Session | None, Message], bool | None]
+    ) -> Callable[[], None]:
+        """Let a listener see what goes into a channel or pattern; returns how to stop it."""
+        heard = self.channel(channel)
+        heard.listeners.append(listener)
+        self._listening = True
+
+        def stop() -> None:
+            heard.listeners.remove(listener)
+            self.channels.left(heard)
+
+        return stop
+
+    def authorize(
+        self,
+        channel: str,
+        authorizer: Callable[[Operation, Session, ChannelName], bool | str | None],
+    ) -> Callable[[], None]:
+        """Let an authorizer decide about a channel or pattern; returns how to remove it."""
+        guarded = self.channel(channel)
+        guarded.authorizers.append(authorizer)
+        self._authorizers += 1
+
+        def remove() -> None:
+            guarded.authorizers.remove(authorizer)
+            self._authorizers -= 1
+            self.channels.left(guarded)
+
+        return remove
+
+    def guarded(self, what: str, failed: object, call: Callable[[], object]) -> object:
+        """Call the application's code; what it raises is logged and counts as ``failed``."""
+        try:
+            return call()
+        except Exception as error:  # noqa: BLE001 - the application's code may raise anything
+            self.host.failed(what, error)
+            return failed
+
+    def _let_in(self, session: Session | None, message: Message) -> bool:
+        own = session.extras.extensions if session is not None and session.extras else ()
+        for extension in (*self.outbox.extensions, *own):
+            look = extension.incoming
+            if self.guarded("an extension", True, lambda: look(session, message)) is False:  # noqa: B023 - called at once
+                return False
+        return True
+
+    def heard(self, session: Session | None, name: ChannelName, message: Message) -> bool:
+        """Tell listeners about a message; ``False`` when one stops it."""
+        if not self._listening:
+            return True
+        for channel in self.channels.concerned(name):
+            for listener in tuple(channel.listeners):
+                if self._deaf(listener, session, message):
+                    return False
+        return True
+
+    def _deaf(
+        self,
+        listener: Callable[[Session | None, Message], bool | None],
+        session: Session | None,
+        message: Message,
+    ) -> bool:
+        return self.guarded("a listener", True, lambda: listener(session, message)) is False
+
+    def decide(self, asked: Callable[[], Decided]) -> Decided:
+        """Ask the policy; one that raises refuses."""
+        try:
+            return asked()
+        except Exception as error:  # noqa: BLE001 - the application's code may raise anything
+            self.host.failed("a policy", error)
+            return False
+
+    def suspend(self, exchange: Exchange, decided: Decided) -> None:
+        """Let the host wait for a decision."""
+        session = exchange.session
+        limit = self.settings.max_processing_s
+        if session is not None and limit is not None and limit > 0:
+            session.busy_since = self.clock.seconds()
+            self.outbox.look_at(session, session.busy_since + limit)
+        self.host.suspend(exchange, decided)
+
+    def authorized(self, operation: Operation, session: Session, name: ChannelName) -> bool | str:
+        """Ask the authorizers, if there are any."""
+        if not self._authorizers:
+            return True
+        verdict = self.guarded(
+            "an authorizer", False, lambda: ask_authorizers(self.channels, operation, session, name)
+        )
+        return verdict if isinstance(verdict, str) else verdict is True
+
+    # -- the application's side ----------------------------------------------------
+
+    def channel(self, name: str) -> Channel:
+        """Return a channel, made when missing.
+
+        :raises ValueError: the name is invalid.
+        """
+        parsed = self.names.parse(name)
+        if parsed is None:
+            raise ValueError(f"{name!r} is not a channel name")
+        return self.channels.make(parsed)
+
+    def publish(self, channel: str, data: object, *, lazy: bool = False) -> int:
+        """Publish for the application; returns how many sessions it was queued for."""
+        made = self.channel(channel)
+        message: Message = {"channel": made.name.text}
+        if data is not None:
+            message["data"] = data
+        return publishing.spread(self, made, message, None, lazy)
+
+    def deliver(self, session: Session, channel: str, data: object, *, lazy: bool = False) -> bool:
+        """Deliver to one session, subscribed or not; ``False`` when it is over."""
+        message: Message = {"channel": channel}
+        if data is not None:
+            message["data"] = data
+        return self.deliver_message(session, message, lazy=lazy)
+
+    def deliver_message(self, session: Session, message: Message, *, lazy: bool = False) -> bool:
+        """Deliver a message as it is."""
+        fragment = self.outbox.extend(None, message)
+        if fragment is None or not session.alive:
+            return False
+        wait = self.settings.max_lazy_timeout_s if lazy else None
+        return self.outbox.put(session, fragment, wait)
+
+    def answer_call(
+        self, session: Session, channel: str, identifier: str, successful: bool, data: object
+    ) -> bool:
+        """Deliver the result of a remote call.  Bayeux: Service channels."""
+        return self.deliver_message(
+            session,
+            {"channel": channel, "id": identifier, "successful": successful, "data": data},
+        )
+
+    def retime(
+        self,
+        session: Session,
+        *,
+        timeout_s: float | None = None,
+        interval_s: float | None = None,
+        max_interval_s: float | None = None,
+    ) -> None:
+        """Give a session times of its own; the client is advised with its next reply."""
+        if timeout_s is not None:
+            session.timeout_s, session.advise = timeout_s, True
+        if interval_s is not None:
+            session.interval_s, session.advise = interval_s, True
+        if max_interval_s is not None:
+            session.max_interval_s = max_interval_s
+
+    def local_session(self, user: GmsUser | None = None) -> Session:
+        """Make a session of the application's own, which never expires."""
+        session = self.new_session(Caller("", user))
+        session.local = True
+        session.state = State.CONNECTED
+        self.sessions[session.client_id] = session
+        return session
+
+    # -- life of sessions --------------------------------------------------------
+
+    def new_session(self, caller: Caller) -> Session:
+        """Make a session that nobody knows yet."""
+        session = Session(ClientId(self.ids.client_id()), caller)
+        session.deliver_only = self.settings.meta_connect_deliver_only
+        session.advise = True
+        if self.settings.max_inactivity_s is not None:
+            extras = session.extra()
+            extras.max_inactivity_s = self.settings.max_inactivity_s
+            extras.active_at = self.clock.seconds()
+        return session
+
+    def has_room(self, session: Session) -> bool:
+        """Tell whether one more session may exist: in all, of a user, of an address."""
+        settings = self.settings
+        if self.closing or len(self.sessions) >= settings.max_sessions:
+            return False
+        user = session.user
+        if user is not None and self._by_user.get(user, 0) >= settings.max_sessions_per_user:
+            return False
+        address = session.address
+        counted = self._by_address.get(address, 0)
+        return counted < settings.max_sessions_per_address or address in self._exempt
+
+    def register(self, session: Session) -> None:
+        """Make a session known."""
+        session.state = State.HANDSHAKEN
+        self.sessions[session.client_id] = session
+        if session.user is not None:
+            self._by_user[session.user] = self._by_user.get(session.user, 0) + 1
+        self._by_address[session.address] = self._by_address.get(session.address, 0) + 1
+
+    def disconnect(self, session: Session) -> None:
+        """End a session for the application; the client is told."""
+        if not session.alive:
+            return
+        fragment = encode({"channel": "/meta/disconnect", "successful": True})
+        self.outbox.put(session, fragment)
+        self.remove(session)
+
+    def overflow(self, session: Session) -> None:
+        """End a session that is too far behind; its client finds out by a 402."""
+        self.remove(session, overflow=True)
+
+    def remove(self, session: Session, *, expired: bool = False, overflow: bool = False) -> None:
+        """End a session.  What it holds is answered, what waits goes along."""
+        if not session.alive:
+            return
+        session.state = State.EXPIRED if expired else State.DISCONNECTED
+        session.expire_at = 0.0
+        if self.sessions.pop(session.client_id, None) is not None and not session.local:
+            _count_down(self._by_address, session.address)
+            if session.user is not None:
+                _count_down(self._by_user, session.user)
+        for channel in session.subscriptions:
+            channel.subscribers.pop(session, None)
+            self.channels.left(channel)
+        session.subscriptions.clear()
+        carrier = session.carrier
+        if not (expired or overflow) and carrier is not None:
+            if carrier.pushes and not session.deliver_only and session.queue:
+                carrier.push(session)
+            if session.held is not None:
+                self.outbox.answer(session)
+        self.outbox.unhold(session)
+        self._wheel.clear(session)
+        leftovers = self.outbox.discard(session)
+        if session.extras is not None:
+            for listener in session.extras.removal:
+                self._tell_removed(listener, session, expired)
+        self.host.removed(session, expired, leftovers)
+        if carrier is not None:
+            carrier.ended(session, overflow)
+        session.carrier = None
+
+    def _tell_removed(
+        self, listener: Callable[[Session, bool], None], session: Session, expired: bool
+    ) -> None:
+        self.guarded("a removal listener", None, lambda: listener(session, expired))
+
+    # -- time --------------------------------------------------------------------
+
+    def tick(self) -> bool:
+        """Look at sessions whose deadline has come; tell whether some are left.
+
+        To be called ten times a second, and again next turn when some are left.
+        """
+        now = self.clock.seconds()
+        due = self._due
+        due.extend(self._wheel.expired(now))
+        for _ in range(min(len(due), _PER_TICK)):
+            session = due.popleft()
+            if session.alive:
+                self._look_at(session, now)
+        return bool(due)
+
+    def _look_at(self, session: Session, now: float) -> None:
+        """Do what is due for a session."""
+        limit = self.settings.max_processing_s
+        if limit is not None and session.busy_since and now >= session.busy_since + limit:
+            self.remove(session, expired=True)
+            return
+        if session.expire_at and now >= session.expire_at:
+            carrier = session.carrier
+            if carrier is None or not carrier.is_writing(session):
+                self.remove(session, expired=True)
+                return
+            session.expire_at = now + self.settings.max_interval_s
+        if session.lazy_at and now >= session.lazy_at:
+            session.lazy_at = 0.0
+            session.wake = True
+            self.outbox.mark(session)
+        if session.hold_until and now >= session.hold_until:
+            if is_inactive(session, now):
+                self.disconnect(session)
+                return
+            self.outbox.answer(session)
+        later = [when for when in (session.expire_at, session.lazy_at, session.hold_until) if when]
+        if later:
+            self._wheel.set(session, min(later))
+
+    def sweep(self) -> None:
+        """Forget channels that nobody uses; to be called every ``sweepPeriod``."""
+        self.channels.sweep()
+
+
+def _count_down(counts: dict[Any, int], key: Any) -> None:
+    left = counts.get(key, 0) - 1
+    if left > 0:
+        counts[key] = left
+    else:
+        counts.pop(key, None)

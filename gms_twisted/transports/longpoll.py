@@ -1,0 +1,209 @@
+"""Long-polling and callback-polling: held HTTP requests.
+
+Knows: how an answer is written.  Does not know: which requests are let in, what
+messages mean.
+"""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from enum import Enum
+
+from gms_twisted.app.comet import Comet
+from gms_twisted.bayeux.codec import array, padded
+from gms_twisted.bayeux.exchange import Exchange
+from gms_twisted.bayeux.session import Caller, Session
+from gms_twisted.http.interfaces import BodyPlan, Connection
+
+_JSON = b"application/json;charset=UTF-8"
+_SCRIPT = b"text/javascript;charset=UTF-8"
+_NO_STORE = b"Cache-Control: no-cache, no-store\r\n"
+_SHARED_MOST = 256
+_SHARED_BYTES = 64 * 1024
+
+
+class Mode(Enum):
+    """How a request carries its messages."""
+
+    JSON = "json"
+    FORM = "form"
+    PADDED = "padded"
+
+
+class Note:
+    """What a head says, kept in ``Head.note`` for all requests that repeat it.
+
+    :ivar quick: the answer needs nothing but the usual lines, so it is written here
+        and not by the connection.
+    :ivar epoch, host, secure: for whom it was worked out.
+    """
+
+    __slots__ = (
+        "callback",
+        "caller",
+        "charset",
+        "epoch",
+        "host",
+        "mode",
+        "plan",
+        "quick",
+        "secure",
+    )
+
+    def __init__(self, plan: BodyPlan, caller: Caller, mode: Mode) -> None:
+        self.plan = plan
+        self.caller = caller
+        self.mode = mode
+        self.charset = "utf-8"
+        self.callback = b""
+        self.quick = False
+        self.epoch: object = None
+        self.host = ""
+        self.secure = False
+
+
+class Poll:
+    """A request that has no answer yet.
+
+    :ivar exchange: its payload, while that is being processed.
+    :ivar session: whose connect it is, while that is held.
+    """
+
+    __slots__ = ("connection", "exchange", "note", "session")
+
+    def __init__(self, connection: Connection, note: Note) -> None:
+        self.connection = connection
+        self.note = note
+        self.exchange: Exchange | None = None
+        self.session: Session | None = None
+
+
+class Polling:
+    """A polling transport: one object for all its sessions (``bayeux.session.Carrier``).
+
+    :param deliver_only: messages leave with connect replies only.
+    """
+
+    pushes = False
+
+    def __init__(self, comet: Comet, name: str, *, deliver_only: bool) -> None:
+        self.name = name
+        self.deliver_only = deliver_only
+        self._comet = comet
+        self._options = comet.options
+        self._second = -1
+        self._head = b""
+        self._shared: dict[tuple[bytes, ...], bytes] = {}
+        self._writing: dict[Session, Connection] = {}
+
+    def answer(self, held: object, fragments: list[bytes], reply: bytes) -> None:
+        """Answer a held connect."""
+        assert isinstance(held, Poll), "only polls are held here"
+        fragments.append(reply)
+        session = held.session
+        held.session = None
+        self._send(held, fragments, b"")
+        if session is not None:
+            self._watch(session, held.connection)
+
+    def push(self, session: Session) -> None:
+        """Never asked: polls do not push."""
+
+    def displace(self, held: object) -> None:
+        """End a held connect that a newer one replaces: its status, and no body."""
+        assert isinstance(held, Poll), "only polls are held here"
+        held.session = None
+        connection = held.connection
+        if connection.held is held:
+            connection.held = None
+            status = self._options.duplicate_meta_connect_http_response_code
+            connection.respond(status, b"", b"text/plain")
+
+    def finished(self, exchange: Exchange) -> None:
+        """Answer a payload."""
+        poll = exchange.held
+        assert isinstance(poll, Poll), "every exchange here is a poll's"
+        poll.exchange = None
+        session = exchange.session
+        headers = b""
+        if exchange.handshake is not None and session is not None and session.browser is None:
+            session.browser = self._comet.ids.token()
+            headers = b"Set-Cookie: %b\r\n" % self._cookie(session.browser, exchange.caller.secure)
+        self._send(poll, exchange.fragments(), headers)
+        if session is not None:
+            self._watch(session, poll.connection)
+
+    def is_writing(self, session: Session) -> bool:
+        """Tell whether a slow client is still reading its last answer."""
+        connection = self._writing.get(session)
+        if connection is None:
+            return False
+        if connection.unsent():
+            return True
+        del self._writing[session]
+        return False
+
+    def ended(self, session: Session, overflow: bool) -> None:
+        """Forget a session."""
+        self._writing.pop(session, None)
+
+    def _watch(self, session: Session, connection: Connection) -> None:
+        """Remember a connection that has not taken an answer as a whole."""
+        if connection.unsent():
+            self._writing[session] = connection
+        elif self._writing:
+            self._writing.pop(session, None)
+
+    def _send(self, poll: Poll, fragments: list[bytes], headers: bytes) -> None:
+        connection, note = poll.connection, poll.note
+        if connection.held is not poll:
+            return  # It went away, or is answered already.
+        connection.held = None
+        if note.quick and not headers:
+            connection.answer(self._response(fragments))
+            return
+        body = array(fragments)
+        kind = _JSON
+        if note.callback:
+            body, kind = padded(note.callback, body), _SCRIPT
+        connection.respond(200, body, kind, headers + _NO_STORE)
+
+    def _response(self, fragments: list[bytes]) -> bytes:
+        """Write a response; those that are the same share their bytes."""
+        second = int(self._comet.wall.now())
+        shared = self._shared
+        if second != self._second:
+            self._second = second
+            self._head = (
+                b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\n%bX-Content-Type-Options: nosniff\r\n"
+                b"Date: %b\r\nContent-Length: "
+                % (_JSON, _NO_STORE, formatdate(second, usegmt=True).encode())
+            )
+            shared.clear()
+        key = tuple(fragments)
+        response = shared.get(key)
+        if response is None:
+            body = b",".join(fragments)
+            response = b"%b%d\r\n\r\n[%b]" % (self._head, len(body) + 2, body)
+            if len(body) <= _SHARED_BYTES:
+                if len(shared) >= _SHARED_MOST:
+                    shared.clear()
+                shared[key] = response
+        return response
+
+    def _cookie(self, value: str, secure: bool) -> bytes:
+        options = self._options
+        parts = [f"{options.browser_cookie_name}={value}", f"Path={options.browser_cookie_path}"]
+        if options.browser_cookie_domain:
+            parts.append(f"Domain={options.browser_cookie_domain}")
+        if options.browser_cookie_max_age_s is not None:
+            parts.append(f"Max-Age={options.browser_cookie_max_age_s}")
+        if options.browser_cookie_http_only:
+            parts.append("HttpOnly")
+        if options.browser_cookie_secure and secure:
+            parts.append("Secure")
+        if options.browser_cookie_same_site:
+            parts.append(f"SameSite={options.browser_cookie_same_site}")
+        if options.browser_cookie_partitioned:
+            parts.append("Partitioned")
+        return "; ".join(parts).encode("latin-1")
