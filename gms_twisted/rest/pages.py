@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from klein import Klein
 from twisted.web import http
 from twisted.web.http import Request
+
+from gms_twisted.rest.root import UnknownPath, route
 
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -111,25 +112,29 @@ class Pages:
         """Every path that is answered: files, and directories without their last slash."""
         return frozenset(self._files) | self._directories
 
-    def mount(self, app: Klein) -> None:
-        """Register every path on ``app``.  More specific routes of others are not touched."""
-
-        def endpoint(*arguments: object) -> bytes:
-            request = arguments[-1]  # Klein puts the instance before it when the app is a class's.
-            assert isinstance(request, Request)
-            return self.answer(request)
-
-        for path in sorted(self.paths):
-            # An endpoint name of its own: Klein would take equal names for one route.
-            app.route(path, methods=["GET", "HEAD"], endpoint=f"pages:{path}", strict_slashes=True)(
-                endpoint
-            )
+    @route("/", "GET")
+    @route("/demo/", "GET")
+    @route("/demo/<name>", "GET")
+    @route("/desk/", "GET")
+    @route("/desk/<name>", "GET")
+    @route("/lib/<path:name>", "GET")
+    @route("/ops/", "GET")
+    @route("/ops/<name>", "GET")
+    @route("/start/<name>", "GET")
+    @route("/genesys/resources/<name>", "GET")
+    @route("/gms-web/resources/<name>", "GET")
+    @route("/GMS-web/resources/<name>", "GET")
+    def page(self, request: Request, name: str = "") -> bytes:
+        """Answer with a file: the request's own path says which, ``name`` does not."""
+        return self.answer(request)
 
     def answer(self, request: Request) -> bytes:
-        """Answer a GET or HEAD for one of :attr:`paths`; 404 for any other path.
+        """Answer a GET or HEAD for one of :attr:`paths`.
 
         304 when ``If-None-Match`` names what would be sent; 308 from ``/desk``
         to ``/desk/``.
+
+        :raises UnknownPath: there is no such file.
         """
         path = request.path.decode("ascii", "replace")
         if path in self._directories:
@@ -138,9 +143,7 @@ class Pages:
             return b""
         page = self._files.get(path)
         if page is None:
-            request.setResponseCode(http.NOT_FOUND)
-            _set(request, "Content-Type", "text/plain; charset=utf-8")
-            return b"There is no such page.\n"
+            raise UnknownPath("There is nothing at this URL.")
         return _send(request, page)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
-from klein import Klein
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 from twisted.web.test.requesthelper import DummyChannel
 
 from gms_twisted.rest.pages import PAGE_HEADERS, RESOURCE_PREFIXES, Pages
+from gms_twisted.rest.root import Api, UnknownPath, route
+from tests.support.rest_client import RestClient
 
 
 def ask(pages: Pages, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
@@ -68,7 +69,8 @@ class FindingTests(SmallSite):
         """The sample pages stand at the reference's URL and the two older ones."""
         bodies = {ask(self.pages, f"{each}storagetest.html")[2] for each in RESOURCE_PREFIXES}
         self.assertEqual(bodies, {b"<!doctype html>storage"})
-        self.assertEqual(ask(self.pages, "/resources/storagetest.html")[0], 404)
+        with self.assertRaises(UnknownPath):
+            ask(self.pages, "/resources/storagetest.html")
 
     def test_only_known_files_exist(self) -> None:
         """Traversal, other kinds of files and changed files on disk reach nothing."""
@@ -83,19 +85,38 @@ class FindingTests(SmallSite):
             "/desk/main.js/",
             "//desk/",
         ):
-            self.assertEqual(ask(self.pages, path)[0], 404, path)
+            with self.assertRaises(UnknownPath, msg=path):
+                ask(self.pages, path)
 
     def test_modules_have_a_script_type(self) -> None:
         """Browsers refuse modules of any other type under ``nosniff``."""
         headers = ask(self.pages, "/desk/main.js")[1]
         self.assertEqual(headers["content-type"], "text/javascript; charset=utf-8")
 
-    def test_mounted_on_klein(self) -> None:
-        """Each path becomes a route of its own, so others can add theirs below."""
-        app = Klein()
-        self.pages.mount(app)
-        rules = {rule.rule for rule in app.url_map.iter_rules()}
-        self.assertEqual(rules, set(self.pages.paths))
+    def test_on_the_map(self) -> None:
+        """Every file that we ship is reached through the URL map, by GET and HEAD."""
+        api = Api()
+        pages = Pages()
+        api.add(pages)
+        client = RestClient(api)
+        for path in sorted(pages.paths):
+            if not path.startswith("/resources"):
+                self.assertIn(client.get(path).status, {200, 308}, path)
+        head = client.request("HEAD", "/desk/")
+        self.assertEqual((head.status, head.body), (200, b""))
+        self.assertEqual(client.get("/desk/nothing.js").status, 404)
+
+    def test_beside_other_routes(self) -> None:
+        """A call of the desk keeps its own methods: 405 and not a missing page."""
+
+        class Login:
+            @route("/desk/api/login", "POST")
+            async def login(self, request: object) -> bytes:
+                return b"in"
+
+        api = Api()
+        api.add(Pages(self.root), Login())
+        self.assertEqual(RestClient(api).get("/desk/api/login").status, 405)
 
 
 class CachingTests(SmallSite):

@@ -270,6 +270,9 @@ everySecond(sheet, () => {
   if (visitor.connection.state === "waiting") drawBar();
 });
 setInterval(() => void visitor.askPlace(), PLACE_EVERY_MS);
-if (visitor.restore() && preference("demo.open", true)) openSheet();
+if (visitor.restore()) {
+  void visitor.askPlace();
+  if (preference("demo.open", true)) openSheet();
+}
 draw();
 addEventListener("pagehide", () => visitor.typed(false));

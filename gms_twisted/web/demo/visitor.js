@@ -193,6 +193,7 @@ export class Visitor {
       this.save({ service: id, chat: created.chatSessionId ?? "", position: 0, name, subject, since: Date.now() });
       this.phase = "waiting";
       this.replay();
+      void this.askPlace();
     } catch (error) {
       this.phase = "idle";
       this.onchange();

@@ -18,6 +18,11 @@ export function pretty(text) {
   }
 }
 
+/** A path whose identifiers are cut, so that its last word is seen. */
+export function shortPath(path) {
+  return path.replace(/[^/]{20,}/g, (part) => `${part.slice(0, 6)}\u2026`);
+}
+
 /** A shell's single-quoted word. */
 function quoted(text) {
   return `'${String(text).replaceAll("'", "'\\''")}'`;
@@ -103,7 +108,7 @@ export class Wire {
   }
 
   http(entry, open) {
-    const path = new URL(entry.url).pathname;
+    const path = shortPath(new URL(entry.url).pathname);
     const failed = entry.status !== null && (entry.status === 0 || entry.status >= 400);
     return h("details", { open },
       summary(entry, "HTTP", `${entry.method} ${path}`, h("span.chip", { class: failed ? "red" : entry.status ? "green" : "" }, entry.status ?? "\u2026")),

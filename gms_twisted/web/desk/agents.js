@@ -32,7 +32,7 @@ export function showAgents(desk) {
   const row = (agent) => {
     const name = cleanName(agent.display_name) || agent.name;
     const self = agent.name === desk.me.agent.name;
-    return h("li.agent", { class: agent.enabled ? "" : "disabled" },
+    return h("li.agent-row", { class: agent.enabled ? "" : "disabled" },
       h("span.avatar.agent", { aria: { hidden: "true" } }, initials(name)),
       h("div.agent-text", {}, h("bdi.one-line", {}, name), h("span.small.muted.one-line", {}, `${agent.name} \u00b7 ${t(`role.${agent.role}`)}`)),
       h("span.chip", { class: agent.enabled && agent.state === "ready" ? "green" : "" }, t(agent.enabled ? `agent.${agent.state}` : "agent.disabled")),

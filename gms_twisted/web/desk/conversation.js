@@ -84,10 +84,20 @@ export class Conversation {
           h("span.presence", { class: presence }), t(presence === "closed" ? "chat.closed" : `customer.${presence}`),
           summary.subject ? ` \u00b7 ${cleanName(summary.subject, 120)}` : "")),
       h("div.conversation-actions", {},
-        !chat.closed && iconButton("link", t("push.url"), () => this.pushUrl(chat)),
-        !chat.closed && iconButton("requeue", t("requeue"), () => this.requeue(chat)),
+        !chat.closed && iconButton("link", t("push.url"), () => this.pushUrl(chat), "wide-action"),
+        !chat.closed && iconButton("requeue", t("requeue"), () => this.requeue(chat), "wide-action"),
         iconButton("panel", t("customer.show"), () => this.desk.toggleCustomer(), "customer-toggle"),
-        !chat.closed && h("button.danger-quiet.end", { type: "button", disabled: chat.ending, onclick: () => this.end(chat) }, t("end.chat"))));
+        !chat.closed && h("button.danger-quiet.end.wide-action", { type: "button", disabled: chat.ending, onclick: () => this.end(chat) }, t("end.chat")),
+        !chat.closed && iconButton("more", t("chat.actions"), () => this.actions(chat), "only-phone")));
+  }
+
+  /** On a phone the actions are behind one button. */
+  async actions(chat) {
+    const action = await dialog(t("chat.actions"), (close) => [h("div.actions-list", {},
+      h("button", { type: "button", onclick: () => close("pushUrl") }, icon("link"), t("push.url")),
+      h("button", { type: "button", onclick: () => close("requeue") }, icon("requeue"), t("requeue")),
+      h("button.danger-quiet", { type: "button", disabled: chat.ending, onclick: () => close("end") }, icon("close"), t("end.chat")))]);
+    if (action) void this[action](chat);
   }
 
   drawNote(chat) {

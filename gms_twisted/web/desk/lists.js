@@ -90,7 +90,7 @@ export class Lists {
     const selected = model.selected === chat.id;
     const typing = chat.typing.size > 0;
     const draft = chat.draft.trim() && !selected ? chat.draft : "";
-    const signature = JSON.stringify([summary, selected, typing, index, draft]);
+    const signature = JSON.stringify([summary, chat.spokeAt, selected, typing, index, draft]);
     if (old?.dataset.signature === signature) return old;
     const name = cleanName(summary.nickname) || t("customer");
     const number = index < 9 ? index + 1 : null;
@@ -98,7 +98,7 @@ export class Lists {
     const focused = element.contains(document.activeElement);
     element.className = ["item", "chat", selected && "selected", chat.closed && "closed", summary.unread && "unread"].filter(Boolean).join(" ");
     element.dataset.signature = signature;
-    element.dataset.since = summary.customer_since ?? summary.started ?? "";
+    element.dataset.since = chat.spokeAt ?? "";
     fill(element, h("button.item-main", {
       type: "button", aria: { current: selected ? "true" : null, keyshortcuts: number ? `Alt+${number}` : null },
       title: number ? `Alt+${number}` : null, onclick: () => this.desk.select(chat.id),

@@ -34,6 +34,13 @@ class Chat {
     return this.summary.state === "closed";
   }
 
+  /** When the customer last said something, as far as is known here. */
+  get spokeAt() {
+    const { last, started } = this.summary;
+    if (last?.party === "CLIENT") return last.at;
+    return this.events.findLast((event) => event.party === "CLIENT" && event.type === "message")?.at ?? started;
+  }
+
   /** Add an event unless it is there; keeps the order. */
   add(event) {
     let index = this.events.length;
@@ -191,10 +198,7 @@ export class Model {
     chat.summary = { ...chat.summary, last: event };
     const added = chat.loaded ? chat.add(event) : true;
     if (event.mine) this.confirm(chat, event);
-    else if (event.party === "CLIENT" && added && event.type === "message") {
-      chat.summary = { ...chat.summary, customer_since: event.at };
-      return "message";
-    }
+    else if (event.party === "CLIENT" && added && event.type === "message") return "message";
     return null;
   }
 

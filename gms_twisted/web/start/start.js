@@ -1,7 +1,7 @@
 /** The start page: texts, icons, and one look at the server's health. */
-import { fill, icon } from "./lib/dom.js";
-import { startLanguage, t, translatePage } from "./lib/i18n.js";
-import { applyTheme, themeButton } from "./lib/ui.js";
+import { fill, icon } from "../lib/dom.js";
+import { startLanguage, t, translatePage } from "../lib/i18n.js";
+import { applyTheme, themeButton } from "../lib/ui.js";
 
 applyTheme();
 await startLanguage();
