@@ -10,7 +10,7 @@ Knows: names, types, defaults, bounds.  Does not know: text, files, who uses wha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field
+from dataclasses import MISSING, dataclass, field, replace
 from typing import Any
 
 KIB = 1024
@@ -30,6 +30,7 @@ def option(
     secret: bool = False,
     reload: bool = True,
     none: bool = False,
+    separator: str = ",",
 ) -> Any:
     """Describe an option.
 
@@ -42,6 +43,7 @@ def option(
     :param secret: shown as ``***`` wherever the configuration is shown.
     :param reload: takes effect on SIGHUP; else only at the next start.
     :param none: the word ``none`` is allowed and means "no limit" or "not set".
+    :param separator: what stands between the values of a list.
     """
     metadata = {
         "help": help,
@@ -53,6 +55,7 @@ def option(
         "secret": secret,
         "reload": reload,
         "none": none,
+        "separator": separator,
     }
     if callable(default):
         return field(default_factory=default, metadata=metadata, repr=not secret)
@@ -334,6 +337,45 @@ class BayeuxOptions:
         name="publishesPerSecond",
         none=True,
     )
+    specific: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    """What is different for one transport: values by attribute, by prefix."""
+
+    def at(self, *prefixes: str) -> BayeuxOptions:
+        """These options as they are for one transport.
+
+        :param prefixes: of option names, the least specific first:
+            ``at("long-polling", "long-polling.jsonp")``, ``at("ws")``.
+        """
+        changed: dict[str, Any] = {}
+        for prefix in prefixes:
+            changed |= self.specific.get(prefix, {})
+        return replace(self, **changed) if changed else self
+
+
+TRANSPORT_PREFIXES = ("long-polling", "long-polling.json", "long-polling.jsonp", "ws")
+
+TRANSPORT_OPTIONS = (
+    "timeout",
+    "interval",
+    "maxInterval",
+    "maxLazyTimeout",
+    "metaConnectDeliverOnly",
+    "allowMessageDeliveryDuringHandshake",
+    "handshakeReconnect",
+)
+"""Options of section ``bayeux`` that may be set for one transport: ``ws.timeout``."""
+
+COMETD_DEFAULTS: Mapping[str, Any] = {
+    "timeout_s": 30.0,
+    "max_interval_s": 10.0,
+    "allowed_transports": ("websocket", "long-polling", "callback-polling"),
+    "trust_client_session": False,
+    "ws_messages_per_frame": 1,
+    "client_channels": "open",
+    "advice_in_handshake": True,
+    "announce_ack": False,
+}
+"""Defaults of section ``bayeux`` with ``profile = cometd``, by attribute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,6 +413,12 @@ class ServerOptions:
     )
     allowed_origins: tuple[str, ...] = option(
         (), "Origins of other sites that may use us from browsers."
+    )
+    default_region: str = option(
+        "US", "Country of phone numbers without one, two letters (ISO 3166)."
+    )
+    access_code_prefix: str = option(
+        "", "First digits of this node's access codes: 9, or 455,466, or 7-9."
     )
     shutdown_grace_s: float = option(
         20.0,
@@ -526,7 +574,9 @@ class ChatOptions:
     queue_red_s: float = option(
         180.0, "Waiting time shown red at the desk.", name="queue_red", unit="s", low=1
     )
-    canned: tuple[str, ...] = option((), "Canned answers of the desk, KEY=TEXT.")
+    canned: tuple[str, ...] = option(
+        (), "Canned answers of the desk, KEY=TEXT | KEY=TEXT.", separator="|"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -571,6 +621,73 @@ class ChatServerOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class GmsOptions:
+    """Section ``gms``: calls that the server makes to others."""
+
+    http_connection_timeout_s: float = option(
+        10.0, "Time to open a connection.", name="http.connection_timeout", unit="s", low=0.1
+    )
+    http_socket_timeout_s: float = option(
+        10.0, "Time to wait for an answer.", name="http.socket_timeout", unit="s", low=0.1
+    )
+    http_max_connections_per_route: int = option(
+        20, "Most connections to one target.", name="http.max_connections_per_route", low=1
+    )
+    http_max_connections_total: int = option(
+        100, "Most connections in all.", name="http.max_connections_total", low=1
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ResourcesOptions:
+    """Section ``resources``."""
+
+    resources_list_name: str = option(
+        "GMS_Resources", "Name of the original product's list; nothing here depends on it."
+    )
+    user_control: bool = option(
+        False, "Refuse requests to a service without the gms_user that created it."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceGroup:
+    """Section ``resource.NAME``: numbers to give out.
+
+    Every option that is not one of these is an access number; its name is a label.
+
+    :ivar numbers: by label, in the file's order.
+    """
+
+    allocation_strategy: str = option(
+        "RANDOM",
+        "RANDOM: any number; LOCAL, CLUSTER: locked for one service here, everywhere; "
+        "ROUND_ROBIN: in turn. LOCKING is LOCAL.",
+        name="_allocation_strategy",
+        words=("RANDOM", "LOCAL", "CLUSTER", "LOCKING", "ROUND_ROBIN"),
+    )
+    backup_resource: tuple[str, ...] = option(
+        (), "Numbers given out, without a lock, when all are taken.", name="_backup_resource"
+    )
+    booking_expiration_timeout_s: float = option(
+        30.0,
+        "How long a number stays locked.",
+        name="_booking_expiration_timeout",
+        unit="s",
+        low=5,
+        high=1800,
+    )
+    latitude: float | None = option(
+        None, "Where the group is, in degrees.", name="_latitude", low=-90, high=90, none=True
+    )
+    longitude: float | None = option(
+        None, "Where the group is, in degrees.", name="_longitude", low=-180, high=180, none=True
+    )
+    name: str = ""
+    numbers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceOptions:
     """Section ``service.NAME``: one configured service.
 
@@ -588,7 +705,9 @@ class ServiceOptions:
 class Configuration:
     """The whole configuration.
 
-    :ivar services: by name, bundled ones included.
+    :ivar services: by name.
+    :ivar resource_groups: by name.
+    :ivar port_restrictions: ports and ranges by URL pattern.
     :ivar other: sections that wait for who will read them, as text.
     """
 
@@ -600,5 +719,9 @@ class Configuration:
     limits: LimitOptions = field(default_factory=LimitOptions)
     chat: ChatOptions = field(default_factory=ChatOptions)
     chat_server: ChatServerOptions = field(default_factory=ChatServerOptions)
+    gms: GmsOptions = field(default_factory=GmsOptions)
+    resources: ResourcesOptions = field(default_factory=ResourcesOptions)
     services: Mapping[str, ServiceOptions] = field(default_factory=dict)
+    resource_groups: Mapping[str, ResourceGroup] = field(default_factory=dict)
+    port_restrictions: Mapping[str, str] = field(default_factory=dict)
     other: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
