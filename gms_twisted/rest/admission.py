@@ -214,7 +214,8 @@ def _media_type(head: Head) -> str:
     values = head.headers.get(b"content-type", ())
     if len(values) != 1:
         return ""
-    return values[0].partition(b";")[0].strip().lower().decode("latin-1")
+    media_type = values[0].partition(b";")[0].strip().lower().decode("latin-1")
+    return JSON_TYPE if media_type == "text/json" else media_type
 
 
 def _pair(username: str, password: str) -> bytes | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from twisted.web.iweb import IRequest
 
@@ -15,6 +15,11 @@ from gms_twisted.rest.root import route
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
+async def nobody(request: IRequest) -> bool:
+    """Take no request for an operator's."""
+    return False
+
+
 class HealthApi:
     """How this node is.
 
@@ -25,17 +30,17 @@ class HealthApi:
         self,
         health: NodeHealth,
         counters: Counters,
-        is_operator: Callable[[IRequest], bool] = lambda request: False,
+        is_operator: Callable[[IRequest], Awaitable[bool]] = nobody,
     ) -> None:
         self._health = health
         self._counters = counters
         self._is_operator = is_operator
 
     @route("/health", "GET")
-    def health(self, request: IRequest) -> bytes:
+    async def health(self, request: IRequest) -> bytes:
         """200 or 503: one word for anybody, everything for our own people."""
         status = 200 if self._health.ready else 503
-        if caller_of(request).internal or self._is_operator(request):
+        if caller_of(request).internal or await self._is_operator(request):
             return json_reply(request, self._health.details(), status)
         return text_reply(request, self._health.word, status)
 

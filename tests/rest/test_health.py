@@ -45,7 +45,7 @@ class HealthFixture(SynchronousTestCase):
             ),
         )
 
-    def is_operator(self, request: IRequest) -> bool:
+    async def is_operator(self, request: IRequest) -> bool:
         """Whether the test is an operator."""
         return self.operator
 

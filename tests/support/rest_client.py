@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from tempfile import gettempdir
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -15,8 +16,20 @@ from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 from twisted.web.server import Request, Site
 
+from gms_twisted.config.options import HttpOptions
+from gms_twisted.domain.errors import GmsError
 from gms_twisted.domain.values import Form, FormValue
-from gms_twisted.http.interfaces import Admission, CallerInfo, ICaller, IForm, Peer, Refusal
+from gms_twisted.http.forms import sink_for
+from gms_twisted.http.interfaces import (
+    Admission,
+    CallerInfo,
+    Head,
+    ICaller,
+    IForm,
+    Peer,
+    Refusal,
+)
+from gms_twisted.rest.replies import refusal_for
 from gms_twisted.rest.root import Api
 from tests.support.heads import LOOPBACK, make_head
 
@@ -164,21 +177,41 @@ class RestClient:
         if fields is not None and "content-type" not in {name.lower() for name, _ in headers}:
             headers = (*headers, ("Content-Type", "application/x-www-form-urlencoded"))
         head = make_head(method, target, *headers, length=length if fields is not None else None)
-        channel = _Channel(self._site)
         caller = CallerInfo("127.0.0.1", internal=True)
         if self._admission is not None:
             verdict = self._admission(head, self.peer)
             if isinstance(verdict, Refusal):
-                return _refused(channel, verdict)
+                return _refused(_Channel(self._site), verdict)
             caller = verdict.caller
+        return self._render(head, headers, Form(fields or {}, document), caller)
+
+    def send(self, method: str, target: str, *headers: Header, body: bytes = b"") -> Exchange:
+        """Send a request as bytes: its body is read by the front door's readers."""
+        assert self._admission is not None
+        head = make_head(method, target, *headers, length=len(body) or None)
+        verdict = self._admission(head, self.peer)
+        if isinstance(verdict, Refusal):
+            return _refused(_Channel(self._site), verdict)
+        try:
+            sink = sink_for(head, verdict.kind, HttpOptions(), gettempdir())
+            sink.receive(body)
+            form = sink.finish()
+        except GmsError as error:
+            return _refused(_Channel(self._site), refusal_for(error))
+        return self._render(head, headers, form, verdict.caller)
+
+    def _render(
+        self, head: Head, headers: tuple[Header, ...], form: Form, caller: CallerInfo
+    ) -> Exchange:
+        channel = _Channel(self._site)
         request = Request(channel)
         request.site = self._site
         request.method, request.uri, request.path = head.method, head.target, head.path
         request.clientproto = b"HTTP/1.1"
         for name, value in headers:
             request.requestHeaders.addRawHeader(name, value)
-        request.requestHeaders.setRawHeaders(b"host", [b"gms.example"])
-        request.setComponent(IForm, Form(fields or {}, document))
+        request.requestHeaders.setRawHeaders(b"host", [head.header(b"host") or b""])
+        request.setComponent(IForm, form)
         request.setComponent(ICaller, caller)
         request.process()
         return Exchange(channel, request)
