@@ -99,6 +99,7 @@ class FlexSide:
         self._silence: dict[ChatUserId, DelayedCall] = {}
         self._held: dict[ChatUserId, list[Deferred[None]]] = {}
         self._making = 0
+        self._stopped = False
 
     def start(self) -> None:
         """Give every customer of an open chat the full time; after the host's start."""
@@ -109,14 +110,15 @@ class FlexSide:
                         self._touch(user_id, room.info.session_id)
 
     def stop(self) -> None:
-        """Stop the clocks and let held refreshes go."""
+        """Let held refreshes go and stop the clocks."""
+        self._stopped = True
+        for waiters in list(self._held.values()):
+            for waiter in list(waiters):
+                waiter.cancel()
         for call in self._silence.values():
             if call.active():
                 call.cancel()
         self._silence.clear()
-        for waiters in list(self._held.values()):
-            for waiter in list(waiters):
-                waiter.cancel()
 
     async def handle(
         self, request: FlexRequest, held: Callable[[Deferred[None]], None] = lambda waiter: None
@@ -376,7 +378,7 @@ class FlexSide:
         running = self._silence.get(user_id)
         if running is not None and running.active():
             running.reset(seconds)
-        elif self._host.running:
+        elif not self._stopped:
             self._silence[user_id] = self._timers.callLater(
                 seconds, self._silent, user_id, session_id
             )

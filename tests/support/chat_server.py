@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionRefusedError as Refused
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.test import iosim
 from twisted.trial.unittest import SynchronousTestCase
@@ -32,6 +33,7 @@ from gms_twisted.chatserver.messages import (
     FlexRefresh,
     FlexRequest,
     FlexStatus,
+    Register,
 )
 from gms_twisted.chatserver.packets import (
     packet,
@@ -39,6 +41,7 @@ from gms_twisted.chatserver.packets import (
     read_flex_answer,
     read_flex_request,
 )
+from gms_twisted.config.options import ChatServerOptions
 from gms_twisted.domain.chat import (
     ChatCredentials,
     ChatEvent,
@@ -48,6 +51,9 @@ from gms_twisted.domain.chat import (
     Transcript,
 )
 from gms_twisted.domain.ids import ChatSessionId, ChatUserId
+from gms_twisted.embedded.chat_server import ChatServer
+from gms_twisted.store.memory import MemoryStore
+from tests.support.sources import CountingIds, ManualWallClock
 
 T = TypeVar("T")
 PEER = IPv4Address("TCP", "127.0.0.1", 40_000)
@@ -97,8 +103,11 @@ class Network:
 
     def flush(self) -> None:
         """Move bytes until nothing moves any more."""
-        while any([pump.pump() for pump in tuple(self._pumps)]):
-            pass
+        moved = True
+        while moved:
+            moved = False
+            for pump in tuple(self._pumps):
+                moved = bool(pump.pump()) or moved
 
     def cut(self) -> None:
         """Every connection is lost, at both ends, with what was under way."""
@@ -299,3 +308,82 @@ class _FakeConnection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self in self._server.open:
             self._server.open.remove(self)
+
+
+class ChatWorld:
+    """One store with a chat server on it, a network, and time.
+
+    :ivar server: the chat server that runs now; :meth:`kill` and :meth:`start` change it.
+    """
+
+    def __init__(self, test: SynchronousTestCase, options: ChatServerOptions | None = None) -> None:
+        self.test = test
+        self.options = options or ChatServerOptions()
+        self.clock = Clock()
+        self.wall = ManualWallClock(self.clock)
+        self.ids = CountingIds()
+        self.store = MemoryStore(self.wall, self.ids)
+        self.network = Network()
+        self.server = self.start()
+
+    def start(self, alias: str = "1") -> ChatServer:
+        """Start another server on the store; it becomes ``server``."""
+        server = ChatServer(self.store, self.options, self.clock, self.wall, self.ids, alias=alias)
+        result_of(self.test, server.start())
+        self.server = server
+        return server
+
+    def kill(self) -> None:
+        """The process is gone: connections lost, nothing of it runs any more."""
+        self.network.cut()
+        for call in tuple(self.clock.getDelayedCalls()):
+            call.cancel()
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass in small steps, with bytes moving."""
+        while seconds > 0:
+            step = min(1.0, seconds)
+            self.clock.advance(step)
+            self.network.flush()
+            seconds -= step
+
+    def flex(self) -> FlexClient:
+        """Connect to the flex port."""
+        return FlexClient(self.network, self.server.flex_factory)
+
+    def agent(self, nickname: str = "ksippo", queue: str = "") -> AgentClient:
+        """Connect to the agents' port and register."""
+        agent = AgentClient(self.network, self.server.agent_factory)
+        agent.say(Register(1, nickname, queue=queue))
+        return agent
+
+    def customer(self, flex: FlexClient, nickname: str = "VasyaP", **join: Any) -> FlexStatus:
+        """Log in and join; gives the answer to the join."""
+        who = flex.ask(lambda ref: FlexLogin(ref, nickname)).credentials
+        assert who is not None
+        join.setdefault("queue", "Environment:default")
+        return flex.ask(lambda ref: FlexJoin(ref, who, **join))
+
+
+def refresh(
+    flex: FlexClient,
+    who: ChatCredentials,
+    session_id: ChatSessionId,
+    position: int,
+    message: str | None = None,
+) -> FlexStatus:
+    """Ask for what came after a position, saying something perhaps."""
+    return flex.ask(lambda ref: FlexRefresh(ref, who, session_id, position, message))
+
+
+def talk(status: FlexStatus) -> tuple[ChatCredentials, ChatSessionId]:
+    """Who may talk where, as an answer says."""
+    assert status.credentials is not None, status
+    assert status.transcript is not None, status
+    return status.credentials, status.transcript.session_id
+
+
+def texts(status: FlexStatus) -> list[tuple[int, str]]:
+    """Position and text, or kind, of each event of an answer."""
+    assert status.transcript is not None, status
+    return [(event.position, event.text or event.kind.value) for event in status.transcript.events]
