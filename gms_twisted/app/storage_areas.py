@@ -87,6 +87,11 @@ class StorageAreas:
         self._turns: dict[AreaId, DeferredLock] = {}
         self.room = StorageRoom(store, wall, clock, options)
 
+    def reconfigure(self, options: StorageOptions) -> None:
+        """Follow other limits from now on."""
+        self._options = options
+        self.room.reconfigure(options)
+
     # Writing.
 
     async def create(self, fields: Mapping[str, FormValue], ttl_s: int) -> AreaId:

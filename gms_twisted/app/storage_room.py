@@ -49,6 +49,10 @@ class StorageRoom:
         self._options = options
         self._recount_at = clock.seconds()
 
+    def reconfigure(self, options: StorageOptions) -> None:
+        """Follow other limits from now on."""
+        self._options = options
+
     def check(self, more_keys: int = 0) -> None:
         """See whether more data can be taken.
 

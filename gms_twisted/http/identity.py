@@ -30,7 +30,13 @@ from jwt import PyJWS
 from jwt.exceptions import PyJWTError
 
 from gms_twisted.config.options import ServerOptions
-from gms_twisted.domain.errors import Forbidden, GmsError, InvalidRequest, Unauthorized
+from gms_twisted.domain.errors import (
+    Forbidden,
+    GmsError,
+    InvalidRequest,
+    Unauthorized,
+    Unavailable,
+)
 from gms_twisted.domain.ids import GmsUser
 from gms_twisted.domain.sources import WallClock
 from gms_twisted.http.addresses import Networks, parse_address
@@ -81,7 +87,8 @@ class Identity:
     """Tells who sends a request.
 
     :param loopback_only: every listener is on a loopback address.
-    :param visitor_key: at least 32 random bytes, kept from start to start.
+    :param visitor_key: at least 32 random bytes, kept from start to start; may come
+        later, with :meth:`use_visitor_key`, since the store opens after we are made.
     :param identity_key: the PEM text of the file that ``server/identity_key`` names.
     :raises ValueError: an option is unusable; one sentence for the operator.
     """
@@ -92,24 +99,42 @@ class Identity:
         wall: WallClock,
         *,
         loopback_only: bool,
-        visitor_key: bytes,
+        visitor_key: bytes = b"",
         identity_key: bytes = b"",
     ) -> None:
-        self.mode = options.identity_mode or ("open" if loopback_only else "trusted-proxy")
         self._wall = wall
+        self._loopback_only = loopback_only
         self._visitor_key = visitor_key
-        self._keys = _token_keys(options.identity_secret, identity_key)
-        if self.mode == "token" and not self._keys:
+        self._jws = PyJWS()
+        self._callers: dict[tuple[object, ...], CallerInfo | Refusal] = {}
+        self._tokens: dict[str, _Token] = {}
+        self.reconfigure(options, identity_key)
+
+    def reconfigure(self, options: ServerOptions, identity_key: bytes = b"") -> None:
+        """Follow other options from now on.
+
+        :raises ValueError: one is unusable; nothing changes.
+        """
+        mode = options.identity_mode or ("open" if self._loopback_only else "trusted-proxy")
+        keys = _token_keys(options.identity_secret, identity_key)
+        if mode == "token" and not keys:
             raise ValueError(
                 "server/identity_mode is token, so server/identity_secret or "
                 "server/identity_key must be set"
             )
-        self._proxies = Networks(options.trusted_proxies)
-        self._internal = Networks(options.internal_allow)
+        proxies, internal = Networks(options.trusted_proxies), Networks(options.internal_allow)
+        self.mode = mode
+        self._keys = keys
+        self._proxies = proxies
+        self._internal = internal
         self._hops = options.trusted_hops
-        self._jws = PyJWS()
-        self._callers: dict[tuple[object, ...], CallerInfo | Refusal] = {}
-        self._tokens: dict[str, _Token] = {}
+        self._callers.clear()
+        self._tokens.clear()
+
+    def use_visitor_key(self, key: bytes) -> None:
+        """Sign and verify visitor tokens with this key from now on."""
+        self._visitor_key = key
+        self._tokens.clear()
 
     def identify(self, head: Head, peer: Peer) -> CallerInfo | Refusal:
         """Say who sends a request, or why it is refused (400, 401, 403).
@@ -153,7 +178,10 @@ class Identity:
         """Make a token of ours for a user that we made up, valid in every mode.
 
         :param lifetime_s: at most a day.
+        :raises Unavailable: there is no key yet.
         """
+        if not self._visitor_key:
+            raise Unavailable("The server is still starting.")
         claims = {"sub": user, "exp": int(self._wall.now() + min(lifetime_s, MAX_TOKEN_LIFE_S))}
         return self._jws.encode(
             json.dumps(claims).encode(),
@@ -267,6 +295,8 @@ class Identity:
         """
         try:
             if self._is_visitors(token):
+                if not self._visitor_key:
+                    raise InvalidToken("The token cannot be verified yet.")
                 payload = self._jws.decode(token, self._visitor_key, algorithms=["HS256"])
             else:
                 payload = self._decode_configured(token)

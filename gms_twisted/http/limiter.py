@@ -36,11 +36,15 @@ class AddressLimiter:
         capacity: int = 20_000,
     ) -> None:
         self._clock = clock
+        self._capacity = capacity
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self.reconfigure(rate_per_s, burst, exempt)
+
+    def reconfigure(self, rate_per_s: float, burst: float, exempt: Networks) -> None:
+        """Follow other options from now on."""
         self._rate = rate_per_s
         self._burst = float(burst)
         self._exempt = exempt
-        self._capacity = capacity
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._buckets)

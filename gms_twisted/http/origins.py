@@ -29,6 +29,10 @@ class Origins:
     """
 
     def __init__(self, options: ServerOptions) -> None:
+        self.reconfigure(options)
+
+    def reconfigure(self, options: ServerOptions) -> None:
+        """Follow other options from now on."""
         self._listed = frozenset(_normal(origin) for origin in options.allowed_origins)
         self._listed -= {"null", "*"}
         self._own = ""

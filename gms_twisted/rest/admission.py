@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from hmac import compare_digest
 
 from gms_twisted.config.options import HttpOptions, ServerOptions, ServiceOptions
-from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.errors import (
     Forbidden,
     GmsError,
@@ -55,6 +54,13 @@ class PortRestrictions:
     """
 
     def __init__(self, section: Mapping[str, str]) -> None:
+        self.reconfigure(section)
+
+    def reconfigure(self, section: Mapping[str, str]) -> None:
+        """Follow another section from now on.
+
+        :raises ValueError: as at the beginning; nothing changes.
+        """
         self._rules = [
             (_pattern(url), frozenset(_ports(url, ports))) for url, ports in section.items()
         ]
@@ -71,6 +77,10 @@ class Passwords:
     """
 
     def __init__(self, server: ServerOptions, services: Mapping[str, ServiceOptions]) -> None:
+        self.reconfigure(server, services)
+
+    def reconfigure(self, server: ServerOptions, services: Mapping[str, ServiceOptions]) -> None:
+        """Follow other options from now on."""
         self._server = _pair(server.username, server.password)
         self._services = {
             name: pair
@@ -125,7 +135,10 @@ class RestAdmission:
         self._passwords = passwords
         self._ports = ports or PortRestrictions({})
         self._room = room
-        self._counters: Counters = api.counters
+
+    def reconfigure(self, http: HttpOptions) -> None:
+        """Follow other limits from now on; the other parts are told for themselves."""
+        self._http = http
 
     def __call__(self, head: Head, peer: Peer) -> Refusal | BodyPlan:
         """Refuse a request, or say how its body is to be read."""
@@ -155,7 +168,7 @@ class RestAdmission:
         self, head: Head, refusal: Refusal, headers: tuple[tuple[str, str], ...]
     ) -> Refusal:
         """A refusal with what browsers must be told, counted."""
-        self._counters.add("gms_refusals_total", code=refusal.code)
+        self._api.refusals.count(refusal.code, head.method)
         return Refusal(
             refusal.status,
             refusal.message,

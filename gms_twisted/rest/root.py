@@ -41,7 +41,9 @@ from werkzeug.routing import BaseConverter, PathConverter, RequestRedirect, Vali
 
 from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.errors import GmsError, InvalidRequest, NotFound
+from gms_twisted.domain.sources import Clock
 from gms_twisted.http.interfaces import BodyKind
+from gms_twisted.rest.refusals import Refusals
 from gms_twisted.rest.replies import (
     INTERNAL_CODE,
     INTERNAL_MESSAGE,
@@ -200,14 +202,21 @@ class Api:
     """The URL map, and the failures that every route shares.
 
     :param aliases: prefixes that mean ``/genesys/1/`` (``server/base_path_aliases``).
+    :param clock: for the rate of log lines about refusals; without one there are none.
+    :ivar refusals: counts what is refused, here and at admission.
     """
 
     log = Logger()
 
-    def __init__(self, counters: Counters | None = None, aliases: Sequence[str] = ()) -> None:
-        self.counters = counters if counters is not None else Counters()
+    def __init__(
+        self,
+        counters: Counters | None = None,
+        aliases: Sequence[str] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        self.refusals = Refusals(counters if counters is not None else Counters(), clock)
         self.app = Klein()
-        self._aliases = tuple(alias for alias in aliases if alias.startswith("/"))
+        self.reconfigure(aliases)
         self._plans: dict[str, Plan] = {}
         url_map = self.app.url_map
         url_map.merge_slashes = False
@@ -217,6 +226,10 @@ class Api:
         url_map.converters["path"] = _Segments
         self._adapter = url_map.bind("localhost")
         self.app.handle_errors(Exception)(self.failed)
+
+    def reconfigure(self, aliases: Sequence[str]) -> None:
+        """Follow other aliases from now on."""
+        self._aliases = tuple(alias for alias in aliases if alias.startswith("/"))
 
     def add(self, *modules: object) -> None:
         """Put the routes of these objects on the map."""
@@ -278,11 +291,11 @@ class Api:
             request.setHeader(b"Allow", ", ".join(error.allowed).encode("ascii"))
             return problem_reply(request, 405, str(error), error.code)
         if isinstance(error, GmsError):
-            self.counters.add("gms_refusals_total", code=error.code)
+            self.refusals.count(error.code, request.method)
             return error_reply(request, error)
         if isinstance(error, HTTPException):
             return error_reply(request, UnknownPath(_NOTHING_HERE))
-        self.counters.add("gms_failures_total")
+        self.refusals.counters.add("gms_failures_total")
         self.log.failure("Failed: {method} request", failure=failure, method=request.method)
         return problem_reply(request, 500, INTERNAL_MESSAGE, INTERNAL_CODE)
 

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.config.options import ServerOptions
-from gms_twisted.domain.errors import InvalidRequest, Unauthorized
+from gms_twisted.domain.errors import InvalidRequest, Unauthorized, Unavailable
 from gms_twisted.domain.ids import GmsUser
 from gms_twisted.http.identity import Identity, InvalidToken
 from gms_twisted.http.interfaces import CallerInfo, Peer, Refusal
@@ -95,6 +95,19 @@ class ModeTests(IdentityFixture):
         """Without a key nobody could ever get in: a fault of the configuration."""
         with self.assertRaisesRegex(ValueError, "identity_secret"):
             self.make("token")
+
+    def test_reconfigured(self) -> None:
+        """Other options count at once; unusable ones change nothing."""
+        identity = self.make("open")
+        self.assertEqual(self.user(identity, ("gms_user", "sam"), peer=OUTSIDE), "sam")
+        for bad in (
+            ServerOptions(identity_mode="token"),
+            ServerOptions(identity_mode="trusted-proxy", internal_allow=("x",)),
+        ):
+            self.assertRaises(ValueError, identity.reconfigure, bad)
+            self.assertEqual(identity.mode, "open")
+        identity.reconfigure(ServerOptions(identity_mode="trusted-proxy"))
+        self.assertEqual(self.refused(identity, ("gms_user", "sam"), peer=OUTSIDE).status, 403)
 
     def test_bad_key(self) -> None:
         """A key file that holds no fitting public key is a fault too."""
@@ -309,6 +322,15 @@ class VisitorTokenTests(IdentityFixture):
         self.assertEqual(self.make("open").token_user(token), "v")
         other = Identity(ServerOptions(), self.wall, loopback_only=True, visitor_key=b"w" * 32)
         self.assertRaises(InvalidToken, other.token_user, token)
+
+    def test_key_that_comes_later(self) -> None:
+        """Without a key there are no visitors yet, and an empty one verifies nothing."""
+        identity = Identity(ServerOptions(), self.wall, loopback_only=True)
+        self.assertRaises(Unavailable, identity.issue_visitor_token, GmsUser("v"), 60)
+        token = self.make("open").issue_visitor_token(GmsUser("v"), 600)
+        self.assertRaises(InvalidToken, identity.token_user, token)
+        identity.use_visitor_key(VISITOR_KEY)
+        self.assertEqual(identity.token_user(token), "v")
 
     def test_issuers_secret_makes_no_visitors(self) -> None:
         """The issuer's secret does not sign visitor tokens."""

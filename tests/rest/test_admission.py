@@ -189,7 +189,9 @@ class VerdictTests(AdmissionFixture):
     def test_counted(self) -> None:
         """Every refusal is counted by its word."""
         self.admission(make_head("GET", "/x"), LOOPBACK)
-        self.assertEqual(self.api.counters.value("gms_refusals_total", code="gms.unknown_path"), 1)
+        self.assertEqual(
+            self.api.refusals.counters.value("gms_refusals_total", code="gms.unknown_path"), 1
+        )
 
 
 class CorsTests(AdmissionFixture):

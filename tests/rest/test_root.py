@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.iweb import IRequest
 
+from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.errors import GmsError, InvalidRequest, TooManyRequests
 from gms_twisted.http.interfaces import BodyKind
+from gms_twisted.rest.refusals import Refusals
 from gms_twisted.rest.replies import empty_reply, text_reply
 from gms_twisted.rest.root import (
     Api,
@@ -182,7 +186,7 @@ class FailureTests(RootFixture):
             answer.json(), {"message": "Slowly.", "exception": "gms.too_many_requests"}
         )
         code = "gms.too_many_requests"
-        self.assertEqual(self.api.counters.value("gms_refusals_total", code=code), 1)
+        self.assertEqual(self.api.refusals.counters.value("gms_refusals_total", code=code), 1)
 
     def test_unforeseen(self) -> None:
         """Any other is a 500 that tells nothing, and is logged."""
@@ -209,3 +213,22 @@ class FailureTests(RootFixture):
             head_request = RestClient(self.api)
             answer = head_request.request("GET", "/genesys/1/node", ("Host", host))
             self.assertIn(answer.status, (200, 400))
+
+
+class RefusalsTests(SynchronousTestCase):
+    """Counting refusals."""
+
+    def test_lines(self) -> None:
+        """A reason is logged at once, then once a minute with its number."""
+        clock = Clock()
+        refusals = Refusals(Counters(), clock)
+        with capturedLogs() as events:
+            for _ in range(500):
+                refusals.count("gms.a", b"GET")
+            refusals.count("gms.b", b"GET")
+            clock.advance(60)
+            refusals.count("gms.a", b"GET\n")
+        lines = [(event["code"], event["times"]) for event in events]
+        self.assertEqual(lines, [("gms.a", 1), ("gms.b", 1), ("gms.a", 500)])
+        self.assertNotIn("\n", events[-1]["method"])
+        self.assertEqual(refusals.counters.value("gms_refusals_total", code="gms.a"), 501)

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gms_twisted.app.storage_areas import StorageAreas
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.options import HttpOptions, ServerOptions, StorageOptions
-from gms_twisted.domain.errors import InvalidRequest
+from gms_twisted.domain.errors import InvalidRequest, StorageFull, StoreReadOnly
 from gms_twisted.domain.ids import FileId
 from gms_twisted.domain.values import ByteSource, InMemory, UploadedFile
 from gms_twisted.http.addresses import Networks
@@ -193,8 +193,7 @@ class LifeOfAnAreaTests(StorageFixture):
     def test_older_paths(self) -> None:
         """The reference's older examples mean the same."""
         area_id = self.create({"a": "1"})
-        api = Api(aliases=ServerOptions().base_path_aliases)
-        self.api._aliases = api._aliases
+        self.api.reconfigure(ServerOptions().base_path_aliases)
         self.assertEqual(self.client.get(f"/GMS-web/gms/1/storage/{area_id}/a").text, "1")
 
     def test_H18_type_of_the_body(self) -> None:
@@ -309,6 +308,28 @@ class RefusalTests(StorageFixture):
         self.assertEqual(self.client.get(f"{BASE}/{area_id}/a").text, "1")
         self.assertEqual(self.client.request("DELETE", f"{BASE}/{area_id}").status, 200)
         self.create({"a": "1"})
+
+    def test_G04_answered_when_durable(self) -> None:
+        """No answer goes out before the commit is over, and a failed one is no 200."""
+        area_id = self.create({"a": "1"})
+        for method, target in (
+            ("POST", f"{BASE}/60"),
+            ("POST", f"{BASE}/{area_id}/60"),
+            ("DELETE", f"{BASE}/{area_id}"),
+        ):
+            self.store.slow = True
+            answer = self.client.request(method, target, fields={"b": "2"})
+            while not answer.done:
+                self.assertEqual(answer.status, 0)
+                self.store.go()
+            self.assertEqual(answer.status, 200)
+            self.store.slow = False
+        self.store.refuse = StoreReadOnly("A write to disk has failed.")
+        answer = self.client.post(f"{BASE}/60", {"a": "1"})
+        self.assert_refused(answer, 503, "gms.store.read_only")
+        self.store.refuse = StorageFull("The disk is full.")
+        answer = self.client.post(f"{BASE}/60", {"a": "1"})
+        self.assert_refused(answer, 507, "gms.storage.full")
 
     def test_S10_hostile_host(self) -> None:
         """Links come from the configured base, whatever ``Host`` says."""
