@@ -52,7 +52,7 @@ from gms_twisted.store.interfaces import (
 from gms_twisted.store.locks import DirectoryLock
 from gms_twisted.store.sqlite_queue import NOT_OPEN, CommitQueue, SqliteOptions
 from gms_twisted.store.sqlite_reads import Reads
-from gms_twisted.store.sqlite_rows import Total
+from gms_twisted.store.sqlite_rows import SQLITE_ERRORS, Total
 from gms_twisted.store.sqlite_schema import (
     MAX_CHUNKS,
     SCHEMA,
@@ -176,7 +176,7 @@ class SqliteStore:
         try:
             self._writer = Writer(connection, self._faults, self._has_room)
             self._reads.connect(self._path)
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             connection.close()
             raise StoreFault(f"The data file {self._path} is damaged: {error}.") from error
         except StoreFault:

@@ -9,7 +9,6 @@ Knows: tables, checksums, totals.  Does not know: what records mean.
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -22,6 +21,7 @@ from gms_twisted.store.locks import DirectoryLock
 from gms_twisted.store.sqlite import LOCK_NAME
 from gms_twisted.store.sqlite_rows import (
     DAMAGED,
+    SQLITE_ERRORS,
     Total,
     file_checksum,
     read_files,
@@ -66,7 +66,7 @@ def check_file(path: Path) -> list[str]:
                     findings.append("There is more; the check ended here.")
                     break
                 findings.append(finding)
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         findings.append(f"The file cannot be read any further: {error}.")
     except StoreFault as error:
         findings.append(str(error))
@@ -96,10 +96,8 @@ def _look(connection: sqlite3.Connection) -> _Findings:
                 yield finding
             else:
                 found.add(check, size)
-        expected = totals.get(name)
-        if expected is None:
-            yield f"The totals of table {name} are lost."
-        elif found.rows != expected.rows:
+        expected = totals[name]
+        if found.rows != expected.rows:
             yield (f"Table {name} has {found.rows} undamaged rows and should have {expected.rows}.")
         elif found != expected:
             yield f"Table {name} has as many rows as it should, but not the same ones."
@@ -261,7 +259,7 @@ def restore(backup: Path, path: Path) -> list[str]:
         _set_aside(path)
         part.rename(path)
         sync_directory(path.parent)
-    except (OSError, sqlite3.Error, shutil.Error) as error:
+    except (OSError, *SQLITE_ERRORS) as error:
         raise StoreFault(f"The backup could not be put in place: {error}.") from error
     finally:
         part.unlink(missing_ok=True)

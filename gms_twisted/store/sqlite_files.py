@@ -172,4 +172,6 @@ def _shrink(session: Session) -> None:
     connection = session.connection
     free = connection.execute("PRAGMA freelist_count").fetchone()[0]
     if free > max(256, connection.execute("PRAGMA page_count").fetchone()[0] // 4):
-        connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+        for _ in range(_VACUUM_PAGES):
+            # Python runs this pragma for one step only, which frees one page.
+            connection.execute("PRAGMA incremental_vacuum(1)")

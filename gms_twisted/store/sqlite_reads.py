@@ -25,6 +25,7 @@ from gms_twisted.store.sqlite_queue import NOT_OPEN
 from gms_twisted.store.sqlite_reader import Reader, Row
 from gms_twisted.store.sqlite_rows import (
     DAMAGED,
+    SQLITE_ERRORS,
     file_checksum,
     read_indexes,
     to_chunk,
@@ -190,7 +191,7 @@ class Reads:
         self._must_be_open()
         try:
             return self._near.rows(statement, values)
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
                 return None
             raise self._as_damage(error) from error
@@ -199,14 +200,14 @@ class Reads:
         self._must_be_open()
         try:
             return await self._worker.submit(partial(self._far.rows, statement, values))
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise self._as_damage(error) from error
 
     def _must_be_open(self) -> None:
         if not self._open:
             raise Unavailable(NOT_OPEN)
 
-    def _as_damage(self, error: sqlite3.Error) -> DamagedRecord:
+    def _as_damage(self, error: Exception) -> DamagedRecord:
         self._note_damage(error)
         return DamagedRecord(DAMAGED)
 

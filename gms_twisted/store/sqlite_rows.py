@@ -11,6 +11,7 @@ Knows: what the columns mean.  Does not know: connections, SQL.
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -18,6 +19,9 @@ from hashlib import blake2b
 from gms_twisted.domain.errors import DamagedRecord
 from gms_twisted.domain.ids import FileId
 from gms_twisted.store.interfaces import Due, Intend, Kind, Record, Reservation
+
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite raises; the second when its message quotes a name that is damaged."""
 
 DAMAGED = "A stored record is damaged and cannot be read."
 

