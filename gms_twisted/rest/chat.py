@@ -16,7 +16,7 @@ from gms_twisted.rest.forms import caller_of, form_of
 from gms_twisted.rest.lookups import LookUps
 from gms_twisted.rest.replies import json_reply
 from gms_twisted.rest.root import route
-from gms_twisted.rest.service_fields import ServiceDoor, fields_of, refuse_head
+from gms_twisted.rest.service_door import ServiceDoor, refuse_head
 
 CHAT = "/genesys/1/service/<service_id>/ixn/chat"
 
@@ -55,6 +55,6 @@ class ChatApi:
         caller = caller_of(request)
         await self._door.check(request, service_id)
         self._lookups.check(caller)
-        work = self._chats.call(service_id, call, fields_of(form_of(request)), caller.user)
+        work = self._chats.call(service_id, call, form_of(request).fields, caller.user)
         answer = await self._lookups.of(caller, self._door.whole(request, "calling a chat", work))
         return json_reply(request, answer)

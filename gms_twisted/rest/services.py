@@ -13,7 +13,7 @@ from gms_twisted.rest.forms import caller_of, form_of
 from gms_twisted.rest.lookups import LookUps
 from gms_twisted.rest.replies import empty_reply, json_reply
 from gms_twisted.rest.root import route
-from gms_twisted.rest.service_fields import ServiceDoor, fields_of, refuse_head
+from gms_twisted.rest.service_door import ServiceDoor, refuse_head
 
 BASE = "/genesys/1/service"
 
@@ -39,9 +39,7 @@ class ServicesApi:
         """Spec: Service API, "Create".  200 with ``_id`` and what the service adds; 404."""
         refuse_head(request)
         caller = caller_of(request)
-        work = self._services.create(
-            service, fields_of(form_of(request)), caller.user, caller.address
-        )
+        work = self._services.create(service, form_of(request).fields, caller.user, caller.address)
         answer = await self._door.whole(request, "creating a service", work)
         return json_reply(request, answer)
 
@@ -57,9 +55,7 @@ class ServicesApi:
         caller = caller_of(request)
         await self._door.check(request, service_id)
         self._lookups.check(caller)
-        work = self._services.request(
-            service_id, operation, fields_of(form_of(request)), caller.user
-        )
+        work = self._services.request(service_id, operation, form_of(request).fields, caller.user)
         answer = await self._lookups.of(caller, self._door.whole(request, "asking a service", work))
         return json_reply(request, answer)
 

@@ -1,50 +1,22 @@
-"""What a request to the Service and Chat APIs carries, whatever its body's type.
+"""What the routes of the Service and Chat APIs have in common.
 
-Choice: forms are what the reference names; programs in the field send JSON too,
-also labelled as a form.
-
-Knows: forms, Basic authentication of services.  Does not know: services' rules.
+Knows: passwords of services, files of forms.  Does not know: services' rules.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from twisted.web.iweb import IRequest
 
 from gms_twisted.app.services import ServiceInstances
 from gms_twisted.app.tasks import Tasks
-from gms_twisted.domain.errors import InvalidRequest, shown
-from gms_twisted.domain.values import Form, FormValue
 from gms_twisted.rest.admission import Passwords
 from gms_twisted.rest.forms import form_of
 from gms_twisted.rest.root import MethodRefused
 
 T = TypeVar("T")
-
-
-def fields_of(form: Form) -> Mapping[str, FormValue]:
-    """The fields of a form; members of a JSON body as text.
-
-    Numbers and booleans count as their JSON text, ``null`` as absent.
-
-    :raises InvalidRequest: the JSON body is no object, or a member is one or a list.
-    """
-    if form.document is None:
-        return form.fields
-    if not isinstance(form.document, dict):
-        raise InvalidRequest("The JSON body must be an object.")
-    fields = {name: value for name, value in form.fields.items() if name not in form.document}
-    for name, value in form.document.items():
-        if isinstance(value, str):
-            fields[name] = value
-        elif isinstance(value, bool | int | float):
-            fields[name] = json.dumps(value)
-        elif value is not None:
-            raise InvalidRequest(f"{shown(name)} must be text, a number or a boolean.", name)
-    return fields
 
 
 def refuse_head(request: IRequest) -> None:
