@@ -1,0 +1,653 @@
+"""One connection: bytes in, requests handled in order, answers out.
+
+A connection is in one of these states; a deadline belongs to each but one::
+
+    READY     between requests; nothing of the next one has come       closed silently
+    HEAD      a part of a head has come                                408
+    BODY      a request is admitted, its body is coming                408, by rate and in all
+    BUSY      a request is complete and not yet answered               none
+    FLUSH     answered, and the client has not taken the answer yet    dropped
+    LINGER    answered with a refusal; what still comes is dropped     dropped
+    CLOSING   answered for the last time; the answer is leaving        dropped
+    SOCKET    a websocket now                                          its handler's
+    CLOSED    gone
+
+A request is handled when the one before it is answered and has left.  What comes
+meanwhile waits unread, in a bounded buffer and then in the kernel (hardening H14).
+
+No object is made for a request of the hot path, and an idle connection has none of
+its own but itself and its transport.
+
+Knows: states, deadlines, back-pressure.  Does not know: any URL; what heads and
+bodies mean is judged by ``parse``, ``forms`` and the admission.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import ILoggingContext, IProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from gms_twisted.domain.errors import GmsError
+from gms_twisted.domain.values import Form
+from gms_twisted.domain.wheel import NEVER, NOWHERE
+from gms_twisted.http.direct import DirectServer
+from gms_twisted.http.exchange import Exchange
+from gms_twisted.http.forms import form_of_query, is_multipart
+from gms_twisted.http.incoming import Incoming
+from gms_twisted.http.interfaces import BodyKind, BodyPlan, Head, Peer, Refusal, Upgrade
+from gms_twisted.http.parse import END_OF_HEAD, Refused
+from gms_twisted.http.responses import (
+    CLOSE,
+    CONTINUE,
+    INTERNAL,
+    JSON_TYPE,
+    KEEP,
+    NEVER_KEPT,
+    NO_SNIFF,
+    TEXT_TYPE,
+    build,
+    error_body,
+    header_lines,
+    refusal_of,
+)
+from gms_twisted.http.upgrade import check_upgrade, upgrade_response
+from gms_twisted.http.websocket_end import WebSocketEnd
+
+if TYPE_CHECKING:
+    from gms_twisted.http.frontdoor import FrontDoor
+
+READY, HEAD, BODY, BUSY, FLUSH, LINGER, CLOSING, SOCKET, CLOSED = range(9)
+
+LINGER_S = 5.0
+"""How long a refused client may go on sending before it is cut off.
+
+Closing at once would reset the connection, and the client might never see why.
+"""
+
+LINGER_BYTES = 256 * 1024
+
+_WAITING_BYTES = 64 * 1024
+
+_TIMEOUT = Refusal(408, "The request took too long.", "gms.http.timeout", close=True)
+_TOO_LARGE = "The body is larger than {} bytes."
+_NO_SOCKET = Refusal(404, "There is no websocket at this URL.", "gms.unknown_path", close=True)
+_ANY_OPTIONS = Refusal(
+    200, "", "", (("Allow", "DELETE, GET, HEAD, OPTIONS, POST, PUT"),), plain=True
+)
+
+
+@implementer(IProtocol, ILoggingContext)
+class HttpConnection:
+    """A client's connection, on any transport.
+
+    :ivar held: a slot for the hot path, ``None`` between requests.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_door",
+        "_head",
+        "_looping",
+        "_mark",
+        "_paused",
+        "_plan",
+        "_state",
+        "_tcp",
+        "_tuned",
+        "_work",
+        "held",
+        "peer",
+        "transport",
+        "wheel_deadline",
+        "wheel_slot",
+    )
+
+    log = Logger()
+
+    def __init__(self, door: FrontDoor, peer: Peer) -> None:
+        self._door = door
+        #: Completed when the transport is known.
+        self.peer = peer
+        self.held: object = None
+        self.transport: Any = None
+        self.wheel_deadline = NEVER
+        self.wheel_slot = NOWHERE
+        self._tcp: DirectServer | None = None
+        self._state = READY
+        self._buffer = b""
+        self._head: Head | None = None
+        self._plan: BodyPlan | None = None
+        self._work: Incoming | Exchange | WebSocketEnd | None = None
+        self._mark = 0
+        self._looping = False
+        self._paused = False
+        self._tuned = False
+
+    # -- what a transport calls --
+
+    def logPrefix(self) -> str:
+        """Short: Twisted asks for it at every event."""
+        return "http"
+
+    def makeConnection(self, transport: Any) -> None:
+        """Begin."""
+        self.transport = transport
+        self.peer, self._tcp = self._door.connected(self, transport)
+        self._due(self._door.options.first_timeout_s)
+
+    def connectionMade(self) -> None:
+        """Nothing is sent before a request."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take what has come, in whatever pieces."""
+        state = self._state
+        if state == READY:
+            self._begin(data, 0)
+            if self._buffer:
+                self._loop()
+        elif state == HEAD:
+            checked = len(self._buffer)
+            data = self._buffer + data
+            self._buffer = b""
+            self._begin(data, checked)
+            if self._buffer:
+                self._loop()
+        elif state == BODY:
+            self._body(data)
+            if self._buffer:
+                self._loop()
+        elif state == SOCKET:
+            self._socket(data)
+        elif state in (BUSY, FLUSH):
+            self._wait(data)
+        elif state == LINGER:
+            self._mark -= len(data)
+            if self._mark < 0:
+                self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Everything under way ends here."""
+        state, work, head = self._state, self._work, self._head
+        self._state = CLOSED
+        self._buffer = b""
+        self._work = self._plan = self._head = None
+        self._door.lost(self)
+        try:
+            if isinstance(work, Exchange):
+                work.lost(reason)
+            elif work is not None:
+                work.lost()
+            elif state == BUSY and head is not None and head.hot and self._door.hot is not None:
+                self._door.hot.lost(self)
+        except Exception:  # noqa: BLE001  # a handler's fault must not stop the reactor's clean-up
+            self.log.failure("Failed while a connection ended")
+        self.held = None
+
+    # -- what a handler calls: interfaces.Connection --
+
+    def answer(self, response: bytes) -> None:
+        """Send a complete response, head and body, and go on to the next request."""
+        if self._state != BUSY:
+            return
+        head = self._head
+        assert head is not None
+        close = not head.keep_alive or self._door.draining
+        if close or head.version == (1, 0):
+            first, _, rest = response.partition(b"\r\n")
+            response = b"%b\r\n%b%b" % (first, CLOSE if close else KEEP, rest)
+        self.transport.write(response)
+        self._answered(close)
+
+    def respond(self, status: int, body: bytes, content_type: bytes, headers: bytes = b"") -> None:
+        """Build and send a response; ``headers`` are lines, each ending in CRLF."""
+        if self._state != BUSY:
+            return
+        head = self._head
+        assert head is not None
+        self._send(status, body, content_type, headers, not head.keep_alive)
+
+    def unsent(self) -> int:
+        """Bytes of answers that the kernel has not taken yet."""
+        tcp = self._tcp
+        return tcp.unsent() if tcp is not None and tcp.blocked else 0
+
+    def abort(self) -> None:
+        """Drop the connection now."""
+        if self._state != CLOSED:
+            abort = getattr(self.transport, "abortConnection", self.transport.loseConnection)
+            abort()
+
+    # -- requests --
+
+    def _loop(self) -> None:
+        """Handle what waits, one request after the other."""
+        if self._looping:
+            return
+        self._looping = True
+        try:
+            while self._state == READY and self._buffer:
+                data, self._buffer = self._buffer, b""
+                self._begin(data, 0)
+        finally:
+            self._looping = False
+        if self._paused and len(self._buffer) < _WAITING_BYTES and self._state in (READY, HEAD):
+            self._paused = False
+            self.transport.resumeProducing()
+
+    def _begin(self, data: bytes, checked: int) -> None:
+        """Read a request's head, and go on with it.
+
+        :param checked: how many bytes from the front have been here before.
+        """
+        door = self._door
+        end = data.find(END_OF_HEAD, checked - 3 if checked > 3 else 0) + 4
+        if end < 4:
+            self._incomplete(data, checked)
+            return
+        size = len(data)
+        try:
+            head = door.heads.read(data if end == size else data[:end])
+        except Refused as refused:
+            if data.startswith(b"\r\n") and not data.startswith(END_OF_HEAD):
+                # RFC 9112, 2.2: one empty line before a request is skipped.
+                self._begin(data[2:], 0)
+                return
+            self._refuse(refused.refusal, None)
+            return
+        self._head = head
+        if head.upgrade or head.target == b"*":
+            self._special(head, data[end:])
+            return
+        plan = (door.hot_admit if head.hot else door.admission)(head, self.peer)
+        if type(plan) is not BodyPlan:
+            assert isinstance(plan, Refusal)
+            self._refuse(plan, head, data[end:])
+            return
+        self._plan = plan
+        length = size - end
+        if (
+            head.hot
+            and length == (head.content_length or 0)
+            and length <= plan.limit
+            and not head.chunked
+        ):
+            # Nearly always: the whole request, and nothing else, in one piece.
+            self._state = BUSY
+            self._hot(head, plan, data[end:])
+            return
+        self._admit(head, plan, data[end:])
+
+    def _incomplete(self, data: bytes, checked: int) -> None:
+        try:
+            self._door.heads.check_incomplete(data, len(data) - checked)
+        except Refused as refused:
+            self._refuse(refused.refusal, None)
+            return
+        self._buffer = data
+        if self._state == READY:
+            self._state = HEAD
+            self._due(self._door.options.header_timeout_s)
+
+    def _special(self, head: Head, rest: bytes) -> None:
+        if head.upgrade:
+            self._upgrade(head, rest)
+        else:
+            self._refuse(_ANY_OPTIONS, head, rest)
+
+    def _admit(self, head: Head, plan: BodyPlan, rest: bytes) -> None:
+        """Begin to read the body of a request that may have one."""
+        door = self._door
+        if not head.has_body:
+            self._buffer = rest
+            try:
+                form = Form() if head.hot else form_of_query(head.query, door.options)
+            except GmsError as error:
+                self._refuse(refusal_of(error), head)
+                return
+            self._complete(head, plan, form, b"")
+            return
+        limit = plan.limit
+        if plan.kind is BodyKind.FORM and is_multipart(head):
+            limit = plan.multipart_limit
+        if head.content_length is not None and head.content_length > limit:
+            self._refuse(
+                Refusal(413, _TOO_LARGE.format(limit), "gms.too_large", close=True), head, rest
+            )
+            return
+        try:
+            self._work = Incoming(head, plan, limit, door.options, door.spool, door.seconds())
+        except GmsError as error:
+            self._refuse(refusal_of(error), head, rest)
+            return
+        self._state = BODY
+        if head.expects_continue and not rest:
+            self.transport.write(CONTINUE)
+        self._body(rest)
+
+    def _body(self, data: bytes) -> None:
+        """Take bytes of the body."""
+        incoming, head, plan = self._work, self._head, self._plan
+        assert isinstance(incoming, Incoming)
+        assert head is not None
+        assert plan is not None
+        try:
+            rest = incoming.receive(data)
+            if rest is None:
+                self._door.wheel.set(self, incoming.deadline())
+                return
+            form, body = incoming.finish()
+        except Refused as refused:
+            self._drop_body(incoming, refused.refusal)
+            return
+        except GmsError as error:
+            self._drop_body(incoming, refusal_of(error))
+            return
+        self._work = None
+        self._buffer = rest
+        self._complete(head, plan, form, body)
+
+    def _drop_body(self, incoming: Incoming, refusal: Refusal) -> None:
+        incoming.lost()
+        self._work = None
+        self._refuse(refusal, self._head)
+
+    def _complete(self, head: Head, plan: BodyPlan, form: Form, body: bytes) -> None:
+        """Hand a finished request over."""
+        self._state = BUSY
+        if head.hot:
+            # Those behind it wait till this loop is left.
+            looping, self._looping = self._looping, True
+            try:
+                self._hot(head, plan, body)
+                if self._state == BUSY and self._buffer:
+                    self._press()
+            finally:
+                self._looping = looping
+            return
+        door = self._door
+        door.counts.requests += 1
+        close = not head.keep_alive or door.draining
+        exchange = Exchange(self, head, plan, door.site, door.stamp.lines(), door.timers, close)
+        self._work = exchange
+        looping, self._looping = self._looping, True
+        try:
+            exchange.run(form, door.next_request_id())
+        finally:
+            self._looping = looping
+
+    def _hot(self, head: Head, plan: BodyPlan, body: bytes) -> None:
+        door = self._door
+        door.counts.hot_requests += 1
+        if not self._tuned:
+            self._tuned = True
+            door.tune(self._tcp)
+        assert door.hot is not None
+        try:
+            door.hot.request(self, head, plan, body)
+        except Exception:  # noqa: BLE001  # R18: answered 500, logged once, server goes on
+            self._failed()
+
+    def _press(self) -> None:
+        """More has come behind a request of the hot path."""
+        assert self._door.hot is not None
+        try:
+            self._door.hot.pressed(self)
+        except Exception:  # noqa: BLE001  # as above
+            self._failed()
+
+    def _failed(self) -> None:
+        request_id = self._door.next_request_id()
+        self.log.failure("Failed: request {request_id} of the hot path", request_id=request_id)
+        if self._state == BUSY:
+            self._refuse(INTERNAL, self._head)
+
+    def _wait(self, data: bytes) -> None:
+        """Keep what comes too early; stop reading when it is much (H14)."""
+        self._buffer += data
+        options = self._door.options
+        if not self._paused and (
+            len(self._buffer) >= _WAITING_BYTES
+            or self._buffer.count(END_OF_HEAD) >= options.max_pipelined
+        ):
+            self._paused = True
+            self.transport.pauseProducing()
+        head = self._head
+        if self._state == BUSY and head is not None and head.hot:
+            self._press()
+            self._loop()
+
+    # -- answers --
+
+    def _refuse(self, refusal: Refusal, head: Head | None, rest: bytes = b"") -> None:
+        """Answer without the body, and without anybody having been asked."""
+        door = self._door
+        if refusal.status >= 400:
+            door.refused(refusal)
+        self._state = BUSY
+        self._buffer = rest
+        body = refusal.message.encode() if refusal.plain else b""
+        if not refusal.plain:
+            body = error_body(refusal.message, refusal.code)
+        # What is refused unread is not read any more, and nothing behind it can be.
+        wait = refusal.close or head is None or head.has_body
+        close = wait or (head is not None and not head.keep_alive)
+        if close:
+            self._buffer = b""
+        self._head = head
+        kind = TEXT_TYPE if refusal.plain else JSON_TYPE
+        self._plan = None
+        self._send(refusal.status, body, kind, header_lines(refusal.headers), close, wait)
+
+    def _send(
+        self,
+        status: int,
+        body: bytes,
+        content_type: bytes,
+        headers: bytes,
+        close: bool,
+        wait: bool = False,
+    ) -> None:
+        head, plan, door = self._head, self._plan, self._door
+        close = close or door.draining
+        lines = door.stamp.lines() + NO_SNIFF + headers
+        if b"cache-control:" not in headers.lower():
+            lines += NEVER_KEPT
+        if plan is not None:
+            lines += header_lines(plan.headers)
+        if close:
+            lines += CLOSE
+        elif head is not None and head.version == (1, 0):
+            lines += KEEP
+        without_body = head is not None and head.method == b"HEAD"
+        self.transport.write(build(status, body, content_type, lines, without_body=without_body))
+        self._answered(close, wait)
+
+    def _answered(self, close: bool, wait: bool = False) -> None:
+        """An answer has been written; go on to the next request, or close."""
+        self.held = None
+        self._plan = None
+        door = self._door
+        if close:
+            self.end(wait=wait)
+            return
+        tcp = self._tcp
+        if tcp is not None and tcp.blocked:
+            self._state = FLUSH
+            self._watch()
+            return
+        self._state = READY
+        door.wheel.set(self, door.seconds() + door.keepalive_s)
+        if self._buffer or self._paused:
+            self._loop()
+
+    def end(self, *, wait: bool) -> None:
+        """Close when everything is sent.
+
+        :param wait: the client may still be sending: let it finish, or see our answer.
+        """
+        self._buffer = b""
+        if wait and self._tcp is not None and self._tcp is self.transport:
+            self._state = LINGER
+            self._mark = LINGER_BYTES
+            self._due(LINGER_S)
+            if self._paused:
+                self._paused = False
+                self.transport.resumeProducing()
+            self._tcp.loseWriteConnection()
+        else:
+            self._state = CLOSING
+            self._watch()
+            self.transport.loseConnection()
+
+    # -- an answer in pieces: exchange.Carrier --
+
+    def is_secure(self) -> bool:
+        """Tell whether the connection is TLS."""
+        return self.peer.secure
+
+    def streaming(self) -> None:
+        """An answer begins that will leave in several pieces."""
+        self._watch()
+
+    def exchanged(self, response: bytes, *, close: bool) -> None:
+        """Send the last, or only, bytes of an answer, and go on."""
+        if self._state != BUSY:
+            return
+        self._work = None
+        if response:
+            self.transport.write(response)
+        self._answered(close)
+
+    # -- deadlines and back-pressure --
+
+    def now(self) -> float:
+        """Seconds of the monotonic clock."""
+        return self._door.seconds()
+
+    def due_in(self, seconds: float) -> None:
+        """Set the deadline of a websocket."""
+        self._mark = -1
+        self._due(seconds)
+
+    def watch(self) -> None:
+        """Bytes are unsent: see to it that they go on leaving (once, till they have left)."""
+        if self._mark < 0:
+            self._watch()
+
+    def drained(self) -> None:
+        """The kernel has taken everything (``DirectServer`` says so)."""
+        if self._state == FLUSH:
+            self._state = READY
+            self._due(self._door.options.keepalive_timeout_s)
+            self._loop()
+        elif isinstance(self._work, WebSocketEnd):
+            self._work.drained()
+
+    def expired(self) -> None:
+        """The deadline has passed; the wheel says so."""
+        state = self._state
+        if state == READY:
+            self._door.counts.idle_closed += 1
+            self.end(wait=False)
+        elif state == HEAD:
+            self._refuse(_TIMEOUT, None)
+        elif state == BODY:
+            assert isinstance(self._work, Incoming)
+            if self._work.late(self._door.seconds()):
+                self._drop_body(self._work, _TIMEOUT)
+            else:
+                self._door.wheel.set(self, self._work.deadline())
+        elif state == SOCKET and self._mark < 0:
+            assert isinstance(self._work, WebSocketEnd)
+            self._work.expired()
+        elif state == LINGER:
+            self.abort()
+        elif state != BUSY or (isinstance(self._work, Exchange) and self._work.streams):
+            # Else the request is held: what was left of the time between requests.
+            self._judge_progress()
+
+    def _judge_progress(self) -> None:
+        """Drop a client that takes nothing of what is sent to it (H04)."""
+        tcp = self._tcp
+        moves = tcp is not None and tcp.moved != self._mark
+        waits = self._state == CLOSING or (tcp is not None and tcp.blocked)
+        if waits and not moves:
+            self._door.counts.write_timeouts += 1
+            self.abort()
+        else:
+            self._watch()
+
+    def _due(self, seconds: float) -> None:
+        self._door.wheel.set(self, self._door.seconds() + seconds)
+
+    def _watch(self) -> None:
+        """Look again after the write deadline whether bytes have left."""
+        self._mark = 0 if self._tcp is None else self._tcp.moved
+        self._due(self._door.options.write_timeout_s)
+
+    # -- websockets --
+
+    def _upgrade(self, head: Head, rest: bytes) -> None:
+        """Become a websocket, if everybody agrees."""
+        door = self._door
+        refusal = check_upgrade(head) if head.hot else _NO_SOCKET
+        if refusal is None:
+            assert door.hot is not None
+            accepted = door.hot.upgrade(head, self.peer)
+            if isinstance(accepted, Upgrade):
+                self._open(head, accepted, rest)
+                return
+            refusal = accepted
+        # What follows a refused upgrade may already be frames (hardening W06).
+        self._refuse(
+            Refusal(
+                refusal.status,
+                refusal.message,
+                refusal.code,
+                refusal.headers,
+                plain=refusal.plain,
+                close=True,
+            ),
+            head,
+        )
+
+    def _open(self, head: Head, accepted: Upgrade, rest: bytes) -> None:
+        door = self._door
+        door.tune(self._tcp)
+        door.counts.websockets += 1
+        extensions, reader = door.frame_reader(head, accepted)
+        end = WebSocketEnd(self, accepted.handler, reader)
+        self._work = end
+        self._state = SOCKET
+        self.transport.write(
+            upgrade_response(head, accepted.protocol, extensions, accepted.headers)
+        )
+        self._head = None
+        self.due_in(NEVER)
+        try:
+            end.opened()
+        except Exception:  # noqa: BLE001  # R18
+            self._socket_failed(end)
+        if rest and self._state == SOCKET:
+            self._socket(rest)
+
+    def _socket(self, data: bytes) -> None:
+        end = self._work
+        assert isinstance(end, WebSocketEnd)
+        try:
+            end.received(data)
+        except Exception:  # noqa: BLE001  # R18
+            self._socket_failed(end)
+
+    def _socket_failed(self, end: WebSocketEnd) -> None:
+        self.log.failure("Failed on a websocket")
+        end.failed()
+
+    def drain(self) -> None:
+        """The server ends: close unless something is under way."""
+        if self._state in (READY, HEAD):
+            self.end(wait=False)

@@ -1,0 +1,245 @@
+"""The head of a request: bytes -> :class:`~gms_twisted.http.interfaces.Head`.
+
+A head is judged when it is complete, as one block up to the empty line, against
+one grammar without leniencies: whatever two readers could understand differently
+is refused (hardening H10 to H13, H15).  What came before in the same bytes is
+remembered, so a client that repeats its head costs a dictionary look-up.
+
+PURE.  Knows: RFC 9112 heads and their limits.  Does not know: bodies, sockets,
+what a URL means.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NoReturn
+from urllib.parse import unquote_to_bytes
+
+from gms_twisted.config.options import HttpOptions
+from gms_twisted.http.interfaces import Head, Refusal
+
+END_OF_HEAD = b"\r\n\r\n"
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([!-~]++) HTTP/(\d)\.(\d)\r\n")
+_HEADER_LINE = rb"(" + _TOKEN + rb"):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)\r\n"
+_HEADER_BLOCK = re.compile(rb"(?:" + _HEADER_LINE + rb")*+\r\n")
+_HEADER = re.compile(_HEADER_LINE)
+_ABSOLUTE = re.compile(rb"https?://[^/?#@]+(?=[/?]|$)", re.IGNORECASE)
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+,;=]*)(?::[0-9]{0,5})?")
+_BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_DIGITS = re.compile(rb"[0-9]{1,18}")
+_STRAY = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\x00")
+
+_MEMO_ENTRIES = 2048
+_MEMO_BYTES = 1 << 20
+_MEMO_LARGEST = 4096
+
+_KNOWN_METHODS = "DELETE, GET, HEAD, OPTIONS, POST, PUT"
+
+
+class Refused(Exception):
+    """A request that is answered at once, whatever it wanted.
+
+    :ivar refusal: the answer.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+def refuse(status: int, message: str, code: str, *headers: tuple[str, str]) -> NoReturn:
+    """Refuse what cannot be a request; nothing after it can be one either."""
+    raise Refused(Refusal(status, message, code, headers, close=True))
+
+
+class HeadReader:
+    """Reads heads, and remembers those that it has read.
+
+    :param owns: tells whether a path belongs to the hot path.
+    :param rewrite: gives a path its present spelling; for paths of older products.
+    """
+
+    def __init__(
+        self,
+        options: HttpOptions,
+        owns: Callable[[bytes], bool] = lambda _: False,
+        rewrite: Callable[[bytes], bytes] | None = None,
+    ) -> None:
+        self._options = options
+        self._owns = owns
+        self._rewrite = rewrite
+        # Two generations: the older one is dropped when the younger one is full, so
+        # heads that are in use survive a flood of others.
+        self._young: dict[bytes, Head] = {}
+        self._old: dict[bytes, Head] = {}
+        self._young_bytes = 0
+
+    def read(self, block: bytes) -> Head:
+        """Read a complete head, the empty line at its end included.
+
+        :raises Refused: 400, 405, 414, 415, 417, 431, 501 or 505; the connection is to
+            be closed.
+        """
+        known = self._young.get(block)
+        if known is not None:
+            return known
+        head = self._old.get(block)
+        if head is None:
+            head = self._parse(block)
+        self._remember(block, head)
+        return head
+
+    def check_incomplete(self, data: bytes, new: int) -> None:
+        """Refuse the beginning of a head that cannot become one.
+
+        :param new: how many bytes at the end have not been checked before.
+        :raises Refused: 400, 414 or 431.
+        """
+        self._check_size(data)
+        if _STRAY.search(data, max(0, len(data) - new - 1)):
+            refuse(400, "The request has stray control characters.", "gms.http.malformed")
+
+    def _remember(self, block: bytes, head: Head) -> None:
+        size = len(block)
+        if size > _MEMO_LARGEST:
+            return
+        if len(self._young) >= _MEMO_ENTRIES or self._young_bytes + size > _MEMO_BYTES:
+            self._old = self._young
+            self._young = {}
+            self._young_bytes = 0
+        self._young[block] = head
+        self._young_bytes += size
+
+    def _check_size(self, block: bytes) -> None:
+        """Refuse what is too long, whether complete or not (H09)."""
+        options = self._options
+        end = block.find(b"\r\n")
+        if (end if end >= 0 else len(block)) > options.max_header_line:
+            refuse(414, "The URL is too long.", "gms.http.url_too_long")
+        if len(block) > options.max_header_block:
+            refuse(431, "The request's headers are too long.", "gms.http.headers_too_long")
+        if end >= 0 and len(block) - end > options.max_header_line:
+            longest = max(map(len, block[end + 2 :].split(b"\r\n")))
+            if longest > options.max_header_line:
+                refuse(431, "A header line is too long.", "gms.http.headers_too_long")
+        if block.count(b"\r\n") > options.max_headers + 2:
+            refuse(431, "The request has too many headers.", "gms.http.too_many_headers")
+
+    def _parse(self, block: bytes) -> Head:
+        self._check_size(block)
+        line = _REQUEST_LINE.match(block)
+        if line is None or not _HEADER_BLOCK.fullmatch(block, line.end()):
+            refuse(400, "This is not an HTTP request.", "gms.http.malformed")
+        method, target, major, minor = line.groups()
+        version = (int(major), int(minor))
+        if version not in ((1, 1), (1, 0)):
+            refuse(505, "This server speaks HTTP/1.1.", "gms.http.version")
+        collected: dict[bytes, list[bytes]] = {}
+        for name, value in _HEADER.findall(block, line.end()):
+            collected.setdefault(name.lower(), []).append(value.rstrip(b" \t"))
+        headers = {name: tuple(values) for name, values in collected.items()}
+        path, query = self._split(method, target)
+        head = Head(method, target, path, query, version, headers)
+        _judge_host(head)
+        _judge_connection(head)
+        _judge_body(head)
+        head.hot = self._owns(path)
+        if method == b"CONNECT" or method == b"TRACE":
+            allow = ("Allow", _KNOWN_METHODS)
+            refuse(405, "This server does not do that.", "gms.method_not_allowed", allow)
+        return head
+
+    def _split(self, method: bytes, target: bytes) -> tuple[bytes, bytes]:
+        """Find path and query of a target in any of its four forms."""
+        if method == b"CONNECT" or (method == b"OPTIONS" and target == b"*"):
+            return target, b""
+        if not target.startswith(b"/"):
+            # Bayeux: "HTTP in general": the target may be in absolute form.
+            absolute = _ABSOLUTE.match(target)
+            if absolute is None:
+                refuse(400, "The URL is not one of this server.", "gms.http.bad_url")
+            target = target[absolute.end() :]
+            if not target.startswith(b"/"):
+                target = b"/" + target
+        if b"#" in target:
+            refuse(400, "A URL in a request has no fragment.", "gms.http.bad_url")
+        path, _, query = target.partition(b"?")
+        if b"%" in path:
+            _judge_escapes(path)
+        if self._rewrite is not None:
+            path = self._rewrite(path)
+        return path, query
+
+
+def _judge_escapes(path: bytes) -> None:
+    """Refuse what does not decode, exactly once, to clean UTF-8 (H15)."""
+    if _BROKEN_ESCAPE.search(path):
+        refuse(400, "The URL has a broken percent-escape.", "gms.http.bad_url")
+    try:
+        text = unquote_to_bytes(path).decode("utf-8")
+    except UnicodeDecodeError:
+        refuse(400, "The URL is not percent-encoded UTF-8.", "gms.http.bad_url")
+    if _CONTROL.search(text):
+        refuse(400, "The URL has control characters.", "gms.http.bad_url")
+
+
+def _judge_host(head: Head) -> None:
+    """RFC 9112, 3.2: exactly one in HTTP/1.1 (H11)."""
+    hosts = head.headers.get(b"host", ())
+    if len(hosts) > 1 or (not hosts and head.version == (1, 1)):
+        refuse(400, "The request must have one header Host.", "gms.http.bad_host")
+    if hosts and not _HOST.fullmatch(hosts[0]):
+        refuse(400, "The header Host is no host.", "gms.http.bad_host")
+
+
+def _judge_connection(head: Head) -> None:
+    """Keep-alive, ``Upgrade`` and ``Expect``."""
+    options = _words(head, b"connection")
+    if head.version == (1, 1):
+        head.keep_alive = b"close" not in options
+    else:
+        head.keep_alive = b"keep-alive" in options and b"close" not in options
+    # Choice: HTTP/2 is offered by libraries that go on with HTTP/1.1 when they are not
+    # heard (RFC 9110, 7.8), Java's own among them; any other switch is refused.
+    upgrades = [word for word in _words(head, b"upgrade") if word != b"h2c"]
+    if upgrades:
+        if upgrades != [b"websocket"] or b"upgrade" not in options or head.version != (1, 1):
+            refuse(400, "The only upgrade of this server is websocket.", "gms.http.upgrade")
+        head.upgrade = True
+    expected = _words(head, b"expect")
+    if expected:
+        if expected != [b"100-continue"]:
+            refuse(417, "The header Expect can only be 100-continue.", "gms.http.expectation")
+        head.expects_continue = head.version == (1, 1)
+
+
+def _judge_body(head: Head) -> None:
+    """Length, chunks or neither, and never a doubt (H08, H10)."""
+    headers = head.headers
+    lengths = headers.get(b"content-length", ())
+    codings = headers.get(b"transfer-encoding", ())
+    if lengths:
+        if codings or len(lengths) > 1 or not _DIGITS.fullmatch(lengths[0]):
+            refuse(400, "The length of the body is not clear.", "gms.http.body_length")
+        head.content_length = int(lengths[0])
+    elif codings:
+        if head.version == (1, 0) or len(codings) > 1 or codings[0].lower() != b"chunked":
+            refuse(400, "The only transfer coding is chunked.", "gms.http.transfer_coding")
+        head.chunked = True
+    if any(word != b"identity" for word in _words(head, b"content-encoding")):
+        refuse(415, "Compressed bodies are not supported.", "gms.http.content_coding")
+    if head.upgrade and (head.has_body or head.method != b"GET"):
+        refuse(400, "A websocket begins with a GET without a body.", "gms.http.upgrade")
+
+
+def _words(head: Head, name: bytes) -> list[bytes]:
+    """The members of a list header, lower case."""
+    lines = head.headers.get(name)
+    if lines is None:
+        return []
+    words = [word.strip().lower() for line in lines for word in line.split(b",")]
+    return [word for word in words if word]
