@@ -1,0 +1,213 @@
+"""What one option's type cannot say: URLs, addresses, and what must fit together.
+
+PURE.  Knows: forms of values, which options belong together.  Does not know: files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import ip_network
+from urllib.parse import urlsplit
+
+from gms_twisted.config.options import Configuration
+from gms_twisted.config.reading import Problems
+from gms_twisted.config.text import Section
+
+_ORIGIN = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?/?")
+_CHAT_SERVER = re.compile(r"[^=\s]+=(\[[0-9A-Fa-f:.]+\]|[^:\s]+):[0-9]{1,5}(;tls)?")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_PREFIXES = re.compile(r"[0-9]{1,9}(-[0-9]{1,9})?(\s*,\s*[0-9]{1,9}(-[0-9]{1,9})?)*")
+_DEFAULT_CODE_LENGTH = 6
+_MIN_SECRET_BYTES = 32
+
+Check = Callable[[str], str]
+"""Takes a value that is not empty; returns what is wrong with it, or ``""``."""
+
+
+def check_configuration(
+    configuration: Configuration, sections: Mapping[str, Section], problems: Problems
+) -> None:
+    """Check a configuration as a whole.
+
+    :param sections: what the file has, for the lines of problems.
+    """
+    checker = _Checker(sections, problems)
+    _check_forms(configuration, checker)
+    _check_server(configuration, checker)
+    _check_bayeux(configuration, checker)
+    _check_services(configuration, checker)
+
+
+class _Checker:
+    """Reports where an option stands, or where it would."""
+
+    def __init__(self, sections: Mapping[str, Section], problems: Problems) -> None:
+        self._sections = sections
+        self._problems = problems
+
+    def fault(self, section: str, option: str, sentence: str) -> None:
+        self._problems.fault(self._place(section), option, sentence)
+
+    def warn(self, section: str, option: str, sentence: str) -> None:
+        self._problems.warn(self._place(section), option, sentence)
+
+    def each(self, section: str, option: str, values: Iterable[str], check: Check) -> None:
+        """Fault every value that is not empty and not in order."""
+        for value in values:
+            if value and (sentence := check(value)):
+                self.fault(section, option, f"{value!r} {sentence}")
+
+    def service_fault(self, name: str, option: str, sentence: str) -> None:
+        """Fault an option of a service, which has two spellings, as has the section."""
+        place = self._sections.get(f"services.{name}") or self._place(f"service.{name}")
+        written = option if option in place.entries else option.removeprefix("_")
+        self._problems.fault(place, written, sentence)
+
+    def _place(self, section: str) -> Section:
+        return self._sections.get(section, Section(section, "", 0))
+
+
+def _check_forms(configuration: Configuration, checker: _Checker) -> None:
+    server, chat = configuration.server, configuration.chat
+    checker.each("server", "external_url_base", [server.external_url_base], _not_url_base)
+    checker.each("server", "trusted_proxies", server.trusted_proxies, _not_network)
+    checker.each("server", "internal_allow", server.internal_allow, _not_network)
+    checker.each("server", "allowed_origins", server.allowed_origins, _not_origin)
+    checker.each("server", "base_path_aliases", server.base_path_aliases, _not_path)
+    checker.each("server", "listen", server.listen, _not_endpoint)
+    checker.each("server", "default_region", [server.default_region], _not_region)
+    checker.each("server", "access_code_prefix", [server.access_code_prefix], _not_prefixes)
+    checker.each("limits", "exempt", configuration.limits.exempt, _not_network)
+    checker.each("store", "url", [configuration.store.url or " "], _not_store)
+    checker.each(
+        "chat", "chat_load_balancer_url_path", [chat.chat_load_balancer_url_path], _not_page
+    )
+    checker.each("chat", "default_chat_endpoint", [chat.default_chat_endpoint], _not_queue)
+    checker.each("chat", "chat_server", chat.chat_server, _not_chat_server)
+    checker.each("chat", "canned", chat.canned, _not_canned)
+    checker.each("chat-server", "queues", configuration.chat_server.queues, _not_queue)
+    checker.each("bayeux", "channels", configuration.bayeux.channels, _not_channel)
+    cookie = configuration.bayeux.browser_cookie_name or " "
+    checker.each("bayeux", "browserCookieName", [cookie], _not_token)
+    callback = configuration.bayeux.callback_parameter or " "
+    checker.each("bayeux", "callbackParameter", [callback], _not_token)
+
+
+def _check_server(configuration: Configuration, checker: _Checker) -> None:
+    server = configuration.server
+    if bool(server.username) != bool(server.password):
+        option = "username" if server.username else "password"
+        checker.fault("server", option, "username and password stand together or not at all")
+    if server.identity_mode == "token" and not (server.identity_secret or server.identity_key):
+        sentence = "mode token needs server/identity_secret or server/identity_key"
+        checker.fault("server", "identity_mode", sentence)
+    if 0 < len(server.identity_secret.encode()) < _MIN_SECRET_BYTES:
+        sentence = f"shorter than the {_MIN_SECRET_BYTES} bytes that HS256 asks for"
+        checker.warn("server", "identity_secret", sentence)
+    if server.identity_mode == "trusted-proxy" and not server.trusted_proxies:
+        sentence = "no proxy is trusted, so gms_user counts from nobody; see trusted_proxies"
+        checker.warn("server", "identity_mode", sentence)
+    for prefix in re.findall("[0-9]+", server.access_code_prefix):
+        if len(prefix) >= _DEFAULT_CODE_LENGTH:
+            sentence = f"{prefix} leaves no digit of a code of {_DEFAULT_CODE_LENGTH}"
+            checker.fault("server", "access_code_prefix", sentence)
+
+
+def _check_bayeux(configuration: Configuration, checker: _Checker) -> None:
+    bayeux = configuration.bayeux
+    websocket = bayeux.at("ws")
+    if websocket.ws_idle_timeout_s <= websocket.timeout_s + websocket.interval_s:
+        sentence = "not above timeout + interval, so sockets close while a connect is held"
+        checker.warn("bayeux", "ws.idleTimeout", sentence)
+    if not bayeux.allowed_transports:
+        checker.fault("bayeux", "allowedTransports", "no transport is left")
+
+
+def _check_services(configuration: Configuration, checker: _Checker) -> None:
+    groups = configuration.resource_groups
+    for name, service in configuration.services.items():
+        group = service.values.get("_resource_group", "")
+        if group and group not in groups:
+            sentence = f"there is no section resource.{group}"
+            checker.service_fault(name, "_resource_group", sentence)
+
+
+def _not_url_base(text: str) -> str:
+    if _not_url(text):
+        return "is not a URL with http:// or https://"
+    return "" if text.endswith("/") else f"must end in /: {text}/"
+
+
+def _not_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        valid = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
+    except ValueError:
+        valid = False
+    return "" if valid and not re.search(r"\s", text) else "is not a URL"
+
+
+def _not_network(text: str) -> str:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return "is not an address or a network"
+    return ""
+
+
+def _not_origin(text: str) -> str:
+    if _ORIGIN.fullmatch(text):
+        return ""
+    return "is not an origin like https://www.example.com (there is no * and no null)"
+
+
+def _not_path(text: str) -> str:
+    return "" if text.startswith("/") and text.endswith("/") else "does not begin and end in /"
+
+
+def _not_endpoint(text: str) -> str:
+    kind, colon, rest = text.partition(":")
+    valid = kind and colon and rest and not re.search(r"[\s/]", kind)
+    return "" if valid else "is not an endpoint like tcp:8080:interface=127.0.0.1"
+
+
+def _not_region(text: str) -> str:
+    return "" if re.fullmatch("[A-Z]{2}", text) else "is not a country like US"
+
+
+def _not_prefixes(text: str) -> str:
+    return "" if _PREFIXES.fullmatch(text) else "is not like 9, or 455,466, or 7-9"
+
+
+def _not_store(text: str) -> str:
+    return "" if text.startswith(("sqlite:", "memory:")) else "is not sqlite:[PATH] or memory:"
+
+
+def _not_page(text: str) -> str:
+    if text.startswith("/") or not _not_url(text):
+        return ""
+    return "is not a path that begins with / nor a URL"
+
+
+def _not_queue(text: str) -> str:
+    tenant, colon, endpoint = text.partition(":")
+    return "" if tenant and colon and endpoint else "is not TENANT:ENDPOINT"
+
+
+def _not_chat_server(text: str) -> str:
+    return "" if _CHAT_SERVER.fullmatch(text) else "is not ALIAS=HOST:PORT or ALIAS=HOST:PORT;tls"
+
+
+def _not_canned(text: str) -> str:
+    key, equals, answer = text.partition("=")
+    return "" if key.strip() and equals and answer.strip() else "is not KEY=TEXT"
+
+
+def _not_channel(text: str) -> str:
+    valid = text.startswith("/") and "*" not in text and not text.startswith("/meta/")
+    return "" if valid else "is not the name of one channel"
+
+
+def _not_token(text: str) -> str:
+    return "" if _TOKEN.fullmatch(text) else "is not a name"
