@@ -5,7 +5,7 @@ Knows: chunks, stretches of files.  Does not know: keys, lifetimes.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 from gms_twisted.app.area_records import Area, Entry
 from gms_twisted.domain.errors import DamagedRecord
@@ -36,6 +36,30 @@ class StoredFile:
         length = rest if length is None else min(length, rest)
         start = self._entry.offset + offset
         return _pieces(self._store, self._area, self._entry.blob, start, length)
+
+
+class StoredValues:
+    """All keys of an area, to be read one by one.
+
+    :ivar text_bytes: how much text there is.
+    """
+
+    def __init__(self, store: Store, area: Area, link: Callable[[str], str]) -> None:
+        self.text_bytes = area.text_bytes
+        self._area = area
+        self._link = link
+        self._texts = Texts(store, area)
+
+    async def items(self) -> AsyncIterator[tuple[str, str]]:
+        """Names with values: text as it is, of a file its URL.
+
+        :raises DamagedRecord: while reading: a value is gone or damaged.
+        """
+        for name, entry in self._area.entries.items():
+            if entry.content_type is None:
+                yield name, await self._texts.read(entry)
+            else:
+                yield name, self._link(name)
 
 
 class Texts:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
-from gms_twisted.app.area_files import StoredFile, Texts
+from gms_twisted.app.area_files import StoredFile, StoredValues, Texts
 from gms_twisted.app.area_records import (
     AREA,
     Area,
@@ -207,14 +207,16 @@ class StorageAreas:
 
         :raises AreaNotFound: no such area.
         """
+        values = await self.open(area_id)
+        return {name: value async for name, value in values.items()}
+
+    async def open(self, area_id: AreaId) -> StoredValues:
+        """Find all keys, to be read one by one: :meth:`read` for large areas.
+
+        :raises AreaNotFound: no such area.
+        """
         area = await self._area(area_id)
-        texts = Texts(self._store, area)
-        return {
-            name: await texts.read(entry)
-            if entry.content_type is None
-            else self._link(area_id, name)
-            for name, entry in area.entries.items()
-        }
+        return StoredValues(self._store, area, lambda name: self._link(area_id, name))
 
     async def read_key(self, area_id: AreaId, key: str) -> str:
         """Read one key: its text, or the URL of its file.
@@ -241,6 +243,24 @@ class StorageAreas:
         if entry.content_type is None:
             raise AreaNotFound(_NOT_FOUND)
         return StoredFile(self._store, area, entry)
+
+    async def files_of(self, area_id: AreaId) -> list[dict[str, object]]:
+        """Describe the files of an area: ``key``, ``filename``, ``type``, ``size``, ``url``.
+
+        :raises AreaNotFound: no such area.
+        """
+        area = await self._area(area_id)
+        return [
+            {
+                "key": name,
+                "filename": entry.filename,
+                "type": entry.content_type,
+                "size": entry.length,
+                "url": self._link(area_id, name),
+            }
+            for name, entry in area.entries.items()
+            if entry.content_type is not None
+        ]
 
     async def _area(self, area_id: AreaId) -> Area:
         """An area with those keys only whose time is not over."""

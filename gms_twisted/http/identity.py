@@ -258,7 +258,7 @@ class Identity:
             if scheme.lower() != b"bearer":
                 continue
             text = token.strip().decode("latin-1")
-            if self.mode == "token" or self._is_visitors(text):
+            if self.mode == "token" or text in self._tokens or self._is_visitors(text):
                 return text
         return None
 

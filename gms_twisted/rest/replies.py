@@ -97,7 +97,7 @@ def text_reply(request: IRequest, text: str, status: int = 200) -> bytes:
 def empty_reply(request: IRequest, status: int = 200) -> bytes:
     """Answer with a status and nothing else."""
     request.setResponseCode(status)
-    _never_kept(request)
+    never_kept(request)
     # Twisted labels an answer without a type as HTML.
     request.defaultContentType = None  # type: ignore[attr-defined]  # of twisted.web's Request
     request.setHeader(b"Content-Length", b"0")
@@ -109,7 +109,7 @@ def body_reply(request: IRequest, body: bytes, content_type: str, status: int = 
     request.setResponseCode(status)
     request.setHeader(b"Content-Type", content_type.encode("ascii"))
     request.setHeader(b"Content-Length", b"%d" % len(body))
-    _never_kept(request)
+    never_kept(request)
     return body
 
 
@@ -125,7 +125,7 @@ def problem_reply(request: IRequest, status: int, message: str, code: str) -> by
     return json_reply(request, {"message": message, "exception": code}, status)
 
 
-def _never_kept(request: IRequest) -> None:
+def never_kept(request: IRequest) -> None:
     """What an API answers is good for this one time.  Spec: Storage API, "Update"."""
     request.setHeader(b"Cache-Control", b"no-cache, no-store")
     request.setHeader(b"Pragma", b"no-cache")

@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 from twisted.web.iweb import IRequest
 
-from gms_twisted.app.storage_areas import StorageAreas, StoredFile
+from gms_twisted.app.area_files import StoredFile
+from gms_twisted.app.storage_areas import StorageAreas
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.domain.errors import InvalidRequest
 from gms_twisted.domain.ids import AreaId
@@ -22,7 +23,7 @@ from gms_twisted.rest.forms import caller_of, form_of
 from gms_twisted.rest.lookups import LookUps
 from gms_twisted.rest.replies import empty_reply, json_reply, text_reply
 from gms_twisted.rest.root import route
-from gms_twisted.rest.streaming import send_pieces
+from gms_twisted.rest.streaming import JOINED, send_pieces, stream_json
 
 BASE = "/genesys/1/storage"
 MAX_TTL_S = 2_147_483_647
@@ -91,8 +92,10 @@ class StorageApi:
         """Spec: Storage API, "Query (all keys)".  200 with all of them; 404."""
         caller = caller_of(request)
         self._lookups.check(caller)
-        values = await self._lookups.of(caller, self._areas.read(AreaId(area_id)))
-        return json_reply(request, values)
+        values = await self._lookups.of(caller, self._areas.open(AreaId(area_id)))
+        if values.text_bytes <= JOINED:
+            return json_reply(request, {name: value async for name, value in values.items()})
+        return await stream_json(request, values.items())
 
     @route(BASE + "/<area_id>/<key>", "GET", password="server")
     async def query_key(self, request: IRequest, area_id: str, key: str) -> bytes:

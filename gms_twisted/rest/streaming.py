@@ -9,6 +9,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
+from gms_twisted.http.strict_json import dumps
+from gms_twisted.rest.replies import JSON_TYPE, never_kept
+
+JOINED = 64 * 1024
+"""Answers up to this size are made whole."""
+
 
 @implementer(IPushProducer)
 class _Flow:
@@ -40,7 +46,7 @@ class _Flow:
 async def send_pieces(request: Any, pieces: AsyncIterator[bytes]) -> None:
     """Write pieces to a request, never more than its connection takes.
 
-    The length of all of them must have been said in ``Content-Length``.
+    Without a ``Content-Length`` the answer leaves in chunks.
     """
     flow = _Flow()
     request.registerProducer(flow, True)
@@ -51,3 +57,26 @@ async def send_pieces(request: Any, pieces: AsyncIterator[bytes]) -> None:
     finally:
         if request.channel is not None:
             request.unregisterProducer()
+
+
+async def stream_json(request: Any, members: AsyncIterator[tuple[str, str]]) -> bytes:
+    """Answer with a JSON object whose members are read while it is sent."""
+    never_kept(request)
+    request.setHeader(b"Content-Type", JSON_TYPE.encode("ascii"))
+    if request.method != b"HEAD":
+        await send_pieces(request, _object(members))
+    return b""
+
+
+async def _object(members: AsyncIterator[tuple[str, str]]) -> AsyncIterator[bytes]:
+    """The text of an object, in pieces of about :data:`JOINED`."""
+    pieces, size, before = [], 0, b"{"
+    async for name, value in members:
+        piece = b"%b%b:%b" % (before, dumps(name), dumps(value))
+        pieces.append(piece)
+        size += len(piece)
+        before = b","
+        if size >= JOINED:
+            yield b"".join(pieces)
+            pieces, size = [], 0
+    yield b"".join((*pieces, b"}" if before == b"," else b"{}"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.iweb import IRequest
@@ -186,6 +188,24 @@ class VerdictTests(AdmissionFixture):
         self.refused(403, head, Peer("127.0.0.1", 1, local_port=8446))
         self.admitted(make_head("GET", "/genesys/1/node"))
 
+    @given(
+        st.sampled_from(["GET", "POST", "OPTIONS", "\x00", "DELETE"]),
+        st.text(st.characters(max_codepoint=255), max_size=30),
+        st.dictionaries(
+            st.sampled_from(
+                ["Content-Type", "gms_user", "Authorization", "Origin", "Host", "Forwarded"]
+            ),
+            st.binary(max_size=20),
+        ),
+    )
+    @settings(deadline=None, max_examples=100)
+    def test_J10_any_head(self, method: str, path: str, headers: dict[str, bytes]) -> None:
+        """Whatever a head says, the verdict is a plan or a refusal below 500."""
+        head = make_head(method, "/genesys/1/storage/" + path, *headers.items(), length=3)
+        verdict = self.admission(head, OUTSIDE)
+        if isinstance(verdict, Refusal):
+            self.assertLess(verdict.status, 500)
+
     def test_counted(self) -> None:
         """Every refusal is counted by its word."""
         self.admission(make_head("GET", "/x"), LOOPBACK)
@@ -244,14 +264,22 @@ class PasswordTests(SynchronousTestCase):
         passwords.check(server)
         passwords.check(server, "other")
         passwords.check(service, "own")
-        for given, name in ((service, ""), (service, "other"), (server, "own"), (None, "own")):
-            self.assertRaises(PasswordRequired, passwords.check, given, name)
+        for header, name in ((service, ""), (service, "other"), (server, "own"), (None, "own")):
+            self.assertRaises(PasswordRequired, passwords.check, header, name)
 
     def test_malformed(self) -> None:
         """Anything else proves nothing."""
         passwords = Passwords(ServerOptions(username="u", password="p"), {})
-        for given in (b"", b"Basic", b"Basic =", b"Basic dTpw=x", b"Bearer dTpw", b"dTpw", b"\xff"):
-            self.assertRaises(PasswordRequired, passwords.check, given)
+        for header in (
+            b"",
+            b"Basic",
+            b"Basic =",
+            b"Basic dTpw=x",
+            b"Bearer dTpw",
+            b"dTpw",
+            b"\xff",
+        ):
+            self.assertRaises(PasswordRequired, passwords.check, header)
 
 
 class PortRestrictionsTests(SynchronousTestCase):

@@ -484,6 +484,29 @@ class FileTests(StorageFixture):
             self.store.go()
         self.assertEqual(answer.body, b"x" * 1_000_000)
 
+    def test_H04_slow_reader_of_texts(self) -> None:
+        """A large area is read while it is sent, no faster than its client reads."""
+        fields: dict[str, str | UploadedFile] = {f"k{n}": f"{n}" * 100_000 for n in range(10)}
+        fields["p"] = picture()
+        area_id = self.create(fields)
+        self.store.slow = True
+        answer = self.client.get(f"{BASE}/{area_id}")
+        self.store.go()
+        answer.pause()
+        while self.store.waiting:
+            self.store.go()
+        self.assertLess(len(answer.body), 400_000)
+        answer.resume()
+        while not answer.done:
+            self.store.go()
+        expected = {name: value for name, value in fields.items() if name != "p"}
+        read = answer.json()
+        self.assertIn("/binary/", read.pop("p"))
+        self.assertEqual(read, expected)
+        head = self.client.request("HEAD", f"{BASE}/{area_id}")
+        self.store.go()
+        self.assertEqual((head.status, head.body, head.done), (200, b"", True))
+
     def test_S06_ends_while_it_is_read(self) -> None:
         """A download goes on to its end though the area's time is over."""
         area_id = self.create({"f": picture(b"x" * 500_000)}, ttl=10)

@@ -206,8 +206,9 @@ class RestClient:
         channel = _Channel(self._site)
         request = Request(channel)
         request.site = self._site
+        # As at the front door, whose exchange does the chunking.
         request.method, request.uri, request.path = head.method, head.target, head.path
-        request.clientproto = b"HTTP/1.1"
+        request.clientproto = b"HTTP/1.0"
         for name, value in headers:
             request.requestHeaders.addRawHeader(name, value)
         request.requestHeaders.setRawHeaders(b"host", [head.header(b"host") or b""])
