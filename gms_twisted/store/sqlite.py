@@ -30,7 +30,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gms_twisted.domain.errors import InvalidRequest, Unavailable
+from gms_twisted.domain.errors import GmsError, InvalidRequest, Unavailable
 from gms_twisted.domain.ids import FileId
 from gms_twisted.domain.sources import IdSource, Timers, WallClock
 from gms_twisted.domain.values import ByteSource
@@ -125,7 +125,7 @@ class SqliteStore:
         faults: Faults | None = None,
         free: Callable[[Path], float] = free_percent,
     ) -> None:
-        self._path = path
+        self._path = path = path.absolute()
         self._timers = timers
         self._ids = ids
         self._workers = workers
@@ -167,7 +167,7 @@ class SqliteStore:
         self._open = True
         try:
             await self._queue.add(sqlite_files.drop_unclaimed, grows=False)
-        except Unavailable as error:
+        except GmsError as error:
             # What is there can be read; what nobody claimed goes with a later sweep.
             self.log.warn("Nothing can be stored: {why}", why=str(error))
 
@@ -260,7 +260,7 @@ class SqliteStore:
 
         try:
             dropping = self._queue.add(partial(sqlite_files.drop_file, number=number), grows=False)
-        except Unavailable as error:
+        except GmsError as error:
             self.log.info("Could not drop a file: {why}", why=str(error))
         else:
             dropping.addErrback(failed)

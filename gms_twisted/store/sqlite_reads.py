@@ -37,6 +37,9 @@ from gms_twisted.store.sqlite_rows import (
 from gms_twisted.store.sqlite_schema import MAX_CHUNKS, WHOLE, open_for_reading
 from gms_twisted.store.workers import Worker
 
+MAX_FAR_READS = 1000
+"""Most reads that wait for the reader's thread; more are refused."""
+
 
 class Reads:
     """The reading half of the store; each method is the store's of that name.
@@ -50,6 +53,7 @@ class Reads:
         self.damaged = 0
         self._wall = wall
         self._open = False
+        self._reading_far = 0
         self._worker: Worker
         self._near: Reader
         self._far: Reader
@@ -198,10 +202,15 @@ class Reads:
 
     async def _read_far(self, statement: str, values: Sequence[object]) -> list[Row]:
         self._must_be_open()
+        if self._reading_far >= MAX_FAR_READS:
+            raise Unavailable("Too much is being read; try again.")
+        self._reading_far += 1
         try:
             return await self._worker.submit(partial(self._far.rows, statement, values))
         except SQLITE_ERRORS as error:
             raise self._as_damage(error) from error
+        finally:
+            self._reading_far -= 1
 
     def _must_be_open(self) -> None:
         if not self._open:

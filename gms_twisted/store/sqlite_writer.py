@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from copy import copy
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -284,7 +283,7 @@ def read_totals(connection: sqlite3.Connection) -> dict[str, Total]:
 
 
 def _copied(totals: dict[str, Total]) -> dict[str, Total]:
-    return {name: copy(total) for name, total in totals.items()}
+    return {name: Total(each.rows, each.size, each.digest) for name, each in totals.items()}
 
 
 def _primary_code(error: sqlite3.Error) -> int | None:

@@ -18,7 +18,7 @@ from gms_twisted.store.interfaces import Store
 FIRST_AFTER_S = 60.0
 """Time from the start to the first sweep: a clock that was wrong at boot is set by then."""
 
-SLICE_ITEMS = 200
+SLICE_ITEMS = 100
 """Most items of a slice; hardening S06 asks for slices of at most 20 ms."""
 
 

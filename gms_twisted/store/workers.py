@@ -67,12 +67,12 @@ class ThreadWorker:
         self._name = name
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._gone: Deferred[None] = Deferred()
-        self._running = False
+        self._thread: Thread | None = None
 
     def start(self) -> None:
         """Start the thread."""
-        self._running = True
-        Thread(target=self._loop, name=self._name, daemon=True).start()
+        self._thread = Thread(target=self._loop, name=self._name, daemon=True)
+        self._thread.start()
 
     def submit(self, work: Callable[[], T]) -> Deferred[T]:
         """Do ``work`` in the thread."""
@@ -82,11 +82,11 @@ class ThreadWorker:
 
     def stop(self) -> Deferred[None]:
         """Let the thread finish and end."""
-        if not self._running:
+        if self._thread is None:
             return succeed(None)
-        self._running = False
+        thread, self._thread = self._thread, None
         self._work.put(None)
-        return self._gone
+        return self._gone.addCallback(lambda ignored: thread.join())
 
     def _do(self, work: Callable[[], object], done: Deferred[object]) -> None:
         try:

@@ -609,6 +609,32 @@ class StoreContract(_Base):
         refused = await self.refusal(Put(AREA, "a", b"", files=(file_id,)))
         self.assertIsInstance(refused, FileGone)
 
+    async def test_S08_two_updates_at_once(self) -> None:
+        """Of two updates at once the later one wins whole: its value, its lifetime, its file."""
+        now = self.wall.now()
+        old, new = await self.file(b"old"), await self.file(b"new")
+        await gatherResults(
+            [
+                Deferred.fromCoroutine(self.commit(Put(AREA, "a", b"old", now + 10, files=(old,)))),
+                Deferred.fromCoroutine(self.commit(Put(AREA, "a", b"new", now + 20, files=(new,)))),
+            ]
+        )
+        self.assertEqual(
+            await self.store.get(AREA, "a"), Record(AREA, "a", b"new", now + 20, 2, (new,))
+        )
+        self.assertIsNone(await self.content(old))
+        self.assertEqual(await self.content(new), b"new")
+
+    async def test_G05_file_ids(self) -> None:
+        """A file's id is a random UUID of the source of ids, and no other."""
+        expected = self.ids_ahead()
+        self.assertEqual(await self.file(b"1"), expected)
+
+    def ids_ahead(self) -> str:
+        """Tell which UUID comes next; the counting source gives each once."""
+        number = int(self.ids.uuid()[-12:], 16) + 1
+        return f"00000000-0000-4000-8000-{number:012x}"
+
     async def test_an_unclaimed_file_goes_after_an_hour(self) -> None:
         """A file that no record names is there for an hour."""
         file_id = await self.file(b"1")

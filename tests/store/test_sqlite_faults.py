@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
 
 from twisted.internet.defer import Deferred
@@ -10,6 +11,7 @@ from gms_twisted.config.options import StoreOptions
 from gms_twisted.domain.errors import StorageFull, StoreReadOnly, Unavailable
 from gms_twisted.domain.values import InMemory
 from gms_twisted.store.interfaces import Change, Delete, Put, Record
+from tests.support.crash import in_child
 from tests.support.sqlite import AREA, HeldWorker, SqliteTestCase, sqlite_error
 
 
@@ -123,6 +125,29 @@ class FailedSyncTests(SqliteTestCase):
         self.commit(self.store, put("b"))
 
 
+class KernelTests(SqliteTestCase):
+    """A write that the kernel itself refuses."""
+
+    def test_R03_the_kernel_refuses_a_write(self) -> None:
+        """When a write to the log fails, the unit is refused and so is all after it."""
+
+        def work() -> list[object]:
+            store = self.make()
+            self.result(store.start())
+            self.commit(store, put("a"))
+            limit = self.path.with_name("gms.db-wal").stat().st_size + 30_000
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+            refused = self.failure(store.commit(self.unit(put("b", bytes(100_000)), put("c"))))
+            after = self.failure(store.commit(self.unit(put("d"))))
+            there = [self.result(store.get(AREA, key)) is not None for key in "abcd"]
+            return [type(refused).__name__, type(after).__name__, there]
+
+        expected = ["StoreReadOnly", "StoreReadOnly", [True, False, False, False]]
+        self.assertEqual(in_child(work), expected)
+        store = self.started()
+        self.assertEqual([record.key for record in self.result(store.scan(AREA))], ["a"])
+
+
 class FullDiskTests(SqliteTestCase):
     """A full disk takes no new data, and gives its room back."""
 
@@ -177,6 +202,13 @@ class FullDiskTests(SqliteTestCase):
             self.assertIsNotNone(self.result(self.store.get(AREA, "b")))
             self.assertTrue(self.result(self.store.usage()).writable)
         self.commit(self.store, put("e"))
+
+    def test_R04_starting_on_a_full_disk(self) -> None:
+        """A store on a full disk starts: what is there can be read."""
+        self.result(self.store.stop())
+        self.faults.failures["commit"] = sqlite_error(sqlite3.SQLITE_FULL)
+        store = self.started()
+        self.assertIsNotNone(self.result(store.get(AREA, "a")))
 
     def test_R04_deleting_in_a_refused_group(self) -> None:
         """Of a group that found the disk full, the units that only remove are tried alone."""

@@ -21,6 +21,8 @@ from gms_twisted.store.interfaces import (
 )
 from gms_twisted.store.sqlite import WINDOW_CHUNKS
 from gms_twisted.store.sqlite_queue import CommitQueue
+from gms_twisted.store.sqlite_reader import NEAR_PAGE_ROWS, NEAR_VALUE_BYTES
+from gms_twisted.store.sqlite_reads import MAX_FAR_READS
 from gms_twisted.store.sqlite_rows import Total
 from gms_twisted.store.sqlite_writer import GroupResult
 from tests.support.sources import ManualWallClock
@@ -235,6 +237,61 @@ class DeliveryTests(SqliteTestCase):
             clock.advance(0)
         self.successResultOf(closed)
         self.assertEqual([self.successResultOf(each) for each in rest], list(range(10)))
+
+
+class NearAndFarTests(SqliteTestCase):
+    """Which reads go to the reader's thread."""
+
+    def setUp(self) -> None:
+        """Start a store whose reader works when the test says so."""
+        super().setUp()
+        self.reader = HeldWorker()
+        self.store = self.started(
+            workers=lambda name: self.reader if name == "store-reader" else HeldWorker()
+        )
+        for number in range(NEAR_PAGE_ROWS + 1):
+            few = {"few": "x"} if number < 3 else {}
+            self.commit(self.store, Put(AREA, f"{number:02}", b"x", indexes={"many": "x", **few}))
+        self.commit(self.store, put("large", bytes(NEAR_VALUE_BYTES + 1)))
+        self.reader.is_free = False
+        self.addCleanup(setattr, self.reader, "is_free", True)
+
+    def test_G02_small_reads_are_near(self) -> None:
+        """A small record and a short list are answered at once."""
+        self.assertIsNotNone(self.result(self.store.get(AREA, "01")))
+        self.assertEqual(len(self.result(self.store.find(AREA, "few", "x"))), 3)
+        self.result(self.store.due("q", 0.0))
+        self.result(self.store.reservations("pool"))
+
+    def test_G02_large_reads_are_far(self) -> None:
+        """A large value, a long list, a scan and a file are read in the thread."""
+        large = Deferred.fromCoroutine(self.store.get(AREA, "large"))
+        lists = [
+            Deferred.fromCoroutine(question)
+            for question in (self.store.find(AREA, "many", "x"), self.store.scan(AREA))
+        ]
+        intents = Deferred.fromCoroutine(self.store.intents("push"))
+        for answer in (large, *lists, intents):
+            self.assertNoResult(answer)
+        while self.reader.held:
+            self.reader.release()
+        record = self.successResultOf(large)
+        self.assertEqual(record and len(record.value), NEAR_VALUE_BYTES + 1)
+        self.assertEqual([len(self.successResultOf(each)) for each in lists], [21, 22])
+        self.assertEqual(self.successResultOf(intents), [])
+
+    def test_far_reads_are_bounded(self) -> None:
+        """Above the bound a read is refused, and later ones are taken again."""
+        waiting = [
+            Deferred.fromCoroutine(self.store.get(AREA, "large")) for _ in range(MAX_FAR_READS)
+        ]
+        self.assertIsInstance(self.failure(self.store.get(AREA, "large")), Unavailable)
+        while self.reader.held:
+            self.reader.release()
+        for each in waiting:
+            self.successResultOf(each)
+        self.reader.is_free = True
+        self.assertIsNotNone(self.result(self.store.get(AREA, "large")))
 
 
 class BeforeStartTests(SqliteTestCase):

@@ -71,6 +71,25 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     return results[0]
 
 
+def in_child(work: Callable[[], object]) -> object:
+    """Do something in a child process, and return what it returned, by way of JSON."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.write(writing, json.dumps(work()).encode())
+        except BaseException:  # noqa: BLE001 - the parent reports it
+            os.write(writing, json.dumps(traceback.format_exc()).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        answer = pipe.read()
+    os.waitpid(child, 0)
+    result: object = json.loads(answer)
+    return result
+
+
 class World:
     """A store and its time, which follows from the number of the operation.
 
