@@ -12,6 +12,7 @@ what an answer means.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
@@ -64,6 +65,12 @@ class LinkLost(Exception):
         self.late = late
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    answer: Deferred[FlexStatus]
+    sent_at: float
+
+
 class Link(Protocol):
     """One connection.
 
@@ -79,7 +86,7 @@ class Link(Protocol):
         self._timers = timers
         self._lost = lost
         self._frames = FrameReader()
-        self._calls: Calls[Deferred[FlexStatus]] = Calls(MAX_OUTSTANDING)
+        self._calls: Calls[_Waiting] = Calls(MAX_OUTSTANDING)
         self._alarm: DelayedCall | None = None
         self._beat: DelayedCall | None = None
         self._heard_at = timers.seconds()
@@ -112,7 +119,7 @@ class Link(Protocol):
             raise LinkLost("The connection takes no requests.")
         now = self._timers.seconds()
         answer: Deferred[FlexStatus] = Deferred(lambda _: self._forget(ref))
-        ref = self._calls.begin(answer, now + timeout_s)
+        ref = self._calls.begin(_Waiting(answer, now), now + timeout_s)
         try:
             data = packet(build(ref))
         except PacketTooLarge:
@@ -147,7 +154,7 @@ class Link(Protocol):
         if waiter is None:
             self.log.debug("An answer came that nobody waits for: {ref}", ref=status.ref)
         else:
-            waiter.callback(status)
+            waiter.answer.callback(status)
 
     def _arm(self) -> None:
         """Keep one delayed call at the next deadline."""
@@ -162,12 +169,13 @@ class Link(Protocol):
     def _late(self) -> None:
         now = self._timers.seconds()
         over = self._calls.late(now)
-        # A server that has said nothing at all since the request may be gone
+        # A server that has said nothing at all since such a request may be gone
         # without a word; the others find out now rather than each at its own time.
-        silent = self._heard_at <= self._used_at
+        silent = any(self._heard_at <= waiter.sent_at for waiter in over)
         for waiter in over:
-            waiter.errback(Failure(LinkLost("The chat server did not answer in time.", late=True)))
-        if over and silent:
+            error = LinkLost("The chat server did not answer in time.", late=True)
+            waiter.answer.errback(Failure(error))
+        if silent:
             self.abort("it says nothing")
         else:
             self._arm()
@@ -209,7 +217,8 @@ class Link(Protocol):
                 call.cancel()
         self._lost(self, why)
         for waiter in self._calls.lost():
-            waiter.errback(Failure(LinkLost("The connection to the chat server was lost.")))
+            error = LinkLost("The connection to the chat server was lost.")
+            waiter.answer.errback(Failure(error))
 
 
 class _LinkFactory(Factory):
@@ -310,7 +319,7 @@ class ServerLinks:
     def _failed(self, failure: Failure) -> None:
         self._connecting = None
         if not self._stopped:
-            self._pause(failure.getErrorMessage())
+            self._pause(failure.getErrorMessage(), 1)
         self._answer_waiting(LinkLost("The chat server cannot be reached."))
 
     def _answer_waiting(self, error: LinkLost) -> None:
@@ -318,10 +327,13 @@ class ServerLinks:
         for waiter in waiting:
             waiter.errback(Failure(error))
 
-    def _pause(self, why: str) -> None:
-        """Connect again only after a while, longer each time."""
+    def _pause(self, why: str, step: int) -> None:
+        """Connect again only after a while, longer each time.
+
+        :param step: 0 for an attempt that may be repeated at once, else 1.
+        """
+        delay_s = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** min(self._failures, 10) * step)
         self._failures += 1
-        delay_s = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** min(self._failures - 1, 10))
         self._again_at = self._timers.seconds() + delay_s * self._ids.uniform(0.75, 1.25)
         self.log.warn(
             "Chat server {alias} at {host}:{port} cannot be reached: {why}",
@@ -339,7 +351,8 @@ class ServerLinks:
         elif why:
             # A connection that ends before the first answer is no better than none:
             # a certificate with another name, or a port that speaks something else.
-            self._pause(why)
+            # It may also be a server that is being restarted: the first retry is free.
+            self._pause(why, min(1, self._failures))
 
     def stop(self) -> None:
         """Close everything; what is unanswered fails."""

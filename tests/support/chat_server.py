@@ -77,7 +77,7 @@ class Network:
     """
 
     def __init__(self) -> None:
-        self.servers: dict[ChatServerAddress, Factory] = {}
+        self.servers: dict[ChatServerAddress, IProtocolFactory] = {}
         self.wrap: dict[
             ChatServerAddress, Callable[[IStreamClientEndpoint], IStreamClientEndpoint]
         ] = {}
@@ -90,7 +90,7 @@ class Network:
         plain = _Endpoint(self, server)
         return self.wrap[server](plain) if server in self.wrap else plain
 
-    def connect(self, factory: Factory, client: IProtocol) -> iosim.IOPump:
+    def connect(self, factory: IProtocolFactory, client: IProtocol) -> iosim.IOPump:
         """Connect a client; the connection is refused when the factory says so."""
         server = factory.buildProtocol(PEER)
         if server is None:
