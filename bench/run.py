@@ -129,7 +129,7 @@ def running(peer: Peer) -> Iterator[int]:
         try:
             assert process.stdout is not None
             for line in process.stdout:
-                if "ready" in line or "GMS is open" in line:
+                if line.strip() in ("ready", "stop it with Ctrl+C"):
                     break
             yield process.pid
         finally:

@@ -25,7 +25,7 @@ from twisted.logger import (
 )
 from zope.interface import implementer
 
-_QUIET = ("twisted.scripts", "twisted.web.", "twisted.internet.", "twisted.application")
+_QUIET = ("twisted", "log_legacy", "stdout")
 _SKIPPED_FIELDS = frozenset({"message", "time", "isError", "format", "log"})
 _ESCAPES = {code: f"\\x{code:02x}" for code in [*range(32), 127, *range(128, 160)] if code != 9}
 _PLAIN = (str, int, float, bool, type(None))
@@ -59,11 +59,9 @@ class TextObserver:
         level: LogLevel = event.get("log_level", LogLevel.info)
         moment = datetime.fromtimestamp(event["log_time"], UTC).astimezone()
         who = event.get("log_namespace", "").removeprefix("gms_twisted.")
-        text = one_line(formatEvent(event)) if not event.get("banner") else formatEvent(event)
+        text = one_line(formatEvent(event))
         mark = "" if level in (LogLevel.info, LogLevel.debug) else f" {level.name.upper()}"
-        line = (
-            f"{moment:%H:%M:%S}{mark} [{who}] {text}\n" if not event.get("banner") else text + "\n"
-        )
+        line = f"{moment:%H:%M:%S}{mark} [{who}] {text}\n"
         traceback = _failure_text(event)
         if traceback:
             line += "".join(f"    {one_line(part)}\n" for part in traceback.splitlines())
@@ -115,6 +113,6 @@ def make_observer(
     levels = LogLevelFilterPredicate(defaultLogLevel=LogLevel.levelWithName(level))
     if level != "debug":
         for namespace in _QUIET:
-            levels.setLogLevelForNamespace(namespace.rstrip("."), LogLevel.warn)
+            levels.setLogLevelForNamespace(namespace, LogLevel.warn)
     filtered: ILogObserver = FilteringLogObserver(observer, [levels])
     return filtered

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import select
 import signal
 import subprocess
 import tempfile
-import time
+import threading
 from pathlib import Path
 from types import TracebackType
 from urllib.request import urlopen
@@ -68,31 +67,27 @@ class Server:
         self._await_ready()
 
     def _await_ready(self) -> None:
-        assert self._process is not None
-        output = self._process.stdout
-        assert output is not None
-        deadline = time.monotonic() + START_LIMIT_S
-        while time.monotonic() < deadline:
-            readable, _, _ = select.select([output], [], [], 0.2)
-            if not readable:
-                if self._process.poll() is not None:
-                    break
-                continue
-            line = output.readline()
-            if not line:
-                break
+        ready = threading.Event()
+        threading.Thread(target=self._read, args=(self._process, ready), daemon=True).start()
+        ready.wait(START_LIMIT_S)
+        if not self.url or self._process is None or self._process.poll() is not None:
+            self.stop()
+            raise RuntimeError(f"the server did not start; it said:\n{self.said}")
+
+    def _read(self, process: subprocess.Popen[str], ready: threading.Event) -> None:
+        """Read what it prints until it ends; runs in a thread."""
+        assert process.stdout is not None
+        for line in process.stdout:
             self._said.append(line)
-            ready = READY.search(line)
-            link = LINK.search(line)
+            address, link = READY.search(line), LINK.search(line)
             if link:
                 self.desk_link = link[1]
-            if ready:
-                self.url = ready[1].rstrip("/")
+            if address:
+                self.url = address[1].rstrip("/")
                 self._port = int(self.url.rsplit(":", 1)[1])
-            if "GMS is open" in line:
-                return
-        self.stop()
-        raise RuntimeError(f"the server did not start; it said:\n{self.said}")
+            if "stop it with Ctrl+C" in line:
+                ready.set()
+        ready.set()
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -107,8 +102,7 @@ class Server:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         try:
-            rest, _ = self._process.communicate(timeout=40)
-            self._said.append(rest)
+            self._process.wait(timeout=40)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -1,0 +1,387 @@
+"""One server process from start to end: what is opened when, signals, the banner.
+
+::
+
+    privilegedStartService   bind every port (they accept nothing yet)
+    startService             open the store, recover, take up chats, accept, say so
+    SIGHUP                   read the configuration again: as a whole or not at all
+    SIGTERM, SIGINT          drain and end; a second one ends at once
+
+Knows: the order.  Does not know: what the parts do.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IServiceCollection, MultiService
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
+from twisted.logger import ILogObserver, Logger
+from twisted.python.failure import Failure
+
+from gms_twisted import __version__
+from gms_twisted.config.describe import changes
+from gms_twisted.config.options import Configuration
+from gms_twisted.control import ControlService
+from gms_twisted.domain.errors import GmsError, InvalidRequest
+from gms_twisted.http.frontdoor import FrontDoor
+from gms_twisted.logs import make_observer
+from gms_twisted.store.interfaces import Kind, Put, StoreFault, Unit, UnitId
+from gms_twisted.system import monotonic
+from gms_twisted.transports.listening import CannotListen, Listener, bind_all
+from gms_twisted.wiring import Foundation, House, Settings, listen_on
+
+SECRETS = Kind("secret")
+
+
+class Doorway(Factory):
+    """What the ports were given before the front door existed."""
+
+    noisy = False
+
+    def __init__(self) -> None:
+        self.door: FrontDoor | None = None
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """Let the front door make it; before it exists nobody comes in."""
+        return None if self.door is None else self.door.buildProtocol(addr)
+
+
+class Process(MultiService):
+    """The service that ``twistd gms`` runs."""
+
+    log = Logger()
+
+    def __init__(self, configuration: Configuration, settings: Settings, reactor: Any) -> None:
+        super().__init__()
+        self._configuration = configuration
+        self._settings = settings
+        self._reactor = reactor
+        self._doorway = Doorway()
+        self._listeners: list[Listener] = []
+        self._base: Foundation | None = None
+        self._house: House | None = None
+        self._control: ControlService | None = None
+        self._opening: Deferred[None] | None = None
+        self._housekeeping: Any = None
+        self._ending = False
+        self._exit_status = 0
+        self._lost_lines = 0
+        # First thing: a reload that comes early must not end the process.
+        self._reload_wanted = False
+        signal.signal(signal.SIGHUP, self._hung_up)
+
+    # Starting
+
+    def setServiceParent(self, parent: IServiceCollection) -> None:
+        """Give the application our log observer, unless twistd was told another one."""
+        settings = self._settings
+        output = open(settings.log_file, "a") if settings.log_file not in ("", "-") else sys.stdout  # noqa: SIM115  # open until the end
+        observer = make_observer(output, settings.log_format, settings.log_level, self._lost_line)
+        parent.setComponent(ILogObserver, observer)  # type: ignore[attr-defined]  # Application is Componentized
+        super().setServiceParent(parent)
+
+    def _lost_line(self) -> None:
+        self._lost_lines += 1
+
+    def privilegedStartService(self) -> None:
+        """Bind the ports; one that cannot be bound ends the program with one sentence."""
+        self._reactor.seconds = monotonic
+        _raise_descriptor_limit()
+        try:
+            self._listeners = bind_all(
+                self._reactor, listen_on(self._configuration, self._settings), self._doorway
+            )
+        except CannotListen as error:
+            sys.exit(f"gms: {error}")
+        super().privilegedStartService()
+
+    def startService(self) -> None:
+        """Open everything; requests are accepted when that is done."""
+        super().startService()
+        self._reactor.callWhenRunning(self._install_signals)
+        self._opening = Deferred.fromCoroutine(self._open())
+        self._opening.addErrback(self._not_opened)
+
+    async def _open(self) -> None:
+        self._settings.data_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        base = Foundation(self._configuration, self._settings, self._reactor)
+        await base.store.start()
+        self._base = base
+        if base.chat_server is not None:
+            await self._open_chat_server(base)
+        house = House(base, self._listeners, await self._visitor_key(base))
+        self._house = house
+        house.comet.start()
+        await house.services.start()
+        await house.delivery.start()
+        self._housekeep()
+        base.sweeper.startService()
+        self._control = ControlService(
+            self._settings.data_directory, self._commands(), self._reactor
+        )
+        self._control.startService()
+        link = await self._first_link(house)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        self._doorway.door = house.door
+        for listener in self._listeners:
+            house.door.attach(listener.port)
+            start = getattr(listener.port, "startReading", None)
+            if start is not None:
+                start()
+        self._say_ready(house, link)
+        if self._reload_wanted:
+            self._reload()
+
+    async def _open_chat_server(self, base: Foundation) -> None:
+        assert base.chat_server is not None
+        options = self._configuration.chat
+
+        def loopback(port: int) -> TCP4ServerEndpoint:
+            return TCP4ServerEndpoint(self._reactor, port, interface="127.0.0.1")
+
+        await base.chat_server.bind(loopback(options.flex_port), loopback(options.agent_port))
+        await base.chat_server.start()
+
+    async def _visitor_key(self, base: Foundation) -> bytes:
+        """The key of visitors' tokens: made once, then kept."""
+        record = await base.store.get(SECRETS, "visitor-key")
+        if record is not None:
+            return record.value
+        key = bytes.fromhex(base.ids.hex(64))
+        put = Put(SECRETS, "visitor-key", key)
+        await base.store.commit(Unit(UnitId(base.ids.uuid()), (put,)))
+        return key
+
+    async def _first_link(self, house: House) -> str:
+        if house.desk is None or not self._configuration.chat.desk_login_link:
+            return ""
+        token = await house.accounts.first_link()
+        return "" if token is None else f"{house.base_url()}desk/#link={token}"
+
+    def _not_opened(self, failure: Failure) -> None:
+        """End the program: with one sentence for what an operator can mend."""
+        self._exit_status = 1
+        if failure.check(StoreFault, CannotListen, CannotListenError, GmsError, ValueError):
+            self._complain(str(failure.value))
+        else:
+            self.log.failure("Could not start", failure=failure)
+        if self._reactor.running:
+            self._reactor.stop()
+        else:
+            self._reactor.callWhenRunning(self._reactor.stop)
+
+    @staticmethod
+    def _complain(sentence: str) -> None:
+        """Say one sentence on the real standard error."""
+        if sys.__stderr__ is not None:
+            sys.__stderr__.write(f"gms: {sentence}\n")
+
+    def _housekeep(self) -> None:
+        """See how full storage is, regularly."""
+        assert self._house is not None and self._base is not None
+        self._base.tasks.spawn("housekeeping", self._house.areas.housekeep())
+        self._housekeeping = self._reactor.callLater(
+            self._house.configuration.storage.purge_interval_s, self._housekeep
+        )
+
+    # Saying so
+
+    def _say_ready(self, house: House, link: str) -> None:
+        name = socket.gethostname()
+        urls = [listener.url(name).rstrip("/") for listener in self._listeners]
+        first = house.base_url() if house.base_url() != "/" else f"{urls[0]}/"
+        lines = [f"GMS ready on {' and '.join(urls)}"]
+        lines.append(f"  customer page  {first}demo/")
+        if house.desk is not None:
+            lines.append(f"  agent desk     {first}desk/")
+        if link:
+            lines.append(f"  first log-in   {link}   (works once, for a day)")
+        lines += [f"  warning: {sentence}" for sentence in self._warnings(house)]
+        if self._settings.log_format == "json":
+            self.log.info(
+                "GMS {version} ready on {urls}", version=__version__, urls=", ".join(urls)
+            )
+        else:
+            lines.append("  stop it with Ctrl+C")
+            # Not sys.stdout, which twistd has turned into a log.
+            output = sys.__stdout__
+            if output is not None:
+                output.write("\n".join(lines) + "\n")
+                output.flush()
+
+    def _warnings(self, house: House) -> list[str]:
+        """What an operator should know (hardening G08)."""
+        sentences = []
+        if not house.loopback_only and house.identity.mode == "open":
+            sentences.append(
+                "server/identity_mode is open on an address that others reach: "
+                "anybody can say to be anybody"
+            )
+        if (
+            house.identity.mode == "trusted-proxy"
+            and not self._configuration.server.trusted_proxies
+        ):
+            sentences.append(
+                "server/identity_mode is trusted-proxy and server/trusted_proxies is empty: "
+                "every request with gms_user is refused"
+            )
+        if not self._configuration.server.external_url_base and any(
+            listener.is_wildcard for listener in self._listeners
+        ):
+            sentences.append(
+                f"server/external_url_base is not set; links use the name {socket.gethostname()}"
+            )
+        return sentences
+
+    # Signals
+
+    def _install_signals(self) -> None:
+        """Take over from Twisted, whose handler would end the process by the signal."""
+
+        def install() -> None:
+            signal.signal(signal.SIGTERM, self._asked_to_end)
+            signal.signal(signal.SIGINT, self._asked_to_end)
+
+        self._reactor.callLater(0, install)
+
+    def _asked_to_end(self, number: int, frame: object) -> None:
+        if self._ending:
+            os._exit(self._exit_status or 1)
+        self._ending = True
+        self._reactor.callFromThread(self._reactor.stop)
+
+    def _hung_up(self, number: int, frame: object) -> None:
+        self._reload_wanted = True
+        if self._house is not None:
+            self._reactor.callFromThread(self._reload)
+
+    def _reload(self) -> None:
+        """Apply the configuration as it is now in the file, or keep the old one."""
+        self._reload_wanted = False
+        assert self._house is not None
+        loaded = self._settings.reread()
+        for problem in (*loaded.faults, *loaded.warnings):
+            self.log.warn("{problem}", problem=str(problem))
+        if loaded.faults:
+            self.log.error(
+                "Configuration not applied: {count} faults; the old one stays",
+                count=len(loaded.faults),
+            )
+            return
+        later = changes(self._house.configuration, loaded.configuration).at_restart
+        try:
+            self._house.reconfigure(loaded.configuration)
+        except (ValueError, CannotListen, OSError) as error:
+            self.log.error("Configuration not applied: {error}; the old one stays", error=error)
+            return
+        self.log.info("Configuration applied")
+        for name in later:
+            self.log.warn("{option} counts from the next start on", option=name)
+
+    # Commands
+
+    def _commands(
+        self,
+    ) -> Mapping[str, Callable[[Mapping[str, object]], Awaitable[Mapping[str, object]]]]:
+        return {"login-link": self._login_link, "backup": self._backup}
+
+    async def _login_link(self, asked: Mapping[str, object]) -> Mapping[str, object]:
+        assert self._house is not None
+        name = asked.get("name", "")
+        token = await self._house.accounts.new_link(name if isinstance(name, str) else "")
+        return {"link": f"{self._house.base_url()}desk/#link={token}"}
+
+    async def _backup(self, asked: Mapping[str, object]) -> Mapping[str, object]:
+        assert self._base is not None
+        target = Path(str(asked.get("file", "")))
+        copy = getattr(self._base.store, "backup", None)
+        if copy is None:
+            raise InvalidRequest("This store cannot be copied.")
+        if target.exists():
+            raise InvalidRequest(f"{target} exists already.")
+        await copy(target)
+        return {"file": str(target)}
+
+    # Ending
+
+    async def _close(self) -> None:
+        grace_s = self._configuration.server.shutdown_grace_s
+        base, house = self._base, self._house
+        if house is not None:
+            house.health.draining = True
+        for listener in self._listeners:
+            await _awaited(listener.port.stopListening())
+        if self._control is not None:
+            await _awaited(self._control.stopService())
+        if self._housekeeping is not None and self._housekeeping.active():
+            self._housekeeping.cancel()
+        if house is not None:
+            await house.comet.stop()
+            await _within(self._reactor, grace_s, house.door.drain())
+            await house.door.stop()
+        if base is not None:
+            await base.tasks.stop()
+            await base.gateway.stop()
+            if base.chat_server is not None:
+                await base.chat_server.stop()
+            await _awaited(base.sweeper.stopService())
+            await base.store.stop()
+
+    def stopService(self) -> Deferred[None]:
+        """Drain and close; fires when everything is stored."""
+        super().stopService()
+        if self._opening is not None and not self._opening.called:
+            self._opening.cancel()
+        closing = Deferred.fromCoroutine(self._close())
+
+        def over(result: object) -> None:
+            if isinstance(result, Failure):
+                self.log.failure("Could not end cleanly", failure=result)
+            if self._exit_status:
+                # twistd has no exit status of its own for a start that failed.
+                self._reactor.addSystemEventTrigger(
+                    "after", "shutdown", lambda: os._exit(self._exit_status)
+                )
+
+        return closing.addBoth(over)
+
+
+async def _awaited(result: object) -> None:
+    if isinstance(result, Deferred):
+        await result
+
+
+async def _within(reactor: Any, seconds: float, work: Deferred[None]) -> None:
+    """Wait for something, but not longer."""
+    over: Deferred[None] = Deferred()
+
+    def finish(_: object = None) -> None:
+        if not over.called:
+            over.callback(None)
+
+    late = reactor.callLater(seconds, finish)
+    work.addCallback(finish)
+    await over
+    if late.active():
+        late.cancel()
+
+
+def _raise_descriptor_limit() -> None:
+    """Use as many descriptors as we are allowed."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,0 +1,99 @@
+"""The command line of ``twistd gms``.
+
+Reads options and the configuration, and hands both to :mod:`gms_twisted.wiring`.
+Nothing is opened here: ``twistd`` may fork after :func:`makeService`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+from gms_twisted import __version__
+from gms_twisted.config.ini import Loaded, default_path, load
+from gms_twisted.process import Process
+from gms_twisted.wiring import Settings
+
+USAGE = """[options]
+
+With no configuration at all the packaged etc/gms.ini is used: embedded chat server,
+embedded store, a few access numbers, and every API on http://127.0.0.1:8080."""
+
+
+class Options(usage.Options):
+    """What an operator may say on the command line."""
+
+    synopsis = USAGE
+    longdesc = """SIGHUP re-reads the configuration, as a whole or not at all.
+SIGTERM finishes what is under way and ends; a second SIGTERM ends at once."""
+
+    optParameters = [
+        ["config", "c", "", "Configuration file; default: the packaged etc/gms.ini."],
+        ["data", "d", "./var", "Directory of the embedded store."],
+        ["log-format", None, "text", "text, or json for one object a line."],
+        ["log-level", None, "info", "Least level logged: debug, info, warn or error."],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listen: list[str] = []
+        self.overrides: list[str] = []
+
+    def opt_listen(self, description: str) -> None:
+        """Listen there; a Twisted endpoint description, may be repeated.
+
+        By default tcp:8080:interface=127.0.0.1; for TLS
+        ssl:8443:privateKey=key.pem:certKey=cert.pem.
+        """
+        self.listen.append(description)
+
+    def opt_set(self, override: str) -> None:
+        """Override one option, SECTION/OPTION=VALUE. May be repeated."""
+        self.overrides.append(override)
+
+    def opt_version(self) -> None:
+        """Print the version and end."""
+        sys.stdout.write(f"gms_twisted {__version__}\n")
+        sys.exit(0)
+
+    def postOptions(self) -> None:
+        """Check what can be checked without the configuration."""
+        if self["log-format"] not in ("text", "json"):
+            raise usage.UsageError("--log-format is text or json")
+        if self["log-level"] not in ("debug", "info", "warn", "error"):
+            raise usage.UsageError("--log-level is debug, info, warn or error")
+
+
+def read_configuration(options: Options) -> Loaded:
+    """Read the configuration that the options name; may be called again for a reload."""
+    path = Path(options["config"]) if options["config"] else default_path()
+    return load(path, options.overrides)
+
+
+def makeService(options: Options) -> IService:
+    """Build the server; a bad configuration ends the program with every fault listed."""
+    loaded = read_configuration(options)
+    for problem in loaded.warnings:
+        sys.stderr.write(f"{problem}\n")
+    if loaded.faults:
+        for problem in loaded.faults:
+            sys.stderr.write(f"{problem}\n")
+        count = len(loaded.faults)
+        sys.exit(f"gms: {count} fault{'s' * (count > 1)} in the configuration; not started")
+    parent: Mapping[str, object] = options.parent or {}
+    settings = Settings(
+        data_directory=Path(options["data"]).absolute(),
+        listen=tuple(options.listen),
+        log_format=options["log-format"],
+        log_level=options["log-level"],
+        log_file=str(parent.get("logfile") or ""),
+        foreground=bool(parent.get("nodaemon", True)),
+        reread=lambda: read_configuration(options),
+    )
+    from twisted.internet import reactor
+
+    return Process(loaded.configuration, settings, reactor)

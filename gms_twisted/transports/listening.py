@@ -1,0 +1,222 @@
+"""Listening ports: bound early, opened late, TLS whose certificates can be swapped.
+
+A port is bound before anything else happens, so that a taken one ends the start
+with one sentence; it accepts connections only when the server is ready for them
+(until then they wait in the kernel's queue).
+
+Knows: Twisted's endpoint descriptions.  Does not know: what is served.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from OpenSSL import SSL, crypto
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IOpenSSLContextFactory,
+    IProtocolFactory,
+)
+from twisted.internet.ssl import Certificate, CertificateOptions, KeyPair, PrivateCertificate
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+BACKLOG = 1024
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+class CannotListen(Exception):
+    """A listener cannot be opened; the text is one sentence for the operator."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """An endpoint description, taken apart: ``tcp:8080:interface=127.0.0.1``.
+
+    :ivar arguments: those without a name, in order.
+    :ivar options: those with one.
+    """
+
+    kind: str
+    arguments: tuple[str, ...]
+    options: dict[str, str]
+
+    @classmethod
+    def parse(cls, text: str) -> Description:
+        """Take apart; a backslash escapes a colon, as in Twisted's own descriptions."""
+        kind, *parts = [part.replace("\\", "") for part in re.split(r"(?<!\\):", text)]
+        plain = tuple(part for part in parts if "=" not in part)
+        named = dict(part.split("=", 1) for part in parts if "=" in part)
+        return cls(kind, plain, named)
+
+    def as_tcp(self) -> str:
+        """The same listener as plain TCP, with our backlog unless it names one."""
+        options = {
+            name: value
+            for name, value in {"backlog": str(BACKLOG), **self.options}.items()
+            if name in ("port", "interface", "backlog")
+        }
+        named = [f"{name}={value.replace(':', chr(92) + ':')}" for name, value in options.items()]
+        return ":".join(["tcp", *self.arguments, *named])
+
+
+@implementer(IOpenSSLContextFactory)
+class SwappableCertificate:
+    """A TLS context factory whose certificate can be read anew (``SIGHUP``).
+
+    :raises CannotListen: the files cannot be used.
+    """
+
+    def __init__(self, options: dict[str, str]) -> None:
+        self._key = Path(options.get("privateKey", "server.pem"))
+        self._certificate = Path(options.get("certKey", self._key))
+        self._chain = options.get("extraCertChain")
+        self._options = self._read()
+
+    def _read(self) -> CertificateOptions:
+        try:
+            key = KeyPair.load(self._key.read_bytes(), crypto.FILETYPE_PEM)
+            pem = self._certificate.read_bytes()
+            extra = Path(self._chain).read_bytes() if self._chain else b""
+            own, *chain = _CERTIFICATE.findall(pem) + _CERTIFICATE.findall(extra)
+            certificate = PrivateCertificate.fromCertificateAndKeyPair(
+                Certificate.loadPEM(own), key
+            )
+        except (OSError, ValueError, SSL.Error) as error:
+            raise CannotListen(
+                f"The key {self._key} or certificate {self._certificate} cannot be used: {error}"
+            ) from error
+        return CertificateOptions(
+            privateKey=certificate.privateKey.original,
+            certificate=certificate.original,
+            extraCertChain=[Certificate.loadPEM(one).original for one in chain],
+        )
+
+    def reread(self) -> None:
+        """Use what the files hold now, for new connections.
+
+        :raises CannotListen: they cannot be used; the former certificate stays.
+        """
+        self._options = self._read()
+
+    def getContext(self) -> SSL.Context:
+        """The context of a new connection."""
+        return self._options.getContext()
+
+
+@dataclass
+class Listener:
+    """One bound port.
+
+    :ivar tls: its certificate, ``None`` for a plain one.
+    """
+
+    description: str
+    port: IListeningPort
+    tls: SwappableCertificate | None
+
+    @property
+    def is_loopback(self) -> bool:
+        """Tell whether only this machine can reach it."""
+        address = self.port.getHost()
+        if isinstance(address, IPv4Address | IPv6Address):
+            return ipaddress.ip_address(address.host).is_loopback
+        return True  # a Unix socket
+
+    @property
+    def is_wildcard(self) -> bool:
+        """Tell whether it listens on all addresses of the machine."""
+        address = self.port.getHost()
+        return isinstance(address, IPv4Address | IPv6Address) and host_is_wildcard(address.host)
+
+    @property
+    def port_number(self) -> int:
+        """The port's number, 0 for what has none."""
+        address = self.port.getHost()
+        return address.port if isinstance(address, IPv4Address | IPv6Address) else 0
+
+    def url(self, wildcard_name: str) -> str:
+        """The URL of the root, ending in ``/``.
+
+        :param wildcard_name: the machine's name, for a listener on all addresses.
+        """
+        address = self.port.getHost()
+        if not isinstance(address, IPv4Address | IPv6Address):
+            return "http://localhost/"
+        scheme, default = ("https", 443) if self.tls else ("http", 80)
+        host = wildcard_name if host_is_wildcard(address.host) else address.host
+        host = f"[{host}]" if ":" in host else host
+        return (
+            f"{scheme}://{host}/"
+            if address.port == default
+            else f"{scheme}://{host}:{address.port}/"
+        )
+
+
+def host_is_wildcard(host: str) -> bool:
+    """Tell whether an address means all of the machine's."""
+    return ipaddress.ip_address(host).is_unspecified
+
+
+def bind(reactor: object, description: str, factory: IProtocolFactory) -> Listener:
+    """Bind one listener; it accepts nothing until its port's ``startReading``.
+
+    :raises CannotListen: the description or the address cannot be used.
+    """
+    try:
+        parts = Description.parse(description)
+        tls = SwappableCertificate(parts.options) if parts.kind == "ssl" else None
+        if tls is not None:
+            factory = TLSMemoryBIOFactory(tls, False, factory)
+        text = parts.as_tcp() if parts.kind in ("tcp", "ssl") else description
+        port = _now(serverFromString(reactor, text).listen(factory))
+    except (CannotListenError, OSError) as error:
+        reason = getattr(error, "socketError", error)
+        raise CannotListen(f"Cannot listen on {description}: {reason}") from error
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise CannotListen(
+            f"{description!r} is not a listener that Twisted knows: {error}"
+        ) from error
+    pause = getattr(port, "stopReading", None)
+    if pause is not None:
+        pause()
+    return Listener(description, port, tls)
+
+
+def _now(listening: Deferred[IListeningPort]) -> IListeningPort:
+    """The port of an endpoint that listens at once, as all of the machine's own do."""
+    results: list[IListeningPort | Failure] = []
+    listening.addBoth(results.append)
+    if not results:
+        raise ValueError("it does not listen at once")
+    if isinstance(results[0], Failure):
+        results[0].raiseException()
+    port = results[0]
+    assert not isinstance(port, Failure)
+    return port
+
+
+def bind_all(
+    reactor: object, descriptions: Sequence[str], factory: IProtocolFactory
+) -> list[Listener]:
+    """Bind all listeners, or none.
+
+    :raises CannotListen: one cannot be bound.
+    """
+    listeners: list[Listener] = []
+    try:
+        listeners.extend(bind(reactor, description, factory) for description in descriptions)
+    except CannotListen:
+        for listener in listeners:
+            listener.port.stopListening()
+        raise
+    return listeners

@@ -1,0 +1,380 @@
+"""The composition root: every object of one process, and who talks to whom.
+
+Two halves.  :class:`Foundation` is what needs nothing opened: the store, the
+rooms, the way to chat servers.  :class:`House` stands on a store that is open,
+since identities need a key that is kept in it.  :mod:`gms_twisted.process` opens
+and closes them in order.
+
+::
+
+    listeners -> FrontDoor --+-- BayeuxHotPath -> Comet -> BayeuxServer
+                             +-- RestAdmission, Api (Klein) -> rest/* -> app/*
+    app/*  -> Store (SQLite)                    Comet -> Desk -> rooms
+    Chats  -> ChatServers -> TCP -> ChatServer (embedded, or others) -> rooms -> Store
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.threads import deferToThreadPool
+
+from gms_twisted.app.builtin.request_chat import NAME as REQUEST_CHAT
+from gms_twisted.app.builtin.request_chat import RequestChat
+from gms_twisted.app.chat_answers import ChatAnswers
+from gms_twisted.app.chat_delivery import CometDelivery
+from gms_twisted.app.chat_keeper import ChatKeeper
+from gms_twisted.app.chat_limits import ChatLimits
+from gms_twisted.app.chat_line import ChatLine
+from gms_twisted.app.chat_records import ChatRecords
+from gms_twisted.app.chat_start import ChatStarter
+from gms_twisted.app.chats import Chats
+from gms_twisted.app.comet import Comet
+from gms_twisted.app.desk_accounts import DeskAccounts
+from gms_twisted.app.health import NodeHealth
+from gms_twisted.app.service_data import ServiceAreas
+from gms_twisted.app.service_definitions import read_definitions
+from gms_twisted.app.service_events import LocalEvents
+from gms_twisted.app.services import ServiceInstances
+from gms_twisted.app.storage_areas import StorageAreas
+from gms_twisted.app.tasks import Tasks
+from gms_twisted.config.options import Configuration
+from gms_twisted.domain.counters import Counters
+from gms_twisted.domain.errors import GmsError
+from gms_twisted.embedded.chat_server import ChatServer
+from gms_twisted.embedded.desk import Desk
+from gms_twisted.embedded.passwords import ScryptHasher
+from gms_twisted.http.addresses import Networks
+from gms_twisted.http.frontdoor import FrontDoor
+from gms_twisted.http.identity import Identity
+from gms_twisted.http.limiter import AddressLimiter
+from gms_twisted.http.origins import Origins
+from gms_twisted.rest.admission import Passwords, PortRestrictions, RestAdmission
+from gms_twisted.rest.balancer import balancer_page
+from gms_twisted.rest.chat import ChatApi
+from gms_twisted.rest.desk import DemoApi, DeskApi
+from gms_twisted.rest.health import HealthApi
+from gms_twisted.rest.lookups import LookUps
+from gms_twisted.rest.node import NodeApi
+from gms_twisted.rest.pages import Pages
+from gms_twisted.rest.root import Api
+from gms_twisted.rest.service_door import ServiceDoor
+from gms_twisted.rest.services import ServicesApi
+from gms_twisted.rest.storage import StorageApi
+from gms_twisted.store.interfaces import Store
+from gms_twisted.store.memory import MemoryStore
+from gms_twisted.store.sqlite import sqlite_path, sqlite_store
+from gms_twisted.store.sweeper import Sweeper
+from gms_twisted.store.wall import SteadyWallClock
+from gms_twisted.system import SystemIds, SystemWallClock
+from gms_twisted.transports.chatserver import ChatServers, endpoints
+from gms_twisted.transports.hotpath import BayeuxHotPath
+from gms_twisted.transports.listening import Listener
+from gms_twisted.transports.pages import HttpPages
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line says.
+
+    :ivar listen: endpoint descriptions; beat those of the configuration.
+    :ivar log_file: what ``twistd --logfile`` said, ``""`` for standard output.
+    :ivar reread: reads the configuration again, for ``SIGHUP``.
+    """
+
+    data_directory: Path
+    listen: tuple[str, ...]
+    log_format: str
+    log_level: str
+    log_file: str
+    foreground: bool
+    reread: Callable[[], Any]
+
+
+def listen_on(configuration: Configuration, settings: Settings) -> Sequence[str]:
+    """Endpoint descriptions, from whoever says them first."""
+    server = configuration.server
+    host = server.web_host.replace(":", "\\:")
+    return settings.listen or server.listen or (f"tcp:{server.web_port}:interface={host}",)
+
+
+class Foundation:
+    """What exists before anything is opened."""
+
+    def __init__(self, configuration: Configuration, settings: Settings, reactor: Any) -> None:
+        self.reactor = reactor
+        self.configuration = configuration
+        self.settings = settings
+        self.ids = SystemIds()
+        self.wall = SteadyWallClock(SystemWallClock(), reactor)
+        self.counters = Counters()
+        self.tasks = Tasks()
+        self.store = self._store()
+        self.sweeper = Sweeper(self.store, reactor, configuration.storage.purge_interval_s)
+        self.chat_server: ChatServer | None = None
+        if self._wants_chat_server():
+            self.chat_server = ChatServer(
+                self.store, configuration.chat_server, reactor, self.wall, self.ids
+            )
+        self.gateway = ChatServers(
+            configuration.chat,
+            lambda: self.chat_server.address() if self.chat_server else None,
+            endpoints(reactor),
+            HttpPages(reactor),
+            reactor,
+            self.ids,
+        )
+
+    def _store(self) -> Store:
+        options = self.configuration.store
+        if options.url.startswith("memory:"):
+            return MemoryStore(self.wall, self.ids)
+        path = sqlite_path(options.url, self.settings.data_directory)
+        return sqlite_store(self.reactor, path, options, self.wall, self.ids)
+
+    def _wants_chat_server(self) -> bool:
+        """The built-in chat server runs unless another one is configured, or as told."""
+        chat = self.configuration.chat
+        if chat.embedded is not None:
+            return chat.embedded
+        return not chat.chat_server and "://" not in chat.chat_load_balancer_url_path
+
+
+class House:
+    """What stands on an open store.
+
+    :param visitor_key: signs the tokens of the customer page's visitors.
+    """
+
+    def __init__(
+        self, foundation: Foundation, listeners: Sequence[Listener], visitor_key: bytes
+    ) -> None:
+        base = foundation
+        self._base = base
+        self._listeners = listeners
+        self.configuration = configuration = base.configuration
+        self.loopback_only = all(listener.is_loopback for listener in listeners)
+        reactor, store, ids, wall, tasks = base.reactor, base.store, base.ids, base.wall, base.tasks
+        limits = configuration.limits
+        exempt = _exempt(configuration)
+
+        self._visitor_key = visitor_key
+        self.identity = self._identity(configuration)
+        self.origins = Origins(configuration.server)
+        self.comet = Comet(
+            configuration.bayeux,
+            reactor,
+            wall,
+            ids,
+            tasks,
+            self.identity,
+            loopback_only=self.loopback_only,
+            exempt=exempt,
+        )
+        handshakes = configuration.bayeux
+        self.hot_path = BayeuxHotPath(
+            self.comet,
+            self.identity,
+            self.origins,
+            AddressLimiter(
+                reactor, handshakes.handshakes_per_s, handshakes.handshakes_burst, exempt
+            ),
+        )
+
+        self.areas = StorageAreas(store, ids, wall, reactor, configuration.storage, self.base_url)
+        self.services = ServiceInstances(
+            store,
+            ServiceAreas(self.areas, store, wall),
+            tasks,
+            wall,
+            ids,
+            read_definitions(configuration.services),
+            limits,
+            _per_minute(reactor, limits.v13_services_per_min, exempt),
+            LocalEvents(),
+            user_control=configuration.resources.user_control,
+        )
+        records = ChatRecords(store, ids)
+        keeper = ChatKeeper(records, self.services, wall, configuration.chat)
+        line = ChatLine(base.gateway, ids)
+        answers = ChatAnswers(configuration.chat)
+        self.delivery = CometDelivery(
+            records,
+            keeper,
+            line,
+            self.comet,
+            answers,
+            self.services,
+            tasks,
+            reactor,
+            configuration.chat,
+            configuration.bayeux.max_interval_s + 15.0,
+        )
+        self.chats = Chats(
+            self.services,
+            records,
+            keeper,
+            ChatStarter(self.services, records, keeper, base.gateway, line, configuration.chat),
+            line,
+            self.delivery,
+            answers,
+            ChatLimits(reactor, limits),
+            tasks,
+            reactor,
+            configuration.chat,
+        )
+        self.services.register(REQUEST_CHAT, RequestChat(self.chats.end))
+
+        tries = configuration.limits.c07_logins_per_min
+        self.accounts = DeskAccounts(
+            store,
+            ids,
+            reactor,
+            wall,
+            ScryptHasher(
+                lambda call, *args: deferToThreadPool(
+                    reactor, reactor.getThreadPool(), call, *args
+                ),
+                ids,
+            ),
+            _per_minute(reactor, tries, Networks(())),
+        )
+        self.desk: Desk | None = None
+        if base.chat_server is not None:
+            self.desk = Desk(
+                base.chat_server.rooms,
+                self.accounts,
+                self.comet,
+                store,
+                reactor,
+                wall,
+                ids,
+                tasks,
+                self._files_of,
+                configuration.chat,
+                configuration.chat_server,
+                limits,
+            )
+
+        self.health = NodeHealth(lambda: self.areas.room.usage.writable)
+        self.health.add("storage", self.areas.room.health)
+        self.api = self._api(exempt)
+        self.door = FrontDoor(
+            configuration.http,
+            self._admission(self.identity, self.origins, configuration),
+            self.hot_path,
+            self.api.resource(),
+            reactor,
+            wall,
+            str(base.settings.data_directory),
+            sockets=configuration.bayeux,
+            counters=base.counters,
+            exempt=exempt,
+        )
+
+    def _identity(self, configuration: Configuration) -> Identity:
+        return Identity(
+            configuration.server,
+            self._base.wall,
+            loopback_only=self.loopback_only,
+            visitor_key=self._visitor_key,
+            identity_key=_contents(configuration.server.identity_key),
+        )
+
+    def _admission(
+        self, identity: Identity, origins: Origins, configuration: Configuration
+    ) -> RestAdmission:
+        return RestAdmission(
+            self.api,
+            identity,
+            origins,
+            configuration.http,
+            Passwords(configuration.server, configuration.services),
+            PortRestrictions(configuration.port_restrictions),
+            self.areas.room.check,
+        )
+
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Take a new configuration as a whole.
+
+        :raises ValueError: something in it cannot be used; nothing has changed.
+        """
+        base = self._base
+        identity = self._identity(configuration)
+        origins = Origins(configuration.server)
+        exempt = _exempt(configuration)
+        definitions = read_definitions(configuration.services)
+        admission = self._admission(identity, origins, configuration)
+        for listener in self._listeners:
+            if listener.tls is not None:
+                listener.tls.reread()
+        base.gateway.reconfigure(configuration.chat)
+        # From here on nothing fails.
+        self.configuration = base.configuration = configuration
+        self.identity, self.origins = identity, origins
+        self.services.definitions = definitions
+        self.areas.reconfigure(configuration.storage)
+        self.hot_path.reconfigure(identity, origins)
+        self.door.admission = admission
+        self.door.configure(configuration.http, configuration.bayeux, exempt)
+        if base.chat_server is not None:
+            base.chat_server.reconfigure(configuration.chat_server)
+
+    def _api(self, exempt: Networks) -> Api:
+        base, configuration = self._base, self.configuration
+        misses = configuration.limits.s01_misses_per_min
+        lookups = LookUps(_per_minute(base.reactor, misses, exempt))
+        door = ServiceDoor(
+            self.services, Passwords(configuration.server, configuration.services), base.tasks
+        )
+        desk_api = DeskApi(self.accounts, base.tasks)
+        api = Api(base.counters, configuration.server.base_path_aliases)
+        cross_origin = bool(configuration.server.allowed_origins)
+        api.add(
+            StorageApi(self.areas, base.tasks, lookups, cross_origin=cross_origin),
+            NodeApi(self.health),
+            HealthApi(self.health, base.counters, desk_api.operator),
+            ServicesApi(self.services, door, lookups),
+            ChatApi(self.chats, door, lookups),
+            desk_api,
+            DemoApi(self.identity, base.ids),
+            Pages(),
+        )
+        if base.chat_server is not None:
+            path = configuration.chat.chat_load_balancer_url_path
+            api.add(balancer_page(path, base.chat_server.balancer_page))
+        return api
+
+    def base_url(self) -> str:
+        """What absolute URLs begin with; ends in ``/``."""
+        server = self.configuration.server
+        if server.relative_url:
+            return "/"
+        if server.external_url_base:
+            return server.external_url_base
+        return self._listeners[0].url(socket.gethostname())
+
+    async def _files_of(self, service_id: str) -> Sequence[Mapping[str, object]]:
+        """The files that came with a service, for the desk."""
+        try:
+            instance = await self.services.peek(service_id)
+            return () if instance is None else await self.areas.files_of(instance.data_id)
+        except GmsError:
+            return ()
+
+
+def _exempt(configuration: Configuration) -> Networks:
+    """Addresses without limits of their own; a proxy's stands for nobody it names."""
+    return Networks((*configuration.limits.exempt, *configuration.server.trusted_proxies))
+
+
+def _per_minute(reactor: Any, count: int, exempt: Networks) -> AddressLimiter:
+    return AddressLimiter(reactor, count / 60.0, count, exempt)
+
+
+def _contents(path: str) -> bytes:
+    return Path(path).read_bytes() if path else b""
