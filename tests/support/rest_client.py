@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from tempfile import gettempdir
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -15,7 +16,10 @@ from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 from twisted.web.server import Request, Site
 
+from gms_twisted.config.options import HttpOptions
+from gms_twisted.domain.errors import GmsError
 from gms_twisted.domain.values import Form, FormValue
+from gms_twisted.http.forms import sink_for
 from gms_twisted.http.interfaces import (
     Admission,
     CallerInfo,
@@ -25,6 +29,7 @@ from gms_twisted.http.interfaces import (
     Peer,
     Refusal,
 )
+from gms_twisted.rest.replies import refusal_for
 from gms_twisted.rest.root import Api
 from tests.support.heads import LOOPBACK, make_head
 
@@ -179,6 +184,21 @@ class RestClient:
                 return _refused(_Channel(self._site), verdict)
             caller = verdict.caller
         return self._render(head, headers, Form(fields or {}, document), caller)
+
+    def send(self, method: str, target: str, *headers: Header, body: bytes = b"") -> Exchange:
+        """Send a request as bytes: its body is read by the front door's readers."""
+        assert self._admission is not None
+        head = make_head(method, target, *headers, length=len(body) or None)
+        verdict = self._admission(head, self.peer)
+        if isinstance(verdict, Refusal):
+            return _refused(_Channel(self._site), verdict)
+        try:
+            sink = sink_for(head, verdict.kind, HttpOptions(), gettempdir())
+            sink.receive(body)
+            form = sink.finish()
+        except GmsError as error:
+            return _refused(_Channel(self._site), refusal_for(error))
+        return self._render(head, headers, form, verdict.caller)
 
     def _render(
         self, head: Head, headers: tuple[Header, ...], form: Form, caller: CallerInfo
