@@ -62,7 +62,7 @@ async function call(url, user, fields) {
 
 export async function run(name, client) {
   const url = process.argv[2];
-  const user = `user-of-${name}`;
+  const user = `user-of-${name}-${process.pid}`; // several run at once
   const news = new Inbox();
   const events = new Inbox();
   const said = (text) => (data) =>
