@@ -60,7 +60,7 @@ def _texts(configuration: Configuration, hide: bool) -> Texts:
 
 
 def _specific_texts(configuration: Configuration) -> dict[str, str]:
-    by_attribute = {spec.attribute: spec for spec in specs_of(type(configuration.bayeux)).values()}
+    by_attribute = {spec.attribute: spec for spec in specs_of(BayeuxOptions).values()}
     return {
         f"{prefix}.{by_attribute[attribute].name}": by_attribute[attribute].write(value)
         for prefix, values in configuration.bayeux.specific.items()

@@ -46,7 +46,7 @@ class Problem:
     def __str__(self) -> str:
         """``FILE:LINE: section/option: what is wrong``."""
         place = f"{self.file}:{self.line}" if self.line else self.file
-        name = f"{self.section}/{self.option}" if self.option else self.section
+        name = "/".join(part for part in (self.section, self.option) if part)
         return f"{place}: {name}: {self.sentence}" if name else f"{place}: {self.sentence}"
 
 
