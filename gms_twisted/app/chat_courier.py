@@ -36,7 +36,7 @@ from gms_twisted.app.chat_records import (
     ChatState,
 )
 from gms_twisted.app.chat_rows import Row, row
-from gms_twisted.app.interfaces import ChatServerUnavailable, UserEvents
+from gms_twisted.app.interfaces import CHAT_REFRESH_TAG, ChatServerUnavailable, UserEvents
 from gms_twisted.app.pauses import pause
 from gms_twisted.app.service_definitions import ServiceDefinition
 from gms_twisted.app.services import ServiceInstances
@@ -323,9 +323,7 @@ class Courier:
         message = self._answers.message(self._state, position, shown, over=over, verbose=verbose)
         name = f"{self.service_id}:{self._state.session_id}:{word}"
         event_id = blake2b(name.encode(), digest_size=16).hexdigest()
-        self._events.deliver(
-            self.user, f"service.chat.refresh.{self.service_id}", message, event_id
-        )
+        self._events.deliver(self.user, f"{CHAT_REFRESH_TAG}{self.service_id}", message, event_id)
         self.published = position
         self._handed.append((position, self._timers.seconds()))
         if len(self._handed) > ROWS_AT_ONCE:

@@ -9,6 +9,7 @@ Knows: users, presence, remote calls.  Does not know: HTTP, websockets.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container, Mapping
 from dataclasses import fields, replace
 from typing import Protocol
@@ -19,6 +20,7 @@ from twisted.python.failure import Failure
 
 from gms_twisted.app.absent import AbsentUsers
 from gms_twisted.app.interfaces import (
+    CHAT_REFRESH_TAG,
     HandshakeHook,
     HandshakeRefused,
     Presence,
@@ -47,6 +49,9 @@ MAX_USER_BYTES = 128
 SPREAD_S = 5.0
 _DRAIN_SLICE = 500
 _SERVICE = "/service/"
+_CHAT_EVENT = re.compile(
+    rb'"tag":"%s[^"\\]*"\},"channel":"/_genesys"\}\Z' % re.escape(CHAT_REFRESH_TAG).encode()
+)
 
 
 class TokenReader(Protocol):
@@ -284,7 +289,7 @@ class Comet:
         position = self._positions.pop(user, None)
         self._leave(session, position)
         if was_receiver and user not in self._receivers:
-            self._absent.keep_all(user, [one for one in leftovers if _is_event(one)])
+            self._absent.keep_all(user, [one for one in leftovers if _is_kept(one)])
 
     def _leave(self, session: Session, position: int | None = None) -> None:
         user = session.user
@@ -417,7 +422,8 @@ class Comet:
             return 0
         receivers = self._receivers.get(user)
         if not receivers:
-            self._absent.keep(user, fragment)
+            if _is_kept(fragment):
+                self._absent.keep(user, fragment)
             return 0
         return self.server.outbox.spread(list(receivers), fragment)
 
@@ -445,5 +451,8 @@ def _position(value: object) -> int | None:
     return None
 
 
-def _is_event(fragment: bytes) -> bool:
-    return fragment.endswith(b'"channel":"/_genesys"}')
+def _is_kept(fragment: bytes) -> bool:
+    """Tell whether an encoded message is an event to keep for a user who is away."""
+    if not fragment.endswith(b'"channel":"/_genesys"}'):
+        return False
+    return _CHAT_EVENT.search(fragment, max(0, len(fragment) - 256)) is None

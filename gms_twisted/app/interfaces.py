@@ -125,6 +125,11 @@ class Presence(Protocol):
         """
 
 
+CHAT_REFRESH_TAG = "service.chat.refresh."
+"""What tags of chat events begin with.  Nobody keeps these for users who are away:
+their sender hands over itself what a user has missed, which would come twice."""
+
+
 class UserEvents(Protocol):
     """Delivery on ``/_genesys``: per user, never broadcast."""
 
@@ -132,7 +137,7 @@ class UserEvents(Protocol):
         """Deliver ``{"id", "message", "tag"}`` to every session of a user.
 
         Nobody there: kept for a short, bounded time and delivered on the next
-        matching subscribe.
+        matching subscribe, but not with a :data:`CHAT_REFRESH_TAG`.
 
         :param message: JSON value, or text.
         :param event_id: 32 hex digits, the same in every repetition; made when empty.
