@@ -302,11 +302,12 @@ class Chats:
         """Spec: Chat API, "Disconnect from chat session".  Twice is as good as once (C05)."""
         async with self._turn(instance.service_id):
             state = await self._records.read(instance.service_id)
+            # The position is repeated, as in the examples: leaving is not shown.
+            position = self._seen(state)
             if not state.closed:
                 exchange = await self._line.leave(state, state.known)
-                # The position is repeated, as in the examples: leaving is not shown.
                 state = await self._change(state, exchange.applied_to)
-            return self._answers.answer(Call.DISCONNECT, state, self._seen(state), verbose=verbose)
+            return self._answers.answer(Call.DISCONNECT, state, position, verbose=verbose)
 
     async def _throw_out(self, instance: ServiceInstance) -> None:
         """Close a chat that does nothing but flood, and say why (C02)."""

@@ -25,10 +25,12 @@ from gms_twisted.app.chat_records import ChatRecords
 from gms_twisted.app.chat_start import ChatStarter
 from gms_twisted.app.chats import Chats
 from gms_twisted.app.interfaces import (
+    ChatGateway,
     ChatServerUnavailable,
     ChatSessionClosed,
     ChatSessionUnknown,
     Presence,
+    UserEvents,
 )
 from gms_twisted.app.rates import Rates
 from gms_twisted.app.service_data import ServiceAreas
@@ -380,10 +382,26 @@ class UserEventsDouble:
         return messages
 
 
+@dataclass
+class Ground:
+    """What a house may stand on: time and ids, and real things in the place of doubles.
+
+    :ivar events: the bus, for :class:`UserEventsDouble`.
+    :ivar gateway: chat servers, for :class:`ChatServerDouble`.
+    """
+
+    clock: Clock
+    wall: ManualWallClock
+    ids: CountingIds
+    events: UserEvents | None = None
+    gateway: ChatGateway | None = None
+
+
 class ChatHouse:
     """Everything that services and chats need, on one test clock.
 
     :param house: an earlier one, whose store and chat server go on (a restart).
+    :param ground: what it stands on instead of doubles.
     """
 
     def __init__(
@@ -396,16 +414,22 @@ class ChatHouse:
         services: Mapping[str, Mapping[str, str]] | None = None,
         user_control: bool = False,
         house: ChatHouse | None = None,
+        ground: Ground | None = None,
     ) -> None:
         self.test = test
-        self.clock: Clock = house.clock if house else Clock()
-        self.wall: ManualWallClock = house.wall if house else ManualWallClock(self.clock)
-        self.ids: CountingIds = house.ids if house else CountingIds()
+        source = house or ground
+        self.clock: Clock = source.clock if source else Clock()
+        self.wall: ManualWallClock = source.wall if source else ManualWallClock(self.clock)
+        self.ids: CountingIds = source.ids if source else CountingIds()
         self.store: MemoryStore = house.store if house else MemoryStore(self.wall, self.ids)
         self.server: ChatServerDouble = (
             house.server if house else ChatServerDouble(self.clock, self.wall)
         )
         self.events = UserEventsDouble()
+        bus: UserEvents = self.events if ground is None or ground.events is None else ground.events
+        gateway: ChatGateway = (
+            self.server if ground is None or ground.gateway is None else ground.gateway
+        )
         self.published = LocalEvents()
         self.tasks = Tasks()
         self.chat_options = chat or ChatOptions()
@@ -438,13 +462,13 @@ class ChatHouse:
         )
         self.records = ChatRecords(self.store, self.ids)
         self.keeper = ChatKeeper(self.records, self.services, self.wall, self.chat_options)
-        self.line = ChatLine(self.server, self.ids)
+        self.line = ChatLine(gateway, self.ids)
         self.answers = ChatAnswers(self.chat_options)
         self.delivery = CometDelivery(
             self.records,
             self.keeper,
             self.line,
-            self.events,
+            bus,
             self.answers,
             self.services,
             self.tasks,
@@ -460,7 +484,7 @@ class ChatHouse:
                 self.services,
                 self.records,
                 self.keeper,
-                self.server,
+                gateway,
                 self.line,
                 self.chat_options,
             ),
