@@ -28,6 +28,7 @@ from gms_twisted.domain.ids import ChatSessionId
 _NUMBER = re.compile("[0-9]{1,10}", re.ASCII)
 _MAX_NUMBER = 2**31 - 1
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
+_TIME_FORM = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", re.ASCII)
 _KINDS = {kind.value: kind for kind in EventKind}
 
 E = TypeVar("E", bound=Enum)
@@ -63,7 +64,9 @@ def parse_time(text: str) -> float:
     :raises ProtocolError: it has another form.
     """
     try:
-        return datetime.strptime(text, _TIME).replace(tzinfo=UTC).timestamp()
+        if not _TIME_FORM.fullmatch(text):
+            raise ValueError
+        return datetime.fromisoformat(text).timestamp()
     except ValueError:
         raise ProtocolError("transcript: bad startedAt") from None
 

@@ -88,6 +88,7 @@ class Link(Protocol):
         self._frames = FrameReader()
         self._calls: Calls[_Waiting] = Calls(MAX_OUTSTANDING)
         self._alarm: DelayedCall | None = None
+        self._alarm_at = 0.0
         self._beat: DelayedCall | None = None
         self._heard_at = timers.seconds()
         self._used_at = timers.seconds()
@@ -157,14 +158,23 @@ class Link(Protocol):
             waiter.answer.callback(status)
 
     def _arm(self) -> None:
-        """Keep one delayed call at the next deadline."""
+        """Keep one delayed call, due no later than the next deadline."""
         deadline = self._calls.next_deadline()
-        if self._alarm is not None and self._alarm.active():
+        if deadline is None or not self.usable:
+            if self._alarm is not None and self._alarm.active():
+                self._alarm.cancel()
+            self._alarm = None
+        elif self._alarm is None or not self._alarm.active():
+            self._set_alarm(deadline)
+        elif deadline < self._alarm_at:
             self._alarm.cancel()
-        self._alarm = None
-        if deadline is not None and self.usable:
-            delay_s = max(0.0, deadline - self._timers.seconds())
-            self._alarm = self._timers.callLater(delay_s, self._late)
+            self._set_alarm(deadline)
+        # One that is due too early just finds nothing late, and is set anew.
+
+    def _set_alarm(self, deadline: float) -> None:
+        self._alarm_at = deadline
+        delay_s = max(0.0, deadline - self._timers.seconds())
+        self._alarm = self._timers.callLater(delay_s, self._late)
 
     def _late(self) -> None:
         now = self._timers.seconds()
