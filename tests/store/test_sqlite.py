@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+import sqlite3
 from pathlib import Path
 from typing import cast
 
@@ -10,10 +10,15 @@ from twisted.internet import reactor
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.trial.unittest import TestCase
 
-from gms_twisted.store.interfaces import Store
-from gms_twisted.store.workers import ThreadWorker
+from gms_twisted.config.options import StoreOptions
+from gms_twisted.domain.errors import InvalidRequest
+from gms_twisted.domain.values import InMemory
+from gms_twisted.store.interfaces import CHUNK_BYTES, Put, Store
+from gms_twisted.store.sqlite import SqliteStore, sqlite_store
+from gms_twisted.store.sqlite_files import REMEMBER_UNITS, REMEMBER_UNITS_S
+from gms_twisted.store.sqlite_schema import MAX_CHUNKS
 from tests.store import contract
-from tests.support.sqlite import make_sqlite
+from tests.support.sqlite import AREA, Disk, SqliteTestCase, make_sqlite
 
 
 class SqliteStoreTests(contract.StoreContract, TestCase):
@@ -29,6 +34,68 @@ class ThreadedSqliteStoreTests(contract.StoreContract, TestCase):
 
     def make_store(self) -> Store:
         """Make a store."""
-        workers = partial(ThreadWorker, cast("IReactorFromThreads", reactor))
         path = Path(self.mktemp()) / "gms.db"
-        return make_sqlite(path, self.wall, self.ids, workers=workers)
+        return sqlite_store(
+            cast("IReactorFromThreads", reactor), path, StoreOptions(), self.wall, self.ids
+        )
+
+
+class RememberedUnitsTests(SqliteTestCase):
+    """How long a unit is recognised."""
+
+    def remembered(self, store: SqliteStore) -> int:
+        """Count the units that would be recognised."""
+        row = store._writer._connection.execute("SELECT count(*) FROM units").fetchone()
+        assert isinstance(row[0], int)
+        return row[0]
+
+    def test_for_an_hour(self) -> None:
+        """A unit is forgotten by the first sweep an hour later, not before."""
+        store = self.started()
+        for key in "abc":
+            self.commit(store, Put(AREA, key, b""))
+            self.clock.advance(60)
+        self.clock.advance(REMEMBER_UNITS_S - 121)
+        self.result(store.sweep())
+        self.assertEqual(self.remembered(store), 2)
+        self.clock.advance(120)
+        self.result(store.sweep())
+        self.assertEqual(self.remembered(store), 0)
+        self.assertEqual(self.result(store.sweep()), 0)
+
+    def test_at_most_so_many(self) -> None:
+        """Of very many units the last ones are remembered."""
+        store = self.started()
+        self.commit(store, Put(AREA, "a", b""))
+        self.commit(store, Put(AREA, "b", b""))
+        connection: sqlite3.Connection = store._writer._connection
+        connection.execute(
+            "UPDATE units SET number = number + ? WHERE number = 2", (REMEMBER_UNITS,)
+        )
+        self.result(store.sweep())
+        self.assertEqual(self.remembered(store), 1)
+
+
+class LimitTests(SqliteTestCase):
+    """What is refused for its size."""
+
+    def test_a_file_above_the_bound(self) -> None:
+        """A file of more chunks than the numbering allows is refused before it is read."""
+
+        class Endless(InMemory):
+            @property
+            def size(self) -> int:
+                return MAX_CHUNKS * CHUNK_BYTES + 1
+
+        store = self.started()
+        self.assertIsInstance(self.failure(store.keep_file(Endless(b""))), InvalidRequest)
+
+    def test_a_disk_that_does_not_tell(self) -> None:
+        """When free space cannot be asked for, the write itself tells."""
+
+        class Mute(Disk):
+            def __call__(self, directory: Path) -> float:
+                raise OSError("no such file system call")
+
+        self.disk = Mute()
+        self.commit(self.started(), Put(AREA, "a", b""))

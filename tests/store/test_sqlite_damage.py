@@ -207,6 +207,19 @@ class DamagedRecordTests(DamageTestCase):
         record = self.result(store.get(AREA, "key5"))
         self.assertEqual(record and record.value, b"new")
 
+    def test_R05_damaged_indexes(self) -> None:
+        """A record whose indexes are damaged can be replaced, and is not found by old ones."""
+        connection = open_for_writing(self.path)
+        connection.execute("UPDATE records SET indexes = '{' WHERE key = 'key8'")
+        connection.execute("UPDATE records SET indexes = x'00' WHERE key = 'key12'")
+        connection.close()
+        store = self.started()
+        for key in ("key8", "key12"):
+            self.commit(store, Put(AREA, key, b"new", indexes={"user": "new"}))
+        found = self.result(store.find(AREA, "user", "u0"))
+        self.assertTrue({"key8", "key12"}.isdisjoint(record.key for record in found))
+        self.assertEqual(len(self.result(store.find(AREA, "user", "new"))), 2)
+
     def test_R05_the_check_names_them(self) -> None:
         """The check names each damaged record, and counts those that are lost."""
         findings = "\n".join(check_file(self.path))
