@@ -26,7 +26,7 @@ const price = new Intl.NumberFormat(document.documentElement.lang, { style: "cur
 const chatButton = h("button.primary.chat-button", { type: "button", aria: { controls: "sheet" }, onclick: () => openSheet() });
 const shop = h("div.shop", {},
   h("header.shop-head", {}, h("span.shop-brand", {}, t("shop.name")), iconButton("cart", t("shop.cart"), () => toast(t("shop.cart.text")))),
-  h("main.shop-body", {},
+  h("main.shop-body", { tabindex: "0" },
     h("section.shop-hero", {}, h("h1", {}, t("shop.hero")), h("p", {}, t("shop.text"))),
     h("ul.goods", {}, GOODS.map(([name, key, amount]) => h("li.good", {},
       h("span.good-picture", {}, icon(name)), h("span.good-name", {}, t(key)), h("span.muted.small", {}, price.format(amount))))),
@@ -246,7 +246,7 @@ sheet.addEventListener("keydown", (event) => {
 
 // ---- the frame around it ------------------------------------------------------------------------
 
-const wireButton = h("button", { type: "button", aria: { controls: "wire" }, onclick: () => showWire(document.body.dataset.wire !== "open") }, icon("wire"), h("span", {}, t("wire.title")));
+const wireButton = h("button", { type: "button", title: t("wire.title"), aria: { controls: "wire", label: t("wire.title") }, onclick: () => showWire(document.body.dataset.wire !== "open") }, icon("wire"), h("span", {}, t("wire.title")));
 
 function showWire(open) {
   document.body.dataset.wire = open ? "open" : "closed";

@@ -86,7 +86,7 @@ export function t(key, values = {}) {
   });
 }
 
-/** Put texts into the static elements of a page: `data-t="key"`, `data-t-title="key"`. */
+/** Put texts into the static elements of a page: the key is in `data-t`, `data-t-title`, ... */
 export function translatePage(root = document) {
   for (const element of root.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
   for (const element of root.querySelectorAll("[data-t-title]")) element.title = t(element.dataset.tTitle);

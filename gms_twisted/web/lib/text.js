@@ -51,7 +51,7 @@ const LOOKALIKE = new Map(Object.entries({
   "\u0430": "a", "\u0435": "e", "\u043e": "o", "\u0440": "p", "\u0441": "c", "\u0443": "y", "\u0445": "x",
   "\u0456": "i", "\u0458": "j", "\u0455": "s", "\u043a": "k", "\u043c": "m", "\u0442": "t", "\u043d": "h",
   "\u03b1": "a", "\u03bf": "o", "\u03c1": "p", "\u03b9": "i", "\u03bd": "v", "\u03ba": "k", "\u0131": "i",
-  "0": "o", "1": "l", "|": "l", "!": "i", "3": "e", "5": "s",
+  "0": "o", "1": "l", "|": "l", "3": "e", "5": "s",
 }));
 
 /** Two names with one skeleton look alike to a hurried reader. */

@@ -74,3 +74,12 @@ export async function startChat(page, server, { name, subject, email = "" }) {
   await page.locator(".start button.primary").click();
   await page.locator("#message").waitFor();
 }
+
+/** Wait until a function in the page says yes; the pages' policy forbids the driver's own way. */
+export async function until(page, predicate, argument, ms = 10000) {
+  const end = Date.now() + ms;
+  while (!(await page.evaluate(predicate, argument))) {
+    if (Date.now() > end) throw new Error(`It did not become true: ${predicate}`);
+    await page.waitForTimeout(50);
+  }
+}

@@ -439,18 +439,18 @@ function api(world, request, parts, data, json) {
   if (parts.length === 2) {
     const service = `${id()}-${id()}`;
     world.services ??= new Map();
-    world.services.set(service, null);
+    world.services.set(service, data);
     return json(200, { _id: service, "_chatIxnAPI-CREATE-URL": `/genesys/1/service/${service}/ixn/chat` });
   }
   const [, service, , , operation] = parts;
   if (!world.services?.has(service)) throw new Refusal(404, "There is no such service.", "gms.service.not_found");
   if (!operation) {
-    const chat = world.newChat({ service, user, nickname: data.userDisplayName ?? "Customer", first_name: data.firstName, last_name: data.lastName, subject: data.subject ?? "", email: data.email ?? "", data: { source: "customer page" } });
+    const chat = world.newChat({ service, user, nickname: data.userDisplayName ?? "Customer", first_name: data.firstName, last_name: data.lastName, subject: data.subject ?? "", email: data.email ?? "", data: { source: "customer page", ...world.services.get(service) } });
     world.services.set(service, chat);
     return json(200, { message: "Messages will sent over CometD service channel /_genesys", _id: service, comet_channel: "/_genesys", chatIxnState: "CONNECTED", chatSessionId: chat.chat, transcriptPosition: "1", transcriptToShow: [] });
   }
   const chat = world.services.get(service);
-  if (!chat) throw new Refusal(404, "There is no such chat.", "gms.not_found");
+  if (!chat?.events) throw new Refusal(404, "There is no such chat.", "gms.not_found");
   const say = (type, text) => world.append(chat, { type, text, nickname: chat.nickname, party: "CLIENT" });
   if (operation === "send" || (operation === "refresh" && data.message)) say("message", data.message);
   else if (operation === "refresh") world.toCustomer(chat, chat.events.slice(Number(data.transcriptPosition) || 0), true);

@@ -1,0 +1,127 @@
+/** Every page in its states: nothing serious for axe-core, everything within the policy. */
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
+import { after, before, describe, it } from "node:test";
+import { startServer } from "./server.mjs";
+import { goReady, openContext, startBrowser, startChat } from "./support.mjs";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+async function audit(page, what) {
+  await page.evaluate(AXE);
+  const found = await page.evaluate(async () => {
+    const { violations } = await globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] });
+    return violations.filter(({ impact }) => impact === "serious" || impact === "critical").map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.target.join(" ")).join(", ")}`);
+  });
+  assert.deepEqual(found, [], what);
+}
+
+for (const theme of ["light", "dark"]) {
+  describe(`pages, ${theme}`, () => {
+    let server;
+    let chromium;
+
+    before(async () => {
+      server = await startServer();
+      chromium = await startBrowser();
+    });
+
+    after(async () => {
+      await chromium?.stop();
+      await server?.stop();
+    });
+
+    const open = (more) => openContext(chromium.browser, server.url, { theme, ...more });
+
+    it("start, storage, services", async () => {
+      const { context, faults } = await open();
+      const page = await context.newPage();
+      for (const path of ["", "genesys/resources/storagetest.html", "gms-web/resources/servicetest.html"]) {
+        await page.goto(new URL(path, server.url).href);
+        await page.locator("h1").waitFor();
+        await audit(page, path);
+      }
+      await page.goto(new URL("genesys/resources/storagetest.html", server.url).href);
+      await page.locator("#create").click();
+      await page.locator(".result .chip.green").waitFor();
+      await page.locator("#query").click();
+      await page.locator(".result", { hasText: "Value2" }).first().waitFor();
+      await page.locator("#file").setInputFiles({ name: "note.txt", mimeType: "text/plain", buffer: Buffer.from("written in a file") });
+      await page.locator("#update").click();
+      await page.locator(".result", { hasText: "note.txt" }).first().waitFor();
+      assert.ok((await page.locator(".result .chip.red").count()) === 0);
+      await page.locator("#delete").click();
+      await page.locator(".result", { hasText: "DELETE" }).waitFor();
+      await audit(page, "results");
+      assert.deepEqual(faults, []);
+      await context.close();
+    });
+
+    it("the customer's page", async () => {
+      const { context, faults } = await open({ width: 390, height: 844, touch: true });
+      const page = await context.newPage();
+      await page.goto(new URL("demo/", server.url).href);
+      await page.locator(".chat-button").waitFor();
+      await audit(page, "shop");
+      await startChat(page, server.url, { name: "Axel", subject: "Access" });
+      await page.locator("#message").fill("Hello");
+      await page.keyboard.press("Enter");
+      await page.locator(".bubble").waitFor();
+      await audit(page, "chat");
+      await page.getByRole("button", { name: "What happens on the wire" }).click();
+      await page.locator(".wire-item summary:visible").first().click();
+      await audit(page, "wire");
+      await page.locator(".wire-close").click();
+      await page.getByRole("button", { name: "End chat" }).click();
+      await audit(page, "question");
+      await page.locator("dialog button.danger").click();
+      await page.locator(".ended").waitFor();
+      await audit(page, "ended");
+      assert.deepEqual(faults, []);
+      await context.close();
+    });
+
+    it("the desk", async () => {
+      const { context, faults } = await open();
+      const page = await context.newPage();
+      await page.goto(new URL("desk/", server.url).href);
+      await page.locator("#login-name").waitFor();
+      await audit(page, "log-in");
+      const { context: shop } = await open({ width: 390, height: 844 });
+      const customer = await shop.newPage();
+      await startChat(customer, server.url, { name: "Dora", subject: "Desk" });
+      await server.enter(page);
+      await goReady(page);
+      await page.locator(".entry").first().waitFor();
+      await audit(page, "queue");
+      await page.locator(".entry", { hasText: "Dora" }).locator(".item-main").first().click();
+      await page.locator(".customer .person").waitFor();
+      await page.locator("#composer").fill("Hello Dora");
+      await page.keyboard.press("Enter");
+      await page.locator(".line.own").waitFor();
+      await audit(page, "conversation");
+      await page.locator("#composer").fill("/");
+      await page.locator(".canned").waitFor();
+      await audit(page, "canned answers");
+      await page.locator("#composer").fill("");
+      await page.locator("#composer").press("Escape");
+      await page.keyboard.press("?");
+      await page.locator("dialog .shortcuts").waitFor();
+      await audit(page, "shortcuts");
+      await page.keyboard.press("Escape");
+      await page.locator(".account").click();
+      await audit(page, "menu");
+      await page.keyboard.press("Escape");
+      await page.getByRole("button", { name: "Agents", exact: true }).click();
+      await page.locator(".agent-row").first().waitFor();
+      await audit(page, "agents");
+      await page.keyboard.press("Escape");
+      await page.setViewportSize({ width: 390, height: 844 });
+      await audit(page, "phone");
+      assert.deepEqual(faults, []);
+      await shop.close();
+      await context.close();
+    });
+  });
+}
