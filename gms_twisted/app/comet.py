@@ -14,7 +14,7 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import fields, replace
 from typing import Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -248,6 +248,9 @@ class Comet:
         async def wait() -> None:
             try:
                 decision = decided if isinstance(decided, bool | str) else await decided
+            except CancelledError:
+                exchange.fail()
+                raise
             except Exception:  # noqa: BLE001 - a policy is the application's code
                 self.log.failure("A policy failed")
                 decision = False
@@ -351,6 +354,8 @@ class Comet:
             result, successful = await handler(caller, data), True
         except GmsError as error:
             result, successful = {"message": str(error), "exception": error.code}, False
+        except CancelledError:
+            raise
         except Exception:  # noqa: BLE001 - whatever it is, the client must get an answer
             self.log.failure("Failed in a call to {channel}", channel=channel)
             result = {"message": "The server failed.", "exception": "gms.internal"}

@@ -167,6 +167,8 @@ class Exchange:
                 self.deliveries += outbox.take(session, self.replies)
             if connect:
                 self.replies[self._connect_at] = outbox.connect_reply(session, self.advice)
+                if self.advice is not None:
+                    session.advise = True  # What was special holds for this once.
                 if session.alive:
                     outbox.await_connect(session)
             elif session.queue and not session.batches:

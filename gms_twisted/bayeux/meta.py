@@ -142,7 +142,7 @@ def connect(
         else b'{"id":"%b","successful":true,"channel":"/meta/connect"}' % str(identifier).encode()
     )
     if session.extras is not None and is_inactive(session, server.clock.seconds()):
-        server.disconnect(session)
+        server.disconnect(session, exchange)
         exchange.answer_connect()
         return None
     if (

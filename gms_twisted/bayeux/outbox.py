@@ -203,7 +203,7 @@ class Outbox:
         return bool(dirty)
 
     def take(self, session: Session, replies: list[bytes]) -> list[bytes]:
-        """Take what waits, to be sent now.
+        """Take what waits, to be sent now; the list is the caller's.
 
         With the acknowledgement extension it stays queued as well.
         """
@@ -220,10 +220,11 @@ class Outbox:
         if acks is not None:
             acks.mark(len(queue))
             return queue[:]
-        if queue:
-            session.queue = []
-            self.queued_bytes -= session.queued_bytes
-            session.queued_bytes = 0
+        if not queue:
+            return []
+        session.queue = []
+        self.queued_bytes -= session.queued_bytes
+        session.queued_bytes = 0
         return queue
 
     def _recount(self, session: Session) -> None:
@@ -322,10 +323,11 @@ class Outbox:
         if session.local:
             return
         settings = self.settings
-        pause = session.next_interval_s
+        pause, life = session.next_interval_s, session.max_interval_s
         if pause is None:
-            pause = settings.interval_s if session.interval_s is None else session.interval_s
-        life = session.max_interval_s
+            pause = session.interval_s
+            if pause is None:
+                pause = settings.interval_s
         if life is None:
             life = settings.max_interval_s
         session.expire_at = self._clock.seconds() + pause + life

@@ -22,14 +22,22 @@ from gms_twisted.bayeux.authority import authorize as ask_authorizers
 from gms_twisted.bayeux.channels import Channel, ChannelName, Channels, Kind, Names
 from gms_twisted.bayeux.codec import Message, encode
 from gms_twisted.bayeux.exchange import Exchange, Handling, check_handshake
-from gms_twisted.bayeux.extensions import Extension, Timestamp, is_inactive, mark_activity
+from gms_twisted.bayeux.extensions import (
+    Extension,
+    Timestamp,
+    answer_timesync,
+    is_inactive,
+    mark_activity,
+)
 from gms_twisted.bayeux.messages import (
     CONNECT,
     HANDSHAKE,
+    MAX_ID,
     Error,
     error_text,
     message_id,
     milliseconds,
+    object_member,
 )
 from gms_twisted.bayeux.outbox import Outbox
 from gms_twisted.bayeux.session import Caller, Carrier, Session, State
@@ -145,6 +153,60 @@ class BayeuxServer:
             self._move(session, carrier)
         return Exchange(self, messages, caller, carrier, held, session)
 
+    def hold(
+        self, message: Message, caller: Caller, carrier: Carrier, held: object
+    ) -> Session | None:
+        """Hold the connect that nearly all connects are, without an exchange.
+
+        Alone in its payload, of a client that is known, up to date and asks for
+        nothing.  Everything else gets ``None`` and goes the whole way.
+        """
+        named, identifier = message.get("clientId"), message.get("id")
+        session = self.sessions.get(named) if type(named) is str else None
+        if (
+            session is None
+            or type(identifier) is not str
+            or not (identifier.isalnum() and identifier.isascii() and len(identifier) <= MAX_ID)
+            or session.state is not State.CONNECTED
+            or session.transport != carrier.name
+            or session.urgent
+            or session.held is not None
+            or session.advise
+            or session.extras is not None
+            or "advice" in message
+            or self._listening
+            or self.closing
+            or not session.usable_by(caller, self.settings.trust_client_session)
+        ):
+            return None
+        outbox = self.outbox
+        timeout = session.timeout_s
+        if timeout is None:
+            timeout = self.settings.timeout_s
+        if outbox.extensions or timeout <= 0 or not self._acknowledged(session, message):
+            return None
+        browser = caller.browser
+        if browser is not None and not outbox.room(browser):
+            return None
+        session.expire_at = 0.0
+        session.cycle += 1
+        session.next_interval_s = None
+        session.carrier = carrier
+        session.reply = b'{"id":"%b","successful":true,"channel":"/meta/connect"}' % (
+            identifier.encode()
+        )
+        outbox.hold(session, held, timeout, browser)
+        return session
+
+    def _acknowledged(self, session: Session, message: Message) -> bool:
+        """Take an acknowledgement; ``False`` when a connect has more than that to say."""
+        ext = message.get("ext")
+        if ext is not None:
+            if type(ext) is not dict or len(ext) != 1 or type(ext.get("ack")) is not int:
+                return False
+            self.outbox.acknowledge(session, ext["ack"])
+        return session.acks is None or not self.outbox.must_resend(session)
+
     def _move(self, session: Session, carrier: Carrier) -> None:
         """Deliver by another socket from now on, before any connect is held there.
 
@@ -174,7 +236,8 @@ class BayeuxServer:
         if not known and self.settings.validate_message_fields:
             return self.refuse(None, reply, Error.ID_INVALID)
         session = exchange.session
-        if not self._let_in(session, message):
+        extended = self.outbox.extensions or (session is not None and session.extras is not None)
+        if extended and not self._let_in(session, message):
             return self.refuse(session, reply, Error.MESSAGE_DELETED)
         if name.text == HANDSHAKE:
             return meta.handshake(self, exchange, message, reply)
@@ -222,12 +285,12 @@ class BayeuxServer:
 
     def carries(self, exchange: Exchange, session: Session, connect: bool) -> bool:
         """Tell whether what waits for a session leaves with this answer."""
+        if exchange.greeting is not None:
+            return self.settings.allow_message_delivery_during_handshake
         if not session.alive or not (session.queue or session.extras or connect):
             return False
         if session.batches:
             return connect
-        if exchange.greeting is not None:
-            return self.settings.allow_message_delivery_during_handshake
         deliver_only = session.deliver_only or exchange.carrier.deliver_only
         return connect or not deliver_only
 
@@ -236,12 +299,16 @@ class BayeuxServer:
         session = exchange.session
         if session is None:
             return self.outbox.extend(None, reply)
-        if exchange.deliveries or self.settings.allow_message_delivery_during_handshake:
+        ext = object_member(reply, "ext") or {}
+        if self.settings.allow_message_delivery_during_handshake:
             reply["x-messages"] = len(exchange.deliveries)
             if session.acks is not None:
-                ext = reply.setdefault("ext", {})
-                if type(ext) is dict:
-                    ext["ack"] = {"enabled": True, "batch": session.acks.batch - 1}
+                ext["ack"] = {"enabled": True, "batch": session.acks.batch - 1}
+        sync = answer_timesync(session, self.wall.now())
+        if sync is not None:
+            ext["timesync"] = sync
+        if ext:
+            reply["ext"] = ext
         self.outbox.await_connect(session)
         return self.outbox.extend(session, reply)
 
@@ -458,12 +525,17 @@ class BayeuxServer:
             self._by_user[session.user] = self._by_user.get(session.user, 0) + 1
         self._by_address[session.address] = self._by_address.get(session.address, 0) + 1
 
-    def disconnect(self, session: Session) -> None:
-        """End a session for the application; the client is told."""
+    def disconnect(self, session: Session, exchange: Exchange | None = None) -> None:
+        """End a session for the application; the client is told.
+
+        :param exchange: tell it with the answer to this payload of its.
+        """
         if not session.alive:
             return
         fragment = encode({"channel": "/meta/disconnect", "successful": True})
         self.outbox.put(session, fragment)
+        if exchange is not None:
+            exchange.deliveries += self.outbox.take(session, exchange.replies)
         self.remove(session)
 
     def overflow(self, session: Session) -> None:

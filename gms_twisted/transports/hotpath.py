@@ -20,7 +20,7 @@ from twisted.logger import Logger
 
 from gms_twisted.app.comet import Comet
 from gms_twisted.bayeux.codec import MalformedPayload, Message, decode
-from gms_twisted.bayeux.messages import HANDSHAKE
+from gms_twisted.bayeux.messages import CONNECT, HANDSHAKE
 from gms_twisted.bayeux.session import Caller
 from gms_twisted.http.interfaces import (
     BodyKind,
@@ -247,15 +247,21 @@ class BayeuxHotPath:
         except MalformedPayload as error:
             connection.respond(400, str(error).encode(), b"text/plain;charset=UTF-8")
             return
-        if messages[0].get("channel") == HANDSHAKE:
-            wait = self._handshakes.take(note.caller.address)
-            if wait > 0:
-                retry = b"Retry-After: %d\r\n" % max(1, -int(-wait // 1))
-                connection.respond(429, b"Too many handshakes.", b"text/plain;charset=UTF-8", retry)
-                return
         carrier = self._padding if note.mode is Mode.PADDED else self._polling
         poll = Poll(connection, note)
         connection.held = poll
+        channel = messages[0].get("channel")
+        if channel == CONNECT and len(messages) == 1:
+            poll.session = self._server.hold(messages[0], note.caller, carrier, poll)
+            if poll.session is not None:
+                return
+        elif channel == HANDSHAKE:
+            wait = self._handshakes.take(note.caller.address)
+            if wait > 0:
+                connection.held = None
+                retry = b"Retry-After: %d\r\n" % max(1, -int(-wait // 1))
+                connection.respond(429, b"Too many handshakes.", b"text/plain;charset=UTF-8", retry)
+                return
         self._process(messages, poll, carrier)
 
     def _process(self, messages: list[Message], poll: Poll, carrier: Polling) -> None:

@@ -35,7 +35,7 @@ from tests.support.sources import CountingIds, ManualWallClock
 
 Json = dict[str, Any]
 
-COMETD = {
+COMETD: dict[str, Any] = {
     "timeout_s": 30.0,
     "max_interval_s": 10.0,
     "allowed_transports": ("websocket", "long-polling", "callback-polling"),
