@@ -36,7 +36,8 @@ from gms_twisted.domain.chat import (
 )
 from gms_twisted.domain.errors import GmsError
 from gms_twisted.domain.ids import ChatSessionId, ChatUserId
-from gms_twisted.domain.sources import DelayedCall, IdSource, Timers, WallClock
+from gms_twisted.domain.sources import IdSource, Timers, WallClock
+from gms_twisted.embedded.flex_presence import Presence
 from gms_twisted.embedded.flex_users import FlexUsers
 from gms_twisted.embedded.room import Draft, new_session
 from gms_twisted.embedded.room_host import RoomHost
@@ -54,9 +55,6 @@ from gms_twisted.store.interfaces import Change, ConditionFailed, Store
 SESSION_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUV"
 ANSWER_BYTES = 900 * 1024
 """How much of a transcript one answer holds; the next refresh brings the rest."""
-
-MAX_HELD_PER_USER = 4
-"""Held refreshes of one user; one more lets the oldest go."""
 
 ATTEMPTS = 5
 
@@ -96,10 +94,10 @@ class FlexSide:
         self._wall = wall
         self._ids = ids
         self._users = FlexUsers(store, wall, ids, host.options.max_sessions)
-        self._silence: dict[ChatUserId, DelayedCall] = {}
-        self._held: dict[ChatUserId, list[Deferred[None]]] = {}
+        self._presence = Presence(
+            timers, lambda: host.options.flex_disconnect_timeout_s, self._silent
+        )
         self._making = 0
-        self._stopped = False
 
     def start(self) -> None:
         """Give every customer of an open chat the full time; after the host's start."""
@@ -107,23 +105,16 @@ class FlexSide:
             for party in room.info.parties:
                 if party.is_customer and party.present and party.home == self._host.home:
                     for user_id in party.user_ids:
-                        self._touch(user_id, room.info.session_id)
+                        self._presence.heard(user_id, room.info.session_id)
 
     def stop(self) -> None:
         """Let held refreshes go and stop the clocks."""
-        self._stopped = True
-        for waiters in list(self._held.values()):
-            for waiter in list(waiters):
-                waiter.cancel()
-        for call in self._silence.values():
-            if call.active():
-                call.cancel()
-        self._silence.clear()
+        self._presence.stop()
 
     async def handle(
         self, request: FlexRequest, held: Callable[[Deferred[None]], None] = lambda waiter: None
     ) -> FlexStatus:
-        """Do what a request asks, and answer it; never raises.
+        """Do what a request asks, and answer it; raises only when it is cancelled.
 
         :param held: given what to cancel when nobody waits for the answer any more.
         """
@@ -137,6 +128,8 @@ class FlexSide:
                     return await self._refresh(request, held)
                 case FlexLogout():
                     return await self._logout(request)
+        except CancelledError:
+            raise  # the server is being stopped; the client asks another one
         except IllegalMove as error:
             return FlexStatus(request.ref, error.code, describe(error.code))
         except RoomFull:
@@ -183,7 +176,7 @@ class FlexSide:
     async def _rejoin(self, request: FlexJoin, user: FlexUser) -> FlexStatus:
         """A join repeated by the same user: its session again."""
         room, party = await self._seat(user, request.session_id or user.session_id)
-        self._touch(user.user_id, room.info.session_id)
+        self._presence.heard(user.user_id, room.info.session_id)
         return self._answer(request, room, party, 0)
 
     async def _known_join(self, request: FlexJoin, user: FlexUser) -> FlexStatus | None:
@@ -209,7 +202,7 @@ class FlexSide:
             return None
         self._users.remember(replace(user, session_id=session_id, party_id=party.party_id))
         self._host.announce(session_id)
-        self._touch(user.user_id, session_id)
+        self._presence.heard(user.user_id, session_id)
         return self._answer(request, await self._host.shelf.find(session_id), party, 0)
 
     async def _new_session(self, request: FlexJoin, user: FlexUser) -> FlexStatus | None:
@@ -232,7 +225,7 @@ class FlexSide:
             self._making -= 1
         self._users.remember(joined)
         self._host.announce(session_id)
-        self._touch(user.user_id, session_id)
+        self._presence.heard(user.user_id, session_id)
         return self._answer(request, room, party, 0)
 
     async def _refresh(
@@ -242,7 +235,7 @@ class FlexSide:
         if not party.present:
             return self._answer(request, room, party, request.position)
         session_id = room.info.session_id
-        self._touch(user.user_id, session_id)
+        self._presence.heard(user.user_id, session_id)
         speaks = request.message is not None or request.notice is not None
         if speaks or party.home != self._host.home:
             # A chat that ended meanwhile is answered below, with the rest of its transcript.
@@ -283,25 +276,11 @@ class FlexSide:
             left_s = deadline - self._timers.seconds()
             if part.events or part.closed or left_s <= 0:
                 return
-            waiter = room.news()
-            timer = self._timers.callLater(left_s, waiter.cancel)
-            waiters = self._held.setdefault(user.user_id, [])
-            waiters.append(waiter)
-            if len(waiters) > MAX_HELD_PER_USER:
-                waiters[0].cancel()
-            held(waiter)
-            try:
-                await waiter
-            except CancelledError:
+            more = await self._presence.hold(user.user_id, room.news(), left_s, held)
+            if _party_of(room, user).present:
+                self._presence.heard(user.user_id, room.info.session_id)
+            if not more:
                 return
-            finally:
-                if timer.active():
-                    timer.cancel()
-                waiters.remove(waiter)
-                if not waiters:
-                    self._held.pop(user.user_id, None)
-                if _party_of(room, user).present:
-                    self._touch(user.user_id, room.info.session_id)
 
     async def _logout(self, request: FlexLogout) -> FlexStatus:
         user, room, party = await self._who(request)
@@ -320,7 +299,7 @@ class FlexSide:
             return True
 
         left = await self._host.change(room.info.session_id, decide)
-        self._forget(user.user_id)
+        self._presence.forget(user.user_id)
         room, party = await self._seat(user, room.info.session_id)
         if not left:
             return self._answer(request, room, party, request.position)
@@ -372,28 +351,8 @@ class FlexSide:
 
     # Silence
 
-    def _touch(self, user_id: ChatUserId, session_id: ChatSessionId) -> None:
-        """A customer was heard: it has the full time again."""
-        seconds = self._host.options.flex_disconnect_timeout_s
-        running = self._silence.get(user_id)
-        if running is not None and running.active():
-            running.reset(seconds)
-        elif not self._stopped:
-            self._silence[user_id] = self._timers.callLater(
-                seconds, self._silent, user_id, session_id
-            )
-
     def _silent(self, user_id: ChatUserId, session_id: ChatSessionId) -> None:
-        self._silence.pop(user_id, None)
-        if self._held.get(user_id):
-            self._touch(user_id, session_id)
-            return
         self._host.tasks.spawn("removing a silent customer", self._remove(user_id, session_id))
-
-    def _forget(self, user_id: ChatUserId) -> None:
-        running = self._silence.pop(user_id, None)
-        if running is not None and running.active():
-            running.cancel()
 
     async def _remove(self, user_id: ChatUserId, session_id: ChatSessionId) -> None:
         """Take a silent customer out, unless another server has heard it since."""
@@ -403,7 +362,7 @@ class FlexSide:
             for party in draft.info.parties:
                 if user_id not in party.user_ids or not party.present:
                     continue
-                heard_otherwise = any(other in self._silence for other in party.user_ids)
+                heard_otherwise = any(map(self._presence.counts, party.user_ids))
                 if party.home == self._host.home and not heard_otherwise:
                     draft.leave(party, LeaveReason.TIMEOUT)
                     draft.settle(stop_abandoned=stop)
@@ -414,7 +373,7 @@ class FlexSide:
             self.log.warn(
                 "A silent customer is still in {chat}: {error}", chat=session_id, error=error
             )
-            self._touch(user_id, session_id)
+            self._presence.heard(user_id, session_id)
 
 
 def _party_of(room: Room, user: FlexUser) -> Party:

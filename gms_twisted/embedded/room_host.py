@@ -371,7 +371,17 @@ class RoomHost:
             if party.agent is not None and party.present and party.home == home
         }
 
-    # Retention
+    # Forgetting
+
+    async def delete_user(self, gms_user: str) -> int:
+        """End a user's open chats and delete all of its chats (C12).
+
+        :returns: how many there were.
+        """
+        mine = [one.info for one in self.shelf.open.values() if one.info.gms_user == gms_user]
+        for info in mine if gms_user else ():
+            await self.change(info.session_id, lambda draft: draft.close())
+        return await self.shelf.erase_user(gms_user)
 
     def _arm_sweep(self, delay_s: float) -> None:
         if self._running:

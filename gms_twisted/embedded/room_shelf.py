@@ -27,6 +27,7 @@ from gms_twisted.domain.chat import ChatEvent, Transcript
 from gms_twisted.domain.errors import Unavailable
 from gms_twisted.domain.ids import ChatSessionId
 from gms_twisted.domain.sources import IdSource, WallClock
+from gms_twisted.embedded.chat_data import chats_of, erase_chat
 from gms_twisted.embedded.room import Draft, worth_showing
 from gms_twisted.embedded.room_records import (
     EVENT,
@@ -34,7 +35,6 @@ from gms_twisted.embedded.room_records import (
     OPEN,
     RETENTION,
     SESSION,
-    USER,
     FlexUser,
     caught_up,
     event_key,
@@ -57,7 +57,6 @@ from gms_twisted.store.interfaces import (
     Unchanged,
     Unit,
     UnitId,
-    Unschedule,
 )
 
 T = TypeVar("T")
@@ -69,7 +68,7 @@ ATTEMPTS = 5
 """How often a change is decided anew when another server was faster."""
 
 PAGE = 500
-"""Records read or deleted at a time."""
+"""Records read at a time."""
 
 
 class Room:
@@ -184,18 +183,8 @@ class RoomShelf:
 
     async def closed_of(self, gms_user: str, limit: int) -> list[SessionInfo]:
         """Read a customer's closed chats, newest first."""
-        found: list[SessionInfo] = []
-        after = ""
-        while True:
-            records = await self._store.find(SESSION, "user", gms_user, after=after, limit=PAGE)
-            for record in records:
-                info, _ = read_session(record.key, record.value)
-                if info.closed_at is not None:
-                    found.append(info)
-            if len(records) < PAGE:
-                break
-            after = records[-1].key
-        return sorted(found, key=lambda info: info.started_at, reverse=True)[:limit]
+        infos = await chats_of(self._store, gms_user)
+        return [info for info in infos if info.closed_at is not None][:limit]
 
     def _at_hand(self, session_id: ChatSessionId) -> Room | None:
         return self.open.get(session_id) or self._closed.get(session_id)
@@ -387,12 +376,15 @@ class RoomShelf:
         return len(over)
 
     async def erase(self, session_id: ChatSessionId) -> None:
-        """Delete a closed chat with its events and users, in slices; may be repeated."""
+        """Delete a closed chat with its events and users; may be repeated."""
         self._closed.pop(session_id, None)
-        for kind in (EVENT, USER):
-            while records := await self._store.find(kind, "session", session_id, limit=PAGE):
-                await self._delete([Delete(kind, record.key) for record in records])
-        await self._delete([Delete(SESSION, session_id), Unschedule(RETENTION, session_id)])
+        await erase_chat(self._store, self._ids, session_id)
 
-    async def _delete(self, changes: Sequence[Change]) -> None:
-        await self._store.commit(Unit(UnitId(self._ids.uuid()), tuple(changes)))
+    async def erase_user(self, gms_user: str) -> int:
+        """Delete the closed chats of a user; tells how many there were."""
+        count = 0
+        for info in await chats_of(self._store, gms_user):
+            if info.closed_at is not None:
+                await self.erase(info.session_id)
+                count += 1
+        return count
