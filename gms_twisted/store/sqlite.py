@@ -248,18 +248,20 @@ class SqliteStore:
                 offset += length
         except BaseException:
             if number is not None:
-                self._drop(number)
+                self._drop(file_id)
             raise
         return file_id
 
-    def _drop(self, number: int) -> None:
+    def _drop(self, file_id: FileId) -> None:
         """Condemn a file cut short; if that fails too, it goes within the hour."""
 
         def failed(failure: Failure) -> None:
             self.log.info("Could not drop a file: {why}", why=str(failure.value))
 
         try:
-            dropping = self._queue.add(partial(sqlite_files.drop_file, number=number), grows=False)
+            dropping = self._queue.add(
+                partial(sqlite_files.drop_file, file_id=file_id), grows=False
+            )
         except GmsError as error:
             self.log.info("Could not drop a file: {why}", why=str(error))
         else:
@@ -380,6 +382,8 @@ def _write_window(
     """Write the next chunks of a file; returns the file's number."""
     if number is None:
         number = sqlite_files.begin_file(session, file_id, size)
+    else:
+        sqlite_files.go_on(session, file_id, number)
     sqlite_files.add_chunks(session, file_id, number, offset // CHUNK_BYTES, chunks)
     if offset + sum(map(len, chunks)) >= size:
         sqlite_files.finish_file(session, number)

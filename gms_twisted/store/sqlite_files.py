@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gms_twisted.domain.ids import FileId
-from gms_twisted.store.interfaces import DOWNLOAD_GRACE_S, UNCLAIMED_FILE_S
+from gms_twisted.store.interfaces import DOWNLOAD_GRACE_S, UNCLAIMED_FILE_S, FileGone
 from gms_twisted.store.sqlite_rows import chunk_checksum, file_checksum
 from gms_twisted.store.sqlite_schema import CONDEMNED, MAX_CHUNKS, WHOLE, WRITING
 from gms_twisted.store.sqlite_units import as_former, remove_record
@@ -37,6 +37,19 @@ def begin_file(session: Session, file_id: FileId, size: int) -> int:
     return number
 
 
+def go_on(session: Session, file_id: FileId, number: int) -> None:
+    """Note that a file still grows, so that no sweep takes it for forgotten.
+
+    :raises FileGone: one has, since nothing came for an hour.
+    """
+    growing = session.connection.execute(
+        "UPDATE files SET since = ? WHERE id = ? AND file_id = ? AND state = ?",
+        (session.now, number, file_id, WRITING),
+    )
+    if growing.rowcount != 1:
+        raise FileGone(file_id)
+
+
 def add_chunks(
     session: Session, file_id: FileId, number: int, first: int, chunks: Sequence[bytes]
 ) -> None:
@@ -59,11 +72,11 @@ def finish_file(session: Session, number: int) -> None:
     )
 
 
-def drop_file(session: Session, number: int) -> None:
-    """Condemn a file that was not finished; it goes with the next sweep."""
+def drop_file(session: Session, file_id: FileId) -> None:
+    """Condemn a file whose id nobody will ever learn; it goes with the next sweep."""
     session.connection.execute(
-        "UPDATE files SET state = ?, since = ? WHERE id = ?",
-        (CONDEMNED, session.now - DOWNLOAD_GRACE_S, number),
+        "UPDATE files SET state = ?, since = ? WHERE file_id = ? AND owner IS NULL",
+        (CONDEMNED, session.now - DOWNLOAD_GRACE_S, file_id),
     )
 
 

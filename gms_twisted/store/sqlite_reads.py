@@ -222,6 +222,8 @@ class Reads:
 
     def _note_damage(self, error: Exception) -> None:
         self.damaged += 1
+        if self.damaged & (self.damaged - 1):
+            return  # said at the first, second, fourth, eighth... time; the count has all
         self.log.critical("Stored data is damaged: {why}; run the check", why=str(error))
 
     async def file_size(self, file_id: FileId) -> int | None:

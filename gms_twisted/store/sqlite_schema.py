@@ -205,6 +205,7 @@ def _settle(connection: sqlite3.Connection, path: Path) -> None:
         raise StoreFault(f"The data file {path} is on a file system without shared memory (WAL).")
     for setting in (
         "synchronous = FULL",
+        "fullfsync = ON",  # where fsync alone does not reach the disk (macOS)
         "secure_delete = ON",
         "cell_size_check = ON",
         "trusted_schema = OFF",

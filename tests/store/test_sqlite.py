@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -12,11 +13,14 @@ from twisted.trial.unittest import TestCase
 
 from gms_twisted.config.options import StoreOptions
 from gms_twisted.domain.errors import InvalidRequest
+from gms_twisted.domain.ids import FileId
 from gms_twisted.domain.values import InMemory
-from gms_twisted.store.interfaces import CHUNK_BYTES, Put, Store
+from gms_twisted.store import sqlite_files
+from gms_twisted.store.interfaces import CHUNK_BYTES, UNCLAIMED_FILE_S, FileGone, Put, Store
 from gms_twisted.store.sqlite import SqliteStore, sqlite_store
 from gms_twisted.store.sqlite_files import REMEMBER_UNITS, REMEMBER_UNITS_S
 from gms_twisted.store.sqlite_schema import MAX_CHUNKS
+from gms_twisted.store.sqlite_writer import Session
 from tests.store import contract
 from tests.support.sqlite import AREA, Disk, SqliteTestCase, make_sqlite
 
@@ -99,3 +103,32 @@ class LimitTests(SqliteTestCase):
 
         self.disk = Mute()
         self.commit(self.started(), Put(AREA, "a", b""))
+
+
+class GrowingFileTests(SqliteTestCase):
+    """A file between its first piece and its last."""
+
+    def test_forgotten_after_an_hour(self) -> None:
+        """A file is kept while pieces come; once it was swept, the next piece is refused."""
+        store = self.started()
+        file_id = FileId("growing")
+
+        def begin(session: Session) -> int:
+            number = sqlite_files.begin_file(session, file_id, 3 * CHUNK_BYTES)
+            sqlite_files.add_chunks(session, file_id, number, 0, [b"x"])
+            return number
+
+        async def go_on() -> None:
+            await store._queue.add(
+                partial(sqlite_files.go_on, file_id=file_id, number=number), grows=True
+            )
+
+        number = self.successResultOf(store._queue.add(begin, grows=True))
+        for _ in range(2):
+            self.clock.advance(UNCLAIMED_FILE_S - 1)
+            self.result(go_on())
+            self.assertEqual(self.result(store.sweep()), 0)
+            self.assertIsNone(self.result(store.file_size(file_id)))
+        self.clock.advance(UNCLAIMED_FILE_S)
+        self.assertEqual(self.result(store.sweep()), 2)
+        self.assertIsInstance(self.failure(go_on()), FileGone)
