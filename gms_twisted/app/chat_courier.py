@@ -236,11 +236,11 @@ class Courier:
             )
         if exchange is None or position != self._position:
             return
-        news = exchange.last_position > position
+        news = exchange.reached > position
         self._state = await self._keeper.change(self._state, exchange.applied_to)
         if self._present and position == self._position:
             self._hand_over(exchange)
-        self._position = max(self._position, exchange.last_position)
+        self._position = max(self._position, exchange.reached)
         at_once = self._timers.seconds() - began < AT_ONCE_S
         if at_once and not news and not exchange.closed:
             await self._interruptible(pause(self._timers, self._options.chat.chat_refresh_rate_s))
@@ -298,7 +298,9 @@ class Courier:
         else:
             for each in shown:
                 self._publish_rows([each])
-        if self._state.closed and not self._over_told:
+        # A chat that is over may still come in several parts.
+        whole = exchange.closed or not events
+        if self._state.closed and whole and not self._over_told:
             self._over_told = True
             self._publish(max(self.published, self._position), [], "end", over=True)
 

@@ -39,14 +39,15 @@ _Call = Callable[[ChatServerAddress], Awaitable[tuple[ChatCredentials, Transcrip
 class Exchange:
     """What came of a request to the chat server.
 
-    :ivar last_position: the chat's, at least what was known before.
+    :ivar reached: how far ``events`` go: the chat's last position, or less when a long
+        transcript comes in several parts.
     :ivar closed: nothing will follow.
     """
 
     server: ChatServerAddress
     credentials: ChatCredentials
     events: tuple[ChatEvent, ...]
-    last_position: int
+    reached: int
     closed: bool
 
     def applied_to(self, state: ChatState) -> ChatState:
@@ -55,7 +56,7 @@ class Exchange:
             state,
             server=self.server,
             credentials=self.credentials,
-            known=max(state.known, self.last_position),
+            known=max(state.known, self.reached),
             closed=state.closed or self.closed,
         )
 
@@ -152,6 +153,6 @@ class ChatLine:
             server,
             credentials,
             transcript.events,
-            max(state.known, transcript.last_position),
+            transcript.last_position,
             transcript.closed,
         )

@@ -239,7 +239,7 @@ class Chats:
         if position <= state.known:
             return position
         ahead = await self._line.refresh(state, state.known)
-        return min(position, ahead.last_position)
+        return min(position, max(state.known, ahead.reached))
 
     def _notice(self, service_id: ServiceId, call: Call) -> Notice | None:
         """The typing notice to send with a call; too many are merged (C02)."""
@@ -265,8 +265,10 @@ class Chats:
 
         def after_exchange(before: ChatState) -> ChatState:
             now = exchange.applied_to(before)
-            position = now.position if now.comet else max(now.position, exchange.last_position)
-            return replace(now, position=position)
+            # A part of a long transcript that is read again: the next part is next.
+            partly = exchange.reached < now.known
+            position = exchange.reached if partly else max(now.position, exchange.reached)
+            return now if now.comet else replace(now, position=position)
 
         return await self._change(state, after_exchange)
 

@@ -221,6 +221,20 @@ class DeliveryTests(SynchronousTestCase):
         self.assertEqual(len(messages), 3)
         self.assertEqual(texts(messages), [str(number) for number in range(250)])
 
+    def test_long_transcripts_in_parts(self) -> None:
+        """Parts come one after the other, and the end after the last."""
+        self.house.events.leave(USER)
+        for number in range(5):
+            self.house.server.agent_says(str(number))
+        self.house.server.agent_closes()
+        self.house.advance(20)
+        self.house.server.part = 2
+        self.house.events.arrive(USER)
+        messages = self.house.events.take()
+        self.assertEqual(texts(messages), ["0", "1", "2", "3", "4", "has left the session"])
+        states = [message["chatIxnState"] for message in messages]
+        self.assertEqual(states, ["TRANSCRIPT"] * (len(states) - 1) + ["DISCONNECTED"])
+
     def test_position_in_answers(self) -> None:
         """Answers name the position up to which events were handed over."""
         self.house.server.agent_says("x")

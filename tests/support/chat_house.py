@@ -8,7 +8,7 @@ tests play the agent on it.
 from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -100,6 +100,7 @@ class ChatServerDouble:
     :ivar down: nothing answers.
     :ivar holds: a refresh with ``wait_s`` is held; else answered at once.
     :ivar address: what the balancer says now.
+    :ivar part: most events of one answer.
     :ivar dead: servers that do not answer any more.
     :ivar refreshes: position and wait of each refresh, in order.
     """
@@ -110,6 +111,7 @@ class ChatServerDouble:
         self.rooms: dict[ChatSessionId, ChatRoom] = {}
         self.down = False
         self.holds = True
+        self.part = 10_000
         self.address = SERVER
         self.dead: set[ChatServerAddress] = set()
         self.logins = 0
@@ -188,7 +190,7 @@ class ChatServerDouble:
         self.refreshes.append((position, wait_s))
         room = self._room(credentials, session_id)
         if room.closed or room.left:
-            raise ChatSessionClosed(replace(self._transcript(room, position), closed=True))
+            return self._rest(credentials, room, position)
         if dedupe not in room.words:
             if dedupe:
                 room.words.add(dedupe)
@@ -207,9 +209,15 @@ class ChatServerDouble:
         if self.holds and wait_s > 0 and position >= room.last_position:
             await self._hold(room, wait_s)
             self._reach(server)
-            if room.closed:
-                raise ChatSessionClosed(replace(self._transcript(room, position), closed=True))
-        return credentials, self._transcript(room, position)
+        return self._rest(credentials, room, position)
+
+    def _rest(
+        self, credentials: ChatCredentials, room: ChatRoom, position: int
+    ) -> tuple[ChatCredentials, Transcript]:
+        transcript = self._transcript(room, position)
+        if transcript.closed:
+            raise ChatSessionClosed(transcript)
+        return credentials, transcript
 
     async def _hold(self, room: ChatRoom, wait_s: float) -> None:
         waiting: Deferred[None] = Deferred()
@@ -259,14 +267,17 @@ class ChatServerDouble:
             raise ChatSessionUnknown("The chat server does not know the chat session.")
         return room
 
-    @staticmethod
-    def _transcript(room: ChatRoom, position: int) -> Transcript:
+    def _transcript(self, room: ChatRoom, position: int) -> Transcript:
         events = tuple(
             event
             for event in room.events
             if event.position > position and event.visibility is Visibility.ALL
         )
-        return Transcript(room.session_id, room.started_at, room.last_position, room.closed, events)
+        reached, over = room.last_position, room.closed or room.left
+        if len(events) > self.part:
+            events = events[: self.part]
+            reached, over = events[-1].position, False
+        return Transcript(room.session_id, room.started_at, reached, over, events)
 
     def append(
         self,
