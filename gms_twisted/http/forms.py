@@ -169,7 +169,7 @@ def _check_name(name: str, options: HttpOptions) -> None:
     if not name:
         raise MalformedForm("A field has no name.")
     if len(name.encode("utf-8", "surrogatepass")) > options.max_field_name:
-        raise TooLarge("The name of a field is too long.")
+        raise MalformedForm("The name of a field is too long.")
     if _CONTROL.search(name):
         raise MalformedForm("The name of a field has control characters.")
 

@@ -209,7 +209,7 @@ class MultipartReader:
         if word != "form-data" or not name_of_field:
             raise MalformedMultipart("A part of the body has no name.")
         if len(name_of_field.encode()) > self._options.max_field_name:
-            raise TooLarge("The name of a field is too long.")
+            raise MalformedMultipart("The name of a field is too long.")
         if _CONTROL.search(name_of_field):
             raise MalformedMultipart("The name of a field has control characters.")
         content_type = headers.get(b"content-type", "")

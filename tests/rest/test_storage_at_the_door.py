@@ -111,6 +111,21 @@ class StorageAtTheDoorTests(SynchronousTestCase):
         (answer,) = connection.responses()
         self.assertEqual((answer.status, answer.json()["exception"]), (507, "gms.storage.full"))
 
+    def test_S03_long_key(self) -> None:
+        """A key that is too long is 400 however long it is, in every kind of form."""
+        for size in (256, 257, 1024):
+            key = "k" * size
+            content_type, body = multipart((key, "1"))
+            for label, sent in (
+                ("application/x-www-form-urlencoded", f"{key}=1".encode()),
+                ("application/json", f'{{"{key}":"1"}}'.encode()),
+                (content_type, body),
+            ):
+                answer = self.ask(
+                    request("POST", f"{BASE}/60", f"Content-Type: {label}", body=sent)
+                )
+                self.assertEqual(answer.status, 400, (size, label))
+
     def test_gone_while_it_is_stored(self) -> None:
         """A client that leaves after its last byte has stored what it sent, whole."""
         data = bytes(range(256)) * 2000
