@@ -240,17 +240,17 @@ def read_flex_request(payload: bytes) -> FlexRequest:
 
 
 def read_flex_answer(payload: bytes) -> FlexStatus:
-    """Read what a server says to a customers' application; :raises: as above."""
+    """Read what a server says to a customers' application; raises as above."""
     return _read(payload, _FLEX_ANSWERS)
 
 
 def read_agent_request(payload: bytes) -> AgentRequest:
-    """Read what an agent says; :raises: as above."""
+    """Read what an agent says; raises as above."""
     return _read(payload, _AGENT_REQUESTS)
 
 
 def read_agent_answer(payload: bytes) -> AgentAnswer:
-    """Read what a server says to an agent; :raises: as above."""
+    """Read what a server says to an agent; raises as above."""
     return _read(payload, _AGENT_ANSWERS)
 
 

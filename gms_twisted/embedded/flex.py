@@ -9,7 +9,7 @@ not know: sockets, XML.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -150,7 +150,8 @@ class FlexSide:
 
     async def _login(self, request: FlexLogin) -> FlexStatus:
         next_flex_state(FlexState.UNKNOWN, request)
-        user = await self._users.login(request.nickname)
+        _require_small(request.user_data)
+        user = await self._users.login(request.nickname, request.user_data)
         return FlexStatus(request.ref, credentials=ChatCredentials(user.user_id, user.secure_key))
 
     async def _join(self, request: FlexJoin) -> FlexStatus:
@@ -164,9 +165,7 @@ class FlexSide:
             raise refuse(ErrorCode.UNKNOWN_SESSION)
         if request.queue not in self._host.options.queues:
             raise refuse(ErrorCode.UNKNOWN_QUEUE)
-        size = sum(len(key) + len(value) for key, value in request.user_data.items())
-        if size + len(request.subject) > MAX_USER_DATA_CHARS:
-            raise refuse(ErrorCode.LIMIT_REACHED)
+        _require_small({**user.user_data, **request.user_data, "": request.subject})
         for _ in range(ATTEMPTS):
             joined = await self._known_join(request, user) or await self._new_session(request, user)
             if joined is not None:
@@ -211,10 +210,11 @@ class FlexSide:
             raise refuse(ErrorCode.LIMIT_REACHED)
         session_id = ChatSessionId(self._ids.text(SESSION_ALPHABET, 16))
         now = self._wall.now()
-        info = new_session(session_id, request.queue, request.subject, request.user_data, now)
+        data = {**user.user_data, **request.user_data}
+        info = new_session(session_id, request.queue, request.subject, data, now)
         draft = Draft(info, {}, now, self._host.home)
         party = draft.enter(user.nickname, PartyType.CLIENT, user_id=user.user_id)
-        joined = replace(user, session_id=session_id, party_id=party.party_id)
+        joined = replace(user, session_id=session_id, party_id=party.party_id, user_data={})
         self._making += 1
         try:
             room = await self._host.shelf.create(draft, request.dedupe, joined)
@@ -374,6 +374,15 @@ class FlexSide:
                 "A silent customer is still in {chat}: {error}", chat=session_id, error=error
             )
             self._presence.heard(user_id, session_id)
+
+
+def _require_small(user_data: Mapping[str, str]) -> None:
+    """Refuse too much attached data.
+
+    :raises IllegalMove: it is above :data:`~gms_twisted.embedded.rooms.MAX_USER_DATA_CHARS`.
+    """
+    if sum(len(key) + len(value) for key, value in user_data.items()) > MAX_USER_DATA_CHARS:
+        raise refuse(ErrorCode.LIMIT_REACHED)
 
 
 def _party_of(room: Room, user: FlexUser) -> Party:

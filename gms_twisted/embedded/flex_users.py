@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 from collections import OrderedDict
+from collections.abc import Mapping
 
 from gms_twisted.chatserver.conversation import refuse
 from gms_twisted.chatserver.errors import ErrorCode
@@ -34,7 +35,7 @@ class FlexUsers:
         self._at_hand: OrderedDict[ChatUserId, FlexUser] = OrderedDict()
         self._pending: OrderedDict[ChatUserId, float] = OrderedDict()
 
-    async def login(self, nickname: str) -> FlexUser:
+    async def login(self, nickname: str, user_data: Mapping[str, str]) -> FlexUser:
         """Register somebody.
 
         :raises IllegalMove: too many have logged in and not joined.
@@ -44,7 +45,9 @@ class FlexUsers:
             self._pending.popitem(last=False)
         if len(self._pending) >= self._limit:
             raise refuse(ErrorCode.LIMIT_REACHED)
-        user = FlexUser(ChatUserId(self._ids.hex(16).upper()), self._ids.hex(16), nickname)
+        user = FlexUser(
+            ChatUserId(self._ids.hex(16).upper()), self._ids.hex(16), nickname, user_data=user_data
+        )
         self._pending[user.user_id] = now + PENDING_S
         unit = Unit(UnitId(self._ids.uuid()), (put_user(user, now + PENDING_S),))
         await self._store.commit(unit)

@@ -13,6 +13,7 @@ time (passed in), who listens.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -80,6 +81,12 @@ def worth_showing(event: ChatEvent) -> bool:
     if event.kind is EventKind.NOTICE:
         return event.notice_type not in _FLEETING
     return event.kind is EventKind.MESSAGE
+
+
+def _alike(nickname: str) -> str:
+    """The same for nicknames that a reader would take for the same."""
+    plain = unicodedata.normalize("NFKC", nickname).casefold()
+    return "".join(letter for letter in plain if letter.isalnum())
 
 
 class Draft:
@@ -158,7 +165,7 @@ class Draft:
         self._require_space("")
         party = Party(
             party_id=str(len(self.info.parties) + 1),
-            nickname=nickname,
+            nickname=self._distinct(nickname, agent),
             party_type=party_type,
             visibility=visibility,
             user_ids=(user_id,) if user_id is not None else (),
@@ -229,10 +236,9 @@ class Draft:
         Customers and agents matter; supervisors and programs do not.  A chat that
         no agent ever had, and that its customer left, is closed when
         ``stop_abandoned`` says so and waits on otherwise.
-
+        """
         # Choice: a customer left alone by its agents goes back into the queue;
         # there is nothing else that would find it again.
-        """
         if self.info.closed_at is not None or self._present(PartyType.AGENT):
             return
         if self._present(PartyType.CLIENT):
@@ -278,6 +284,15 @@ class Draft:
         if worth_showing(event):
             self.info = replace(self.info, last=event)
         return event.position
+
+    def _distinct(self, nickname: str, agent: AgentName | None) -> str:
+        """Mark a nickname that somebody else in this chat has, or looks as if (C06)."""
+        taken = {_alike(party.nickname) for party in self.info.parties if party.agent != agent}
+        number, marked = 1, nickname
+        while _alike(marked) in taken:
+            number += 1
+            marked = f"{nickname} ({number})"
+        return marked
 
     def _append(
         self,

@@ -21,6 +21,7 @@ Knows: JSON, kinds, keys.  Does not know: when what is stored.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -54,6 +55,7 @@ class FlexUser:
     """A user of the flex port.
 
     :ivar session_id: the session it joined, ``None`` before.
+    :ivar user_data: what came with the login; the session has it afterwards.
     """
 
     user_id: ChatUserId
@@ -61,6 +63,7 @@ class FlexUser:
     nickname: str
     session_id: ChatSessionId | None = None
     party_id: str = ""
+    user_data: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def _dump(value: object) -> bytes:
@@ -215,6 +218,7 @@ def put_user(user: FlexUser, expires_at: float | None) -> Put:
         "nickname": user.nickname,
         "session": user.session_id,
         "party": user.party_id,
+        "user_data": dict(user.user_data),
     }
     indexes = {} if user.session_id is None else {"session": user.session_id}
     return Put(USER, user.user_id, _dump(value), expires_at, indexes)
@@ -230,4 +234,5 @@ def read_user(user_id: str, value: bytes) -> FlexUser:
         document["nickname"],
         None if session is None else ChatSessionId(session),
         document["party"],
+        document["user_data"],
     )

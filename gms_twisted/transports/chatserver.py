@@ -303,8 +303,7 @@ def _result(
 ) -> tuple[ChatCredentials, Transcript]:
     """What an answer with a transcript says.
 
-    :raises ChatSessionClosed, ChatSessionUnknown, ChatServerUnavailable, InvalidRequest:
-        it says no.
+    :raises ChatSessionClosed: the chat is over; others of :func:`_error` when it says no.
     """
     transcript = status.transcript
     if status.code is ErrorCode.SESSION_CLOSED and (transcript or session_id):

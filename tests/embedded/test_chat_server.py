@@ -208,6 +208,19 @@ class FlexTests(SynchronousTestCase):
         status = self.world.customer(self.flex, user_data={"a": "x" * 200_000})
         self.assertIs(status.code, ErrorCode.LIMIT_REACHED)
 
+    def test_data_of_login_and_join_are_one(self) -> None:
+        """What came with the login is the session's too; the join's value counts."""
+        login = self.flex.ask(lambda ref: FlexLogin(ref, "a", user_data={"x": "1", "y": "1"}))
+        who = login.credentials
+        assert who is not None
+        status = self.flex.ask(lambda ref: FlexJoin(ref, who, QUEUE, "", {"y": "2", "z": "2"}))
+        session_id = talk(status)[1]
+        data = result_of(self, self.world.server.rooms.user_data(session_id))
+        self.assertEqual(dict(data), {"x": "1", "y": "2", "z": "2"})
+        large = {"x": "x" * 200_000}
+        refused = self.flex.ask(lambda ref: FlexLogin(ref, "a", user_data=large))
+        self.assertIs(refused.code, ErrorCode.LIMIT_REACHED)
+
     def test_long_transcript_comes_in_parts(self) -> None:
         """An answer stays below the frame limit; the next refresh goes on from there."""
         who, session_id = talk(self.world.customer(self.flex))

@@ -372,6 +372,19 @@ class DraftTests(SynchronousTestCase):
         self.assertLessEqual(draft.info.last_position, MAX_EVENTS)
         self.assertIsNotNone(draft.info.closed_at)
 
+    def test_C06_nickname_of_somebody_else_is_marked(self) -> None:
+        """Whoever comes later has a mark, whatever tricks the earlier one used."""
+        for first in ("Anna", "anna", " A-n-n-a ", "\uff21nna", "An\u200bna", "ANNA!"):
+            draft = Draft(new_session(ChatSessionId("S"), "q", "", {}, 0.0), {}, 0.0, "1")
+            draft.enter(first, PartyType.CLIENT)
+            agent = draft.enter("Anna", PartyType.AGENT, agent=ANNA)
+            self.assertEqual(agent.nickname, "Anna (2)")
+            draft.leave(agent, LeaveReason.LEFT)
+            again = draft.enter("Anna", PartyType.AGENT, agent=ANNA)
+            self.assertEqual(again.nickname, "Anna (2)")
+            other = draft.enter("Anna", PartyType.AGENT, agent=BEN)
+            self.assertEqual(other.nickname, "Anna (3)")
+
     def test_draft_leaves_no_trace(self) -> None:
         """What it was made from is unchanged."""
         before = new_session(ChatSessionId("S"), "q", "", {}, 0.0)

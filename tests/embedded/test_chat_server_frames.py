@@ -1,0 +1,67 @@
+"""Peers that do not read what they are sent."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from gms_twisted.chatserver.framing import frame
+from gms_twisted.embedded.frames import MAX_UNREAD_BYTES, FrameProtocol
+
+
+class Collector(FrameProtocol):
+    """Keeps what comes."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock, set())
+        self.packets: list[bytes] = []
+        self.gone = 0
+
+    def packet_received(self, payload: bytes) -> None:
+        """Keep it."""
+        self.packets.append(payload)
+
+    def ended(self) -> None:
+        """Note it."""
+        self.gone += 1
+
+
+class SlowReaderTests(SynchronousTestCase):
+    """C11, seen from the server: bounded buffers."""
+
+    def setUp(self) -> None:
+        """A connection."""
+        self.clock = Clock()
+        self.transport = StringTransport()
+        self.protocol = Collector(self.clock)
+        self.protocol.makeConnection(self.transport)
+
+    def test_blocked_peer_is_not_read(self) -> None:
+        """Who does not take answers gets no more requests in."""
+        producer = self.transport.producer
+        assert producer is not None
+        producer.pauseProducing()
+        self.assertEqual(self.transport.producerState, "paused")
+        producer.resumeProducing()
+        self.assertEqual(self.transport.producerState, "producing")
+
+    def test_C11_blocked_peer_is_dropped(self) -> None:
+        """More than the limit waiting for it ends the connection."""
+        self.protocol.send(b"x" * MAX_UNREAD_BYTES * 2)
+        self.assertFalse(self.protocol.over)
+        self.protocol.pauseProducing()
+        self.protocol.send(b"x" * MAX_UNREAD_BYTES)
+        self.assertFalse(self.transport.disconnecting)
+        self.protocol.send(b"x")
+        self.assertTrue(self.transport.disconnecting)
+        self.protocol.dataReceived(frame(b"late"))
+        self.assertEqual(self.protocol.packets, [])
+
+    def test_reading_again_starts_anew(self) -> None:
+        """What was taken does not count."""
+        for _ in range(5):
+            self.protocol.pauseProducing()
+            self.protocol.send(b"x" * MAX_UNREAD_BYTES)
+            self.protocol.resumeProducing()
+        self.assertFalse(self.transport.disconnecting)
