@@ -1,0 +1,422 @@
+"""Tests of the transport that sends at once: in all else it is the stock one.
+
+The contract runs on Twisted's own transport too, so what it says is what Twisted
+does, also in the next release.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from gms_twisted.http.direct import DirectServer, install
+from tests.support.loop import HandReactor, read_available, socket_pair
+from tests.support.tls import TlsClient, server_context
+
+BIG = bytes(range(256)) * 16_384  # 4 MiB, more than the kernel takes at once
+
+
+class Remembering(Protocol):
+    """A protocol that remembers."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.reasons: list[Failure] = []
+        self.writing = False
+        self.lost_while_writing = False
+
+    def dataReceived(self, data: bytes) -> None:
+        """Remember."""
+        self.data += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Remember."""
+        self.reasons.append(reason)
+        self.lost_while_writing |= self.writing
+
+
+@implementer(IHalfCloseableProtocol)
+class HalfClosing(Remembering):
+    """A protocol that goes on when one direction ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[str] = []
+
+    def readConnectionLost(self) -> None:
+        """Remember."""
+        self.events.append("read")
+
+    def writeConnectionLost(self) -> None:
+        """Remember."""
+        self.events.append("write")
+
+
+class Producer:
+    """Writes pieces of :data:`BIG`: on demand, or as long as it is not paused."""
+
+    def __init__(self, transport: Any, *, streaming: bool) -> None:
+        self.transport = transport
+        self.streaming = streaming
+        self.at = 0
+        self.paused = False
+        self.pauses = self.resumes = 0
+        self.stopped = False
+
+    def resumeProducing(self) -> None:
+        """Write one piece, or all that is taken."""
+        self.resumes += 1
+        self.paused = False
+        while not self.paused and self.at < len(BIG):
+            piece = BIG[self.at : self.at + 50_000]
+            self.at += len(piece)
+            self.transport.write(piece)
+            if not self.streaming:
+                break
+        if self.at == len(BIG) and not self.stopped:
+            self.stopped = True
+            self.transport.unregisterProducer()
+            self.transport.write(b"end")
+
+    def pauseProducing(self) -> None:
+        """Stop for now."""
+        self.pauses += 1
+        self.paused = True
+
+    def stopProducing(self) -> None:
+        """Stop for good."""
+        self.stopped = True
+
+
+class TransportContract:
+    """What holds for a server's transport."""
+
+    transport_class: type[tcp.Server]
+    assertEqual: Any
+    assertTrue: Any
+    assertFalse: Any
+    addCleanup: Any
+
+    def setUp(self) -> None:
+        """A connection."""
+        self.reactor = HandReactor()
+        self.addCleanup(self.reactor.end)
+        self.connect(Remembering())
+
+    def connect(self, protocol: Remembering) -> None:
+        """Connect a protocol to a socket of the test's."""
+        self.client, theirs = socket_pair()
+        self.addCleanup(self.client.close)
+        self.protocol = protocol
+        port: Any = None
+        self.transport = self.transport_class(
+            theirs, protocol, ("127.0.0.1", 1), port, 0, self.reactor
+        )
+        protocol.makeConnection(self.transport)
+
+    def read(self, size: int) -> bytes:
+        """Read that much at the client's end."""
+        data = b""
+
+        def enough() -> bool:
+            nonlocal data
+            data += read_available(self.client) or b""
+            return len(data) >= size
+
+        self.reactor.until(enough)
+        return data
+
+    def read_to_end(self) -> bytes:
+        """Read until the server closes."""
+        data = b""
+
+        def ended() -> bool:
+            nonlocal data
+            piece = read_available(self.client)
+            data += piece or b""
+            return piece is None
+
+        self.reactor.until(ended)
+        return data
+
+    def lost(self) -> None:
+        """Wait until the protocol is told that the connection is gone."""
+        self.reactor.until(lambda: self.protocol.reasons)
+
+    def test_write(self) -> None:
+        """What is written arrives."""
+        self.transport.write(b"hello")
+        self.assertEqual(self.read(5), b"hello")
+
+    def test_write_sequence(self) -> None:
+        """Pieces arrive as one."""
+        self.transport.writeSequence([b"a", b"b", b"c"])
+        self.assertEqual(self.read(3), b"abc")
+
+    def test_empty_write(self) -> None:
+        """Nothing is nothing."""
+        self.transport.write(b"")
+        self.transport.write(b"a")
+        self.assertEqual(self.read(1), b"a")
+
+    def test_text_is_refused(self) -> None:
+        """Only bytes can be written."""
+        try:
+            self.transport.write("text")
+        except TypeError:
+            return
+        raise AssertionError("text was taken")
+
+    def test_read(self) -> None:
+        """What the client sends is received."""
+        self.client.sendall(b"hello")
+        self.reactor.until(lambda: self.protocol.data == b"hello")
+
+    def test_more_than_the_kernel_takes(self) -> None:
+        """Partial sends lose nothing, and later writes come later."""
+        self.transport.write(BIG)
+        self.transport.write(b"then")
+        self.reactor.settle()
+        self.transport.write(b"last")
+        self.assertEqual(self.read(len(BIG) + 8), BIG + b"thenlast")
+        self.transport.write(b"!")
+        self.assertEqual(self.read(1), b"!")
+
+    def test_push_producer(self) -> None:
+        """A push producer is paused while much is unsent, and resumed."""
+        producer = Producer(self.transport, streaming=True)
+        self.transport.registerProducer(producer, True)
+        producer.resumeProducing()
+        self.assertTrue(producer.paused)
+        self.reactor.settle()
+        self.assertTrue(producer.at < len(BIG))
+        self.assertEqual(self.read(len(BIG) + 3), BIG + b"end")
+        self.assertTrue(producer.pauses > 1)
+
+    def test_pull_producer(self) -> None:
+        """A pull producer is asked each time that nothing is unsent."""
+        producer = Producer(self.transport, streaming=False)
+        self.transport.registerProducer(producer, False)
+        self.assertEqual(producer.resumes, 1)
+        self.assertEqual(self.read(len(BIG) + 3), BIG + b"end")
+        self.assertEqual(producer.resumes, -(-len(BIG) // 50_000))
+
+    def test_producer_of_a_lost_connection(self) -> None:
+        """A producer is stopped when the connection goes."""
+        producer = Producer(self.transport, streaming=True)
+        self.transport.registerProducer(producer, True)
+        self.client.close()
+        self.lost()
+        self.assertTrue(producer.stopped)
+
+    def test_close_after_everything(self) -> None:
+        """Closing waits for what is unsent."""
+        self.transport.write(BIG)
+        self.transport.loseConnection()
+        self.assertEqual(self.read_to_end(), BIG)
+        self.lost()
+        self.assertTrue(self.protocol.reasons[0].check(ConnectionDone))
+
+    def test_close_waits_for_the_producer(self) -> None:
+        """Closing waits for a producer too, and for what it writes."""
+        producer = Producer(self.transport, streaming=False)
+        self.transport.registerProducer(producer, False)
+        self.transport.loseConnection()
+        self.assertEqual(self.read_to_end()[: len(BIG)], BIG)
+
+    def test_write_after_close(self) -> None:
+        """Once closed, writes go nowhere and hurt nobody."""
+        self.transport.loseConnection()
+        self.lost()
+        self.transport.write(b"late")
+        self.assertEqual(self.read_to_end(), b"")
+
+    def test_half_close(self) -> None:
+        """After closing for writing, reading goes on and writes go nowhere."""
+        self.connect(HalfClosing())
+        self.transport.write(BIG)
+        self.transport.loseWriteConnection()
+        self.assertEqual(self.read_to_end(), BIG)
+        self.transport.write(b"late")
+        self.client.sendall(b"still")
+        self.reactor.until(lambda: self.protocol.data == b"still")
+        self.assertEqual(self.protocol.events, ["write"])  # type: ignore[attr-defined]
+        self.transport.loseConnection()
+        self.lost()
+
+    def test_half_close_by_the_client(self) -> None:
+        """A client that has sent everything can still be written to."""
+        self.connect(HalfClosing())
+        self.client.shutdown(socket.SHUT_WR)
+        self.reactor.until(lambda: self.protocol.events == ["read"])  # type: ignore[attr-defined]
+        self.transport.write(b"answer")
+        self.assertEqual(self.read(6), b"answer")
+
+    def test_abort(self) -> None:
+        """Aborting drops what is unsent; the protocol is told on a later turn, once."""
+        self.transport.write(BIG)
+        self.transport.abortConnection()
+        self.transport.write(b"late")
+        self.assertEqual(self.protocol.reasons, [])
+        self.lost()
+        self.assertTrue(self.protocol.reasons[0].check(ConnectionAborted))
+        self.reactor.settle()
+        self.assertEqual(len(self.protocol.reasons), 1)
+
+    def test_abort_sends_nothing_more(self) -> None:
+        """What is written after aborting is not sent."""
+        self.transport.abortConnection()
+        self.transport.write(b"late")
+        self.assertEqual(self.read_to_end(), b"")
+
+    def reset(self) -> None:
+        """Have the client reset the connection."""
+        self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.client.close()
+
+    def test_reset_while_paused(self) -> None:
+        """A reset is noticed though nobody reads, while there is something to send."""
+        self.transport.pauseProducing()
+        self.transport.write(BIG)
+        self.reset()
+        self.lost()
+        self.assertTrue(self.protocol.reasons[0].check(ConnectionLost))
+
+    def test_reset_while_paused_and_quiet(self) -> None:
+        """Else it is noticed when reading goes on."""
+        self.transport.pauseProducing()
+        self.reset()
+        self.reactor.settle()
+        self.transport.resumeProducing()
+        self.lost()
+        self.assertTrue(self.protocol.reasons[0].check(ConnectionLost))
+
+    def test_write_to_a_dead_client(self) -> None:
+        """The protocol is told by the reactor, once, and not from inside of the write."""
+        self.transport.pauseProducing()
+        self.reset()
+        self.protocol.writing = True
+        self.transport.write(b"a")
+        self.transport.write(BIG)
+        self.protocol.writing = False
+        self.assertEqual(self.protocol.reasons, [])
+        self.lost()
+        self.assertFalse(self.protocol.lost_while_writing)
+        self.reactor.settle()
+        self.assertEqual(len(self.protocol.reasons), 1)
+
+    def test_start_tls(self) -> None:
+        """After ``startTLS`` everything goes through TLS."""
+        self.transport.startTLS(server_context(), normal=True)
+        client = TlsClient(self.client)
+        self.reactor.until(client.shake_hands)
+        client.send(b"hello")
+        self.reactor.until(lambda: self.protocol.data == b"hello")
+        # Twisted's TLS keeps less than this till the next turn of the global reactor.
+        answer = BIG[:70_000]
+        self.transport.write(answer)
+        self.transport.writeSequence([answer, answer])
+        received = b""
+
+        def enough() -> bool:
+            nonlocal received
+            received += client.receive()
+            return received == answer * 3
+
+        self.reactor.until(enough)
+
+
+class StockTransportTests(TransportContract, SynchronousTestCase):
+    """Twisted's transport."""
+
+    transport_class = tcp.Server
+
+
+class DirectTransportTests(TransportContract, SynchronousTestCase):
+    """Ours: the same, and what is different about it."""
+
+    transport_class = DirectServer
+    transport: DirectServer
+
+    def setUp(self) -> None:
+        """A connection that tells when it has drained."""
+        super().setUp()
+        self.drains = 0
+        self.transport.watcher = self
+
+    def drained(self) -> None:
+        """Count."""
+        self.drains += 1
+
+    def test_sends_in_the_same_turn(self) -> None:
+        """Bytes are with the kernel before ``write`` returns; the reactor is not asked."""
+        self.transport.write(b"now")
+        self.assertEqual(read_available(self.client), b"now")
+        self.assertFalse(self.transport.blocked)
+        self.assertEqual(self.reactor.getWriters(), [])
+
+    def test_blocked_and_drained(self) -> None:
+        """It says how much is unsent, and when nothing is any more."""
+        self.transport.write(BIG)
+        self.assertTrue(self.transport.blocked)
+        before = self.transport.unsent()
+        self.assertTrue(0 < before < len(BIG))
+        self.transport.write(b"more")
+        self.assertEqual(self.transport.unsent(), before + 4)
+        self.assertEqual(self.drains, 0)
+        self.read(len(BIG) + 4)
+        self.reactor.until(lambda: self.drains)
+        self.assertEqual((self.drains, self.transport.unsent()), (1, 0))
+        self.assertFalse(self.transport.blocked)
+        self.assertEqual(self.transport.moved, before + 4)
+
+    def test_not_before_a_producer(self) -> None:
+        """With a producer everything goes through the buffer."""
+        producer = Producer(self.transport, streaming=True)
+        self.transport.registerProducer(producer, True)
+        self.transport.write(b"a")
+        self.assertEqual(read_available(self.client), b"")
+        self.transport.unregisterProducer()
+        self.assertEqual(self.read(1), b"a")
+
+
+class OneProtocol(Factory):
+    """Makes one protocol."""
+
+    noisy = False
+
+    def __init__(self) -> None:
+        self.made = Remembering()
+
+    def buildProtocol(self, addr: object) -> Protocol:
+        """Give it."""
+        return self.made
+
+
+class InstallTests(SynchronousTestCase):
+    """Ports of every kind take it, or are left alone."""
+
+    def test_port(self) -> None:
+        """Connections of a TCP port are direct."""
+        reactor = HandReactor()
+        self.addCleanup(reactor.end)
+        factory = OneProtocol()
+        port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        self.assertTrue(install(port))
+        client = socket.create_connection(("127.0.0.1", port.getHost().port))
+        self.addCleanup(client.close)
+        reactor.until(lambda: factory.made.transport)
+        self.assertIsInstance(factory.made.transport, DirectServer)
+
+    def test_other(self) -> None:
+        """What is no TCP port is left alone."""
+        self.assertFalse(install(object()))
