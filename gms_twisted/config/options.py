@@ -37,8 +37,8 @@ def option(
     :param help: one sentence for ``etc/gms.ini`` and the check.
     :param name: the option's name in the file, when it is not the attribute's.
     :param unit: ``"s"``, ``"ms"`` (divided by 1,000 on reading), ``"bytes"``, or ``""``.
-    :param low, high: inclusive bounds in the file's unit; a number outside is
-        clamped with a warning.
+    :param low: inclusive bound in the file's unit; a number below is clamped with a warning.
+    :param high: the same for numbers above.
     :param words: the only values allowed, for text.
     :param secret: shown as ``***`` wherever the configuration is shown.
     :param reload: takes effect on SIGHUP; else only at the next start.

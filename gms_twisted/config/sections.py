@@ -1,4 +1,4 @@
-"""All sections of a file -> the one :class:`~gms_twisted.config.options.Configuration`.
+"""All sections of a file -> the one ``options.Configuration``.
 
 PURE.  Knows: which sections there are, here and in the original product; the rules of
 sections with a name in their name.  Does not know: files.

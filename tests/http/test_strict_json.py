@@ -59,7 +59,7 @@ class StrictJsonTests(SynchronousTestCase):
         """One level more is refused, and so is any number more, closed or not."""
         for depth in (MAX_DEPTH + 1, 300, 1024, 1025, 20_000):
             self.refused(b"[" * depth + b"]" * depth, "64 deep")
-        self.refused(b"[" * 30_000, "64 deep")
+        self.refused(b"[" * 15_000, "64 deep")
         self.refused(b'{"a":[' * 33 + b"]}" * 33, "64 deep")
         self.refused(b"[" * 1_000_000, "values")
 
@@ -158,8 +158,8 @@ class StrictJsonTests(SynchronousTestCase):
     def test_J08_values_in_all(self) -> None:
         """The whole document has a bound too, met before any object is made of it."""
         row = b"[" + b",".join([b"{}"] * 999) + b"]"
-        self.refused(b"[" + b",".join([row] * (MAX_VALUES // 1000)) + b"]", "40000 values")
-        self.refused(b'""' * (2 * MAX_VALUES + 1), "40000 values")
+        self.refused(b"[" + b",".join([row] * (MAX_VALUES // 1000)) + b"]", "20000 values")
+        self.refused(b'""' * (2 * MAX_VALUES + 1), "20000 values")
         self.assertEqual(loads(b'"' + b"," * 100_000 + b'"'), "," * 100_000)
 
     def test_J09_nothing_or_too_much(self) -> None:
