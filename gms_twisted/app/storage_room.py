@@ -10,6 +10,7 @@ Knows: numbers of keys and bytes.  Does not know: who writes them.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from math import inf
 
 from twisted.logger import Logger
 
@@ -87,12 +88,16 @@ class StorageRoom:
         began = self._clock.seconds()
         if began < self._recount_at:
             return
-        before = self.keys, self.data_bytes
-        keys, data_bytes = await self._count(trim)
-        self.keys += keys - before[0]
-        self.data_bytes += data_bytes - before[1]
-        ended = self._clock.seconds()
-        self._recount_at = ended + (ended - began) * _RECOUNT_PAUSE
+        # A count may last longer than the time between two looks; one is enough.
+        self._recount_at = inf
+        try:
+            before = self.keys, self.data_bytes
+            keys, data_bytes = await self._count(trim)
+            self.keys += keys - before[0]
+            self.data_bytes += data_bytes - before[1]
+        finally:
+            ended = self._clock.seconds()
+            self._recount_at = ended + (ended - began) * _RECOUNT_PAUSE
 
     async def _count(self, trim: Callable[[AreaId], Awaitable[None]]) -> tuple[int, int]:
         keys = data_bytes = 0

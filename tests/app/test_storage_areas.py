@@ -30,6 +30,7 @@ from gms_twisted.domain.errors import (
     StorageFull,
     StoreReadOnly,
     TooLarge,
+    Unavailable,
 )
 from gms_twisted.domain.ids import AreaId, FileId
 from gms_twisted.domain.values import ByteSource, FormValue, InMemory, UploadedFile
@@ -306,6 +307,23 @@ class KeysAndValuesTests(AreasFixture):
             },
         )
 
+    def test_files_described(self) -> None:
+        """The files of an area with what is known about each; texts are none."""
+        area_id = self.now(self.areas.create({"t": "1", "a b": upload(b"123")}, 60))
+        self.assertEqual(
+            self.now(self.areas.files_of(area_id)),
+            [
+                {
+                    "key": "a b",
+                    "filename": "f",
+                    "type": "application/pdf",
+                    "size": 3,
+                    "url": f"/genesys/1/storage/binary/{area_id}/a%20b",
+                }
+            ],
+        )
+        self.fails(AreaNotFound, self.areas.files_of(AreaId("none")))
+
     def test_a_file_is_not_a_text(self) -> None:
         """A text has no bytes to fetch; the answer is that of an unknown key."""
         area_id = self.now(self.areas.create({"t": "1"}, 60))
@@ -559,6 +577,26 @@ class RoomTests(AreasFixture):
         self.now(self.areas.housekeep())
         self.assertRaises(StoreReadOnly, self.areas.room.check)
         self.assertFalse(self.areas.room.health().ok)
+
+    def test_one_count_at_a_time(self) -> None:
+        """A look during a count does not begin another; a failed count is repeated."""
+        scans: list[Deferred[list[Record]]] = []
+
+        class Slow(MemoryStore):
+            async def scan(self, kind: Kind, *, after: str = "", limit: int = 1000) -> list[Record]:
+                scans.append(Deferred())
+                return await scans[-1]
+
+        store = Slow(self.wall, self.ids)
+        areas = StorageAreas(store, self.ids, self.wall, self.clock, StorageOptions(), lambda: "/")
+        first = self.begin(areas.housekeep())
+        self.now(areas.housekeep())
+        self.assertEqual(len(scans), 1)
+        scans[0].errback(Unavailable("Not now."))
+        self.failureResultOf(first, Unavailable)
+        second = self.begin(areas.housekeep())
+        scans[1].callback([])
+        self.successResultOf(second)
 
     def test_recounts_take_little_of_the_time(self) -> None:
         """A count that took a second is repeated a hundred seconds later."""
