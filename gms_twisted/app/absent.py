@@ -5,13 +5,20 @@ Knows: users, encoded events, when they are too old.  Does not know: sessions.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict, deque
 
+from gms_twisted.app.interfaces import CHAT_REFRESH_TAG
 from gms_twisted.domain.ids import GmsUser
 from gms_twisted.domain.sources import Clock
 
+GENESYS = "/_genesys"
+"""The channel on which users get their events."""
 MAX_USERS = 20_000
 MAX_BYTES = 32 * 1024 * 1024
+_CHAT_EVENT = re.compile(
+    rb'"tag":"%s[^"\\]*"\},"channel":"/_genesys"\}\Z' % re.escape(CHAT_REFRESH_TAG).encode()
+)
 
 
 class AbsentUsers:
@@ -70,3 +77,10 @@ class AbsentUsers:
     def _forget(self, user: GmsUser) -> None:
         events = self._kept.pop(user)
         self._bytes -= sum(len(fragment) for _, fragment in events)
+
+
+def is_kept(fragment: bytes) -> bool:
+    """Tell whether an encoded message is an event to keep for a user who is away."""
+    if not fragment.endswith(b'"channel":"/_genesys"}'):
+        return False
+    return _CHAT_EVENT.search(fragment, max(0, len(fragment) - 256)) is None

@@ -9,7 +9,6 @@ Knows: users, presence, remote calls.  Does not know: HTTP, websockets.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Container, Mapping
 from dataclasses import fields, replace
 from typing import Protocol
@@ -18,16 +17,16 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gms_twisted.app.absent import AbsentUsers
+from gms_twisted.app.absent import GENESYS, AbsentUsers, is_kept
+from gms_twisted.app.comet_callers import CometCaller, Rules
 from gms_twisted.app.interfaces import (
-    CHAT_REFRESH_TAG,
     HandshakeHook,
     HandshakeRefused,
     Presence,
     ServiceHandler,
 )
 from gms_twisted.app.tasks import Tasks
-from gms_twisted.bayeux.authority import ClientRules, Decided
+from gms_twisted.bayeux.authority import Decided
 from gms_twisted.bayeux.channels import ChannelName, matches
 from gms_twisted.bayeux.codec import Message
 from gms_twisted.bayeux.exchange import Exchange
@@ -37,10 +36,9 @@ from gms_twisted.bayeux.session import Caller, Session
 from gms_twisted.bayeux.settings import Settings
 from gms_twisted.config.options import BayeuxOptions
 from gms_twisted.domain.errors import GmsError, Unauthorized
-from gms_twisted.domain.ids import ClientId, GmsUser
+from gms_twisted.domain.ids import GmsUser
 from gms_twisted.domain.sources import DelayedCall, IdSource, Timers, WallClock
 
-GENESYS = "/_genesys"
 LISTED_SUBSCRIPTIONS = 20
 """With ``client_channels = listed``: most subscriptions of a session."""
 MAX_CALLS = 100
@@ -49,9 +47,6 @@ MAX_USER_BYTES = 128
 SPREAD_S = 5.0
 _DRAIN_SLICE = 500
 _SERVICE = "/service/"
-_CHAT_EVENT = re.compile(
-    rb'"tag":"%s[^"\\]*"\},"channel":"/_genesys"\}\Z' % re.escape(CHAT_REFRESH_TAG).encode()
-)
 
 
 class TokenReader(Protocol):
@@ -69,60 +64,6 @@ class TokenReader(Protocol):
 
         :raises Unauthorized: nobody.
         """
-
-
-class CometCaller:
-    """A Bayeux session, as hooks and service handlers see it.
-
-    :ivar attachments: a place for what handshake hooks found out.
-    """
-
-    __slots__ = ("_comet", "address", "attachments", "calls", "client_id", "session", "user")
-
-    def __init__(self, comet: Comet, session: Session) -> None:
-        self._comet = comet
-        self.session = session
-        self.client_id: ClientId = session.client_id
-        self.user: GmsUser | None = session.user
-        self.address = session.address
-        self.attachments: dict[str, object] = {}
-        self.calls = 0
-
-    def deliver(self, channel: str, data: object) -> bool:
-        """Deliver to this session only; ``False`` when it is gone."""
-        return self._comet.server.deliver(self.session, channel, data)
-
-    def disconnect(self) -> None:
-        """End the session; the client is told ``reconnect: none``."""
-        self._comet.server.disconnect(self.session)
-
-    def when_gone(self, callback: Callable[[], None]) -> None:
-        """Call once when the session is gone; at once when it is already."""
-        if not self.session.alive:
-            callback()
-            return
-        self.session.extra().removal.append(lambda session, expired: callback())
-
-
-class Rules(ClientRules):
-    """The core's rules, with the handshake decided by identity and hooks."""
-
-    def __init__(self, comet: Comet, listed: tuple[str, ...] | None, require_user: bool) -> None:
-        super().__init__(listed, (GENESYS,))
-        self._comet = comet
-        self._require_user = require_user
-
-    def can_handshake(self, session: Session, message: Message, reply: Message) -> Decided:
-        """Settle who the session belongs to, then ask the hooks."""
-        return self._comet.admit(session, message, reply)
-
-    def can_subscribe(
-        self, session: Session, channel: ChannelName, message: Message, reply: Message
-    ) -> Decided:
-        """Refuse events to nobody, when it is so configured."""
-        if self._require_user and session.user is None and matches(channel.text, GENESYS):
-            return "gms_user_missing"
-        return super().can_subscribe(session, channel, message, reply)
 
 
 class Comet:
@@ -292,7 +233,7 @@ class Comet:
         position = self._positions.pop(user, None)
         self._leave(session, position)
         if was_receiver and user not in self._receivers:
-            self._absent.keep_all(user, [one for one in leftovers if _is_kept(one)])
+            self._absent.keep_all(user, [one for one in leftovers if is_kept(one)])
 
     def _leave(self, session: Session, position: int | None = None) -> None:
         user = session.user
@@ -310,7 +251,7 @@ class Comet:
             self._tell(presence.left, user, position)
 
     def _tell(self, call: Callable[..., None], *arguments: object) -> None:
-        self.server.guarded("presence", None, lambda: call(*arguments))
+        self.server.hooks.guarded("presence", None, call, *arguments)
 
     def disconnecting(self, caller: Caller, session: Session | None, message: Message) -> None:
         """Take the transcript position of a good-bye, also of a forgotten client."""
@@ -427,7 +368,7 @@ class Comet:
             return 0
         receivers = self._receivers.get(user)
         if not receivers:
-            if _is_kept(fragment):
+            if is_kept(fragment):
                 self._absent.keep(user, fragment)
             return 0
         return self.server.outbox.spread(list(receivers), fragment)
@@ -454,10 +395,3 @@ def _position(value: object) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31:
         return value
     return None
-
-
-def _is_kept(fragment: bytes) -> bool:
-    """Tell whether an encoded message is an event to keep for a user who is away."""
-    if not fragment.endswith(b'"channel":"/_genesys"}'):
-        return False
-    return _CHAT_EVENT.search(fragment, max(0, len(fragment) - 256)) is None

@@ -59,12 +59,12 @@ def handshake(
         reply["advice"] = NONE
         return server.refuse(None, reply, Error.VERSION_UNSUPPORTED)
     session = server.new_session(exchange.caller)
-    decision = yield server.decide(lambda: server.policy.can_handshake(session, message, reply))
+    decision = yield server.hooks.decide(server.policy.can_handshake, session, message, reply)
     if decision is not True:
         advice = object_member(reply, "advice")
         reply["advice"] = {"reconnect": "none", **(advice or {})}
         return server.refuse(None, reply, Error.HANDSHAKE_DENIED)
-    if not server.has_room(session):
+    if server.closing or not server.registry.has_room(session):
         reply["advice"] = {"reconnect": "retry", "interval": OVERLOAD_MS}
         return server.refuse(None, reply, Error.OVERLOADED)
     session.transport = exchange.carrier.name
@@ -80,7 +80,7 @@ def handshake(
         answer_ext["ack"] = True
     if "timesync" in ext:
         note_timesync(session, ext, server.wall.now())
-    server.register(session)
+    server.registry.add(session)
     exchange.session = session
     reply.update(
         successful=True,
@@ -93,7 +93,7 @@ def handshake(
         reply["ext"] = answer_ext
     if settings.advice_in_handshake:
         reply["advice"] = server.outbox.normal_advice(session)
-    server.heard(session, server.channel("/meta/handshake").name, message)
+    server.hooks.heard(session, server.channel("/meta/handshake").name, message)
     exchange.greeting = reply
     return None
 
@@ -108,7 +108,7 @@ def connect(
 ) -> bytes | None:
     """Hold a connect until there is news, or answer it at once.  Bayeux: Connect."""
     name = server.names.parse("/meta/connect")
-    if name is not None and not server.heard(session, name, message):
+    if name is not None and not server.hooks.heard(session, name, message):
         return server.refuse(session, reply, Error.MESSAGE_DELETED)
     outbox = server.outbox
     if session.held is not None and session.carrier is not None:
@@ -265,16 +265,16 @@ def _may_subscribe(
         return Error.SUBSCRIBE_FAILED, ""
     policy = server.policy
     if name.text not in server.channels:
-        decision = yield server.decide(lambda: policy.can_create(session, name, message, reply))
+        decision = yield server.hooks.decide(policy.can_create, session, name, message, reply)
         if decision is True:
-            decision = server.authorized(Operation.CREATE, session, name)
+            decision = server.hooks.authorized(Operation.CREATE, session, name)
         if decision is True and server.channels.full:
             decision = "too_many"
         if decision is not True:
             return Error.CREATE_DENIED, reason_of(decision)
-    decision = yield server.decide(lambda: policy.can_subscribe(session, name, message, reply))
+    decision = yield server.hooks.decide(policy.can_subscribe, session, name, message, reply)
     if decision is True:
-        decision = server.authorized(Operation.SUBSCRIBE, session, name)
+        decision = server.hooks.authorized(Operation.SUBSCRIBE, session, name)
     channel = server.channels.get(name.text)
     is_new = channel is None or channel not in session.subscriptions
     full = len(session.subscriptions) >= server.settings.max_subscriptions

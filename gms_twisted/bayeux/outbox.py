@@ -16,7 +16,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from gms_twisted.bayeux.codec import Message, decode, encode
-from gms_twisted.bayeux.extensions import Extension, answer_timesync
+from gms_twisted.bayeux.extensions import answer_timesync
+from gms_twisted.bayeux.hooks import Hooks
 from gms_twisted.bayeux.messages import milliseconds
 from gms_twisted.bayeux.session import Lazy, Session, State
 from gms_twisted.bayeux.settings import Settings
@@ -44,17 +45,18 @@ class Outbox:
         settings: Settings,
         clock: Clock,
         wall: WallClock,
+        hooks: Hooks,
         wheel: TimerWheel[Session],
         wake: Callable[[], None],
         overflow: Callable[[Session], None],
     ) -> None:
         self.settings = settings
-        self.extensions: list[Extension] = []
         self.queued_bytes = 0
         self.held = 0
         self.sent = 0
         self._clock = clock
         self._wall = wall
+        self._hooks = hooks
         self._wheel = wheel
         self._wake = wake
         self._overflow = overflow
@@ -121,9 +123,8 @@ class Outbox:
             session.queue.append(fragment)
             return True
         message = decode(fragment)[0]
-        for extension in reversed(extras.extensions):
-            if not extension.outgoing(session, message):
-                return False
+        if not self._hooks.tailor(session, message):
+            return False
         own = encode(message)
         session.queue.append(Lazy(own) if type(fragment) is Lazy else own)
         # The caller counts the shared fragment's size.
@@ -209,7 +210,9 @@ class Outbox:
         """
         extras = session.extras
         if extras is not None and extras.dequeue is not None:
-            extras.dequeue(session, session.queue, replies)
+            self._hooks.guarded(
+                "a dequeue hook", None, extras.dequeue, session, session.queue, replies
+            )
             self._recount(session)
         session.urgent = 0
         session.wake = False
@@ -337,7 +340,10 @@ class Outbox:
         """Finish the reply that was encoded when the connect came."""
         reply = session.reply
         acks, extras = session.acks, session.extras
-        if not (session.advise or advice or acks or extras or self.extensions) and session.alive:
+        if (
+            not (session.advise or advice or acks or extras or self._hooks.extensions)
+            and session.alive
+        ):
             return reply
         if advice is None and session.state is State.DISCONNECTED:
             advice = NONE
@@ -354,7 +360,7 @@ class Outbox:
             ext["timesync"] = sync
         if ext:
             reply = b'%b,"ext":%b}' % (reply[:-1], encode(ext))
-        if self.extensions or (extras is not None and extras.extensions):
+        if self._hooks.extensions or (extras is not None and extras.extensions):
             return self.extend(session, decode(reply)[0]) or reply
         return reply
 
@@ -379,11 +385,7 @@ class Outbox:
 
     def extend(self, session: Session | None, reply: Message) -> bytes | None:
         """Let outgoing extensions see a reply, then encode it; ``None``: deleted."""
-        if session is not None and session.extras is not None:
-            for extension in reversed(session.extras.extensions):
-                if not extension.outgoing(session, reply):
-                    return None
-        for extension in reversed(self.extensions):
-            if not extension.outgoing(session, reply):
-                return None
+        special = self._hooks.extensions or (session is not None and session.extras is not None)
+        if special and not self._hooks.outgoing(session, reply):
+            return None
         return encode(reply)

@@ -42,21 +42,21 @@ def _publish(
 ) -> Handling:
     policy = server.policy
     if name.text not in server.channels and name.kind is not Kind.SERVICE:
-        decision = yield server.decide(lambda: policy.can_create(session, name, message, reply))
+        decision = yield server.hooks.decide(policy.can_create, session, name, message, reply)
         if decision is True:
-            decision = server.authorized(Operation.CREATE, session, name)
+            decision = server.hooks.authorized(Operation.CREATE, session, name)
         if decision is True and server.channels.full:
             decision = "too_many"
         if decision is not True:
             return server.refuse(session, reply, Error.CHANNEL_CREATE_DENIED, reason_of(decision))
-    decision = yield server.decide(lambda: policy.can_publish(session, name, message, reply))
+    decision = yield server.hooks.decide(policy.can_publish, session, name, message, reply)
     if decision is True:
-        decision = server.authorized(Operation.PUBLISH, session, name)
+        decision = server.hooks.authorized(Operation.PUBLISH, session, name)
     if decision is not True:
         return server.refuse(session, reply, Error.PUBLISH_DENIED, reason_of(decision))
     reply.pop("advice", None)
     reply.pop("ext", None)
-    if not server.heard(session, name, message):
+    if not server.hooks.heard(session, name, message):
         return server.refuse(session, reply, Error.MESSAGE_DELETED)
     if name.kind is Kind.SERVICE:
         server.host.called(session, name, message)

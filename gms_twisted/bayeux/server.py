@@ -14,12 +14,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Container
-from typing import Any, Protocol
+from typing import Protocol
 
 from gms_twisted.bayeux import meta, publishing
-from gms_twisted.bayeux.authority import BY_POLICY, ClientRules, Decided, Operation, Policy
-from gms_twisted.bayeux.authority import authorize as ask_authorizers
-from gms_twisted.bayeux.channels import Channel, ChannelName, Channels, Kind, Names
+from gms_twisted.bayeux.authority import BY_POLICY, Authorizer, ClientRules, Decided, Policy
+from gms_twisted.bayeux.channels import Channel, ChannelName, Channels, Kind, Listener, Names
 from gms_twisted.bayeux.codec import Message, encode
 from gms_twisted.bayeux.exchange import Exchange, Handling, check_handshake
 from gms_twisted.bayeux.extensions import (
@@ -29,10 +28,10 @@ from gms_twisted.bayeux.extensions import (
     is_inactive,
     mark_activity,
 )
+from gms_twisted.bayeux.hooks import Hooks
 from gms_twisted.bayeux.messages import (
     CONNECT,
     HANDSHAKE,
-    MAX_ID,
     Error,
     error_text,
     message_id,
@@ -40,6 +39,7 @@ from gms_twisted.bayeux.messages import (
     object_member,
 )
 from gms_twisted.bayeux.outbox import Outbox
+from gms_twisted.bayeux.registry import Registry
 from gms_twisted.bayeux.session import Caller, Carrier, Session, State
 from gms_twisted.bayeux.settings import Settings
 from gms_twisted.domain.ids import ClientId, GmsUser
@@ -108,15 +108,14 @@ class BayeuxServer:
         self.channels = Channels()
         self._wheel: TimerWheel[Session] = TimerWheel(clock.seconds(), TICK_S)
         self._due: deque[Session] = deque()
-        self.outbox = Outbox(settings, clock, wall, self._wheel, host.wake, self.overflow)
-        self.sessions: dict[str, Session] = {}
+        self.hooks = Hooks(self.channels, host.failed)
+        self.outbox = Outbox(
+            settings, clock, wall, self.hooks, self._wheel, host.wake, self.overflow
+        )
+        self.registry = Registry(settings, exempt)
+        self.sessions = self.registry.sessions
         self.closing = False
-        self._exempt = exempt
-        self._by_user: dict[GmsUser, int] = {}
-        self._by_address: dict[str, int] = {}
         self._spread_until = clock.seconds() + SPREAD_S
-        self._authorizers = 0
-        self._listening = False
         if settings.timestamp:
             self.add_extension(Timestamp(wall))
 
@@ -153,60 +152,6 @@ class BayeuxServer:
             self._move(session, carrier)
         return Exchange(self, messages, caller, carrier, held, session)
 
-    def hold(
-        self, message: Message, caller: Caller, carrier: Carrier, held: object
-    ) -> Session | None:
-        """Hold the connect that nearly all connects are, without an exchange.
-
-        Alone in its payload, of a client that is known, up to date and asks for
-        nothing.  Everything else gets ``None`` and goes the whole way.
-        """
-        named, identifier = message.get("clientId"), message.get("id")
-        session = self.sessions.get(named) if type(named) is str else None
-        if (
-            session is None
-            or type(identifier) is not str
-            or not (identifier.isalnum() and identifier.isascii() and len(identifier) <= MAX_ID)
-            or session.state is not State.CONNECTED
-            or session.transport != carrier.name
-            or session.urgent
-            or session.held is not None
-            or session.advise
-            or session.extras is not None
-            or "advice" in message
-            or self._listening
-            or self.closing
-            or not session.usable_by(caller, self.settings.trust_client_session)
-        ):
-            return None
-        outbox = self.outbox
-        timeout = session.timeout_s
-        if timeout is None:
-            timeout = self.settings.timeout_s
-        if outbox.extensions or timeout <= 0 or not self._acknowledged(session, message):
-            return None
-        browser = caller.browser
-        if browser is not None and not outbox.room(browser):
-            return None
-        session.expire_at = 0.0
-        session.cycle += 1
-        session.next_interval_s = None
-        session.carrier = carrier
-        session.reply = b'{"id":"%b","successful":true,"channel":"/meta/connect"}' % (
-            identifier.encode()
-        )
-        outbox.hold(session, held, timeout, browser)
-        return session
-
-    def _acknowledged(self, session: Session, message: Message) -> bool:
-        """Take an acknowledgement; ``False`` when a connect has more than that to say."""
-        ext = message.get("ext")
-        if ext is not None:
-            if type(ext) is not dict or len(ext) != 1 or type(ext.get("ack")) is not int:
-                return False
-            self.outbox.acknowledge(session, ext["ack"])
-        return session.acks is None or not self.outbox.must_resend(session)
-
     def _move(self, session: Session, carrier: Carrier) -> None:
         """Deliver by another socket from now on, before any connect is held there.
 
@@ -236,8 +181,8 @@ class BayeuxServer:
         if not known and self.settings.validate_message_fields:
             return self.refuse(None, reply, Error.ID_INVALID)
         session = exchange.session
-        extended = self.outbox.extensions or (session is not None and session.extras is not None)
-        if extended and not self._let_in(session, message):
+        extended = self.hooks.extensions or (session is not None and session.extras is not None)
+        if extended and not self.hooks.incoming(session, message):
             return self.refuse(session, reply, Error.MESSAGE_DELETED)
         if name.text == HANDSHAKE:
             return meta.handshake(self, exchange, message, reply)
@@ -251,7 +196,7 @@ class BayeuxServer:
             handler = meta.HANDLERS.get(name.text)
             if handler is None:
                 return self.refuse(session, reply, Error.CHANNEL_CREATE_DENIED, BY_POLICY)
-            if not self.heard(session, name, message):
+            if not self.hooks.heard(session, name, message):
                 return self.refuse(session, reply, Error.MESSAGE_DELETED)
             return handler(self, exchange, session, message, reply)
         return publishing.publish(self, exchange, session, name, message, reply)
@@ -331,80 +276,20 @@ class BayeuxServer:
 
     def add_extension(self, extension: Extension) -> None:
         """Let an extension see all messages."""
-        self.outbox.extensions.append(extension)
+        self.hooks.extensions.append(extension)
 
-    def listen(
-        self, channel: str, listener: Callable[[Session | None, Message], bool | None]
-    ) -> Callable[[], None]:
+    def listen(self, channel: str, listener: Listener) -> Callable[[], None]:
         """Let a listener see what goes into a channel or pattern; returns how to stop it."""
-        heard = self.channel(channel)
-        heard.listeners.append(listener)
-        self._listening = True
+        return self.hooks.listen(self.channel(channel), listener)
 
-        def stop() -> None:
-            heard.listeners.remove(listener)
-            self.channels.left(heard)
-
-        return stop
-
-    def authorize(
-        self,
-        channel: str,
-        authorizer: Callable[[Operation, Session, ChannelName], bool | str | None],
-    ) -> Callable[[], None]:
+    def authorize(self, channel: str, authorizer: Authorizer) -> Callable[[], None]:
         """Let an authorizer decide about a channel or pattern; returns how to remove it."""
-        guarded = self.channel(channel)
-        guarded.authorizers.append(authorizer)
-        self._authorizers += 1
+        return self.hooks.authorize(self.channel(channel), authorizer)
 
-        def remove() -> None:
-            guarded.authorizers.remove(authorizer)
-            self._authorizers -= 1
-            self.channels.left(guarded)
-
-        return remove
-
-    def guarded(self, what: str, failed: object, call: Callable[[], object]) -> object:
-        """Call the application's code; what it raises is logged and counts as ``failed``."""
-        try:
-            return call()
-        except Exception as error:  # noqa: BLE001 - the application's code may raise anything
-            self.host.failed(what, error)
-            return failed
-
-    def _let_in(self, session: Session | None, message: Message) -> bool:
-        own = session.extras.extensions if session is not None and session.extras else ()
-        for extension in (*self.outbox.extensions, *own):
-            look = extension.incoming
-            if self.guarded("an extension", True, lambda: look(session, message)) is False:  # noqa: B023 - called at once
-                return False
-        return True
-
-    def heard(self, session: Session | None, name: ChannelName, message: Message) -> bool:
-        """Tell listeners about a message; ``False`` when one stops it."""
-        if not self._listening:
-            return True
-        for channel in self.channels.concerned(name):
-            for listener in tuple(channel.listeners):
-                if self._deaf(listener, session, message):
-                    return False
-        return True
-
-    def _deaf(
-        self,
-        listener: Callable[[Session | None, Message], bool | None],
-        session: Session | None,
-        message: Message,
-    ) -> bool:
-        return self.guarded("a listener", True, lambda: listener(session, message)) is False
-
-    def decide(self, asked: Callable[[], Decided]) -> Decided:
-        """Ask the policy; one that raises refuses."""
-        try:
-            return asked()
-        except Exception as error:  # noqa: BLE001 - the application's code may raise anything
-            self.host.failed("a policy", error)
-            return False
+    @property
+    def special(self) -> bool:
+        """Tell whether every message must go the whole way, since somebody looks at it."""
+        return bool(self.hooks.listening or self.hooks.extensions or self.closing)
 
     def suspend(self, exchange: Exchange, decided: Decided) -> None:
         """Let the host wait for a decision."""
@@ -414,15 +299,6 @@ class BayeuxServer:
             session.busy_since = self.clock.seconds()
             self.outbox.look_at(session, session.busy_since + limit)
         self.host.suspend(exchange, decided)
-
-    def authorized(self, operation: Operation, session: Session, name: ChannelName) -> bool | str:
-        """Ask the authorizers, if there are any."""
-        if not self._authorizers:
-            return True
-        verdict = self.guarded(
-            "an authorizer", False, lambda: ask_authorizers(self.channels, operation, session, name)
-        )
-        return verdict if isinstance(verdict, str) else verdict is True
 
     # -- the application's side ----------------------------------------------------
 
@@ -505,26 +381,6 @@ class BayeuxServer:
             extras.active_at = self.clock.seconds()
         return session
 
-    def has_room(self, session: Session) -> bool:
-        """Tell whether one more session may exist: in all, of a user, of an address."""
-        settings = self.settings
-        if self.closing or len(self.sessions) >= settings.max_sessions:
-            return False
-        user = session.user
-        if user is not None and self._by_user.get(user, 0) >= settings.max_sessions_per_user:
-            return False
-        address = session.address
-        counted = self._by_address.get(address, 0)
-        return counted < settings.max_sessions_per_address or address in self._exempt
-
-    def register(self, session: Session) -> None:
-        """Make a session known."""
-        session.state = State.HANDSHAKEN
-        self.sessions[session.client_id] = session
-        if session.user is not None:
-            self._by_user[session.user] = self._by_user.get(session.user, 0) + 1
-        self._by_address[session.address] = self._by_address.get(session.address, 0) + 1
-
     def disconnect(self, session: Session, exchange: Exchange | None = None) -> None:
         """End a session for the application; the client is told.
 
@@ -548,10 +404,7 @@ class BayeuxServer:
             return
         session.state = State.EXPIRED if expired else State.DISCONNECTED
         session.expire_at = 0.0
-        if self.sessions.pop(session.client_id, None) is not None and not session.local:
-            _count_down(self._by_address, session.address)
-            if session.user is not None:
-                _count_down(self._by_user, session.user)
+        self.registry.drop(session)
         for channel in session.subscriptions:
             channel.subscribers.pop(session, None)
             self.channels.left(channel)
@@ -567,16 +420,11 @@ class BayeuxServer:
         leftovers = self.outbox.discard(session)
         if session.extras is not None:
             for listener in session.extras.removal:
-                self._tell_removed(listener, session, expired)
+                self.hooks.guarded("a removal listener", None, listener, session, expired)
         self.host.removed(session, expired, leftovers)
         if carrier is not None:
             carrier.ended(session, overflow)
         session.carrier = None
-
-    def _tell_removed(
-        self, listener: Callable[[Session, bool], None], session: Session, expired: bool
-    ) -> None:
-        self.guarded("a removal listener", None, lambda: listener(session, expired))
 
     # -- time --------------------------------------------------------------------
 
@@ -622,11 +470,3 @@ class BayeuxServer:
     def sweep(self) -> None:
         """Forget channels that nobody uses; to be called every ``sweepPeriod``."""
         self.channels.sweep()
-
-
-def _count_down(counts: dict[Any, int], key: Any) -> None:
-    left = counts.get(key, 0) - 1
-    if left > 0:
-        counts[key] = left
-    else:
-        counts.pop(key, None)

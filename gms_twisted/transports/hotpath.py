@@ -20,6 +20,7 @@ from twisted.logger import Logger
 
 from gms_twisted.app.comet import Comet
 from gms_twisted.bayeux.codec import MalformedPayload, Message, decode
+from gms_twisted.bayeux.everyday import hold
 from gms_twisted.bayeux.messages import CONNECT, HANDSHAKE
 from gms_twisted.bayeux.session import Caller
 from gms_twisted.http.interfaces import (
@@ -166,12 +167,7 @@ class BayeuxHotPath:
         note.epoch = self._epoch
         note.host = peer.host
         note.secure = peer.secure
-        note.quick = (
-            mode is not Mode.PADDED
-            and head.keep_alive
-            and head.version >= (1, 1)
-            and not plan.headers
-        )
+        note.quick = mode is not Mode.PADDED and not plan.headers
         return note
 
     def _mode(self, head: Head) -> Refusal | tuple[Mode, str, bytes]:
@@ -252,7 +248,7 @@ class BayeuxHotPath:
         connection.held = poll
         channel = messages[0].get("channel")
         if channel == CONNECT and len(messages) == 1:
-            poll.session = self._server.hold(messages[0], note.caller, carrier, poll)
+            poll.session = hold(self._server, messages[0], note.caller, carrier, poll)
             if poll.session is not None:
                 return
         elif channel == HANDSHAKE:

@@ -1,0 +1,76 @@
+"""The connect that nearly all connects are, held without an exchange.
+
+It is alone in its payload, its client is known and up to date, and it asks for
+nothing.  Whatever else there may be to a connect is in ``meta.connect``.
+
+Knows: when nothing is special.  Does not know: what is done when something is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gms_twisted.bayeux.codec import Message
+from gms_twisted.bayeux.messages import MAX_ID
+from gms_twisted.bayeux.session import Caller, Carrier, Session, State
+
+if TYPE_CHECKING:
+    from gms_twisted.bayeux.server import BayeuxServer
+
+
+def hold(
+    server: BayeuxServer, message: Message, caller: Caller, carrier: Carrier, held: object
+) -> Session | None:
+    """Hold a connect, if that is all there is to do.
+
+    :returns: the session; ``None`` when the message must go the whole way.
+    """
+    named, identifier = message.get("clientId"), message.get("id")
+    session = server.sessions.get(named) if type(named) is str else None
+    settings, outbox = server.settings, server.outbox
+    if (
+        session is None
+        or type(identifier) is not str
+        or not (identifier.isalnum() and identifier.isascii() and len(identifier) <= MAX_ID)
+        or not session.usable_by(caller, settings.trust_client_session)
+        or not _is_plain(session, carrier)
+        or "advice" in message
+        or server.special
+        or not _acknowledged(server, session, message)
+    ):
+        return None
+    timeout = session.timeout_s
+    if timeout is None:
+        timeout = settings.timeout_s
+    browser = caller.browser
+    if timeout <= 0 or (browser is not None and not outbox.room(browser)):
+        return None
+    session.expire_at = 0.0
+    session.cycle += 1
+    session.next_interval_s = None
+    session.carrier = carrier
+    session.reply = b'{"id":"%b","successful":true,"channel":"/meta/connect"}' % identifier.encode()
+    outbox.hold(session, held, timeout, browser)
+    return session
+
+
+def _is_plain(session: Session, carrier: Carrier) -> bool:
+    """Tell whether a session has nothing to be told, and nothing special about it."""
+    return (
+        session.state is State.CONNECTED
+        and not session.urgent
+        and not session.advise
+        and session.held is None
+        and session.extras is None
+        and session.transport == carrier.name
+    )
+
+
+def _acknowledged(server: BayeuxServer, session: Session, message: Message) -> bool:
+    """Take an acknowledgement; ``False`` when a connect has more than that to say."""
+    ext = message.get("ext")
+    if ext is not None:
+        if type(ext) is not dict or len(ext) != 1 or type(ext.get("ack")) is not int:
+            return False
+        server.outbox.acknowledge(session, ext["ack"])
+    return session.acks is None or not server.outbox.must_resend(session)
