@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -62,20 +62,10 @@ GONE_TEXT = "The customer cannot be reached at the moment."
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class CourierOptions:
-    """What a courier needs to know of the configuration.
-
-    :ivar settle_s: when what was handed over counts as received.
-    """
-
-    chat: ChatOptions
-    settle_s: float
-
-
 class Courier:
     """Delivers one chat until its client knows that it is over.
 
+    :param settle_s: when what was handed over counts as received.
     :ivar published: position of the last event handed over.
     """
 
@@ -92,7 +82,8 @@ class Courier:
         answers: ChatAnswers,
         services: ServiceInstances,
         timers: Timers,
-        options: CourierOptions,
+        options: ChatOptions,
+        settle_s: float,
     ) -> None:
         self.service_id = state.service_id
         self.user = user
@@ -104,7 +95,8 @@ class Courier:
         self._answers = answers
         self._services = services
         self._timers = timers
-        self._options = options
+        self.options = options
+        self._settle_s = settle_s
         self._present = events.is_present(user)
         self._gone_since = timers.seconds()
         self._resume = state.delivered
@@ -201,7 +193,7 @@ class Courier:
                 return
 
     def _back_off_s(self) -> float:
-        rate_s = self._options.chat.chat_refresh_rate_s
+        rate_s = self.options.chat_refresh_rate_s
         return min(MAX_BACK_OFF_S, rate_s * 2.0 ** min(self._failures - 1, 10))
 
     async def _turn(self) -> None:
@@ -243,7 +235,7 @@ class Courier:
         self._position = max(self._position, exchange.reached)
         at_once = self._timers.seconds() - began < AT_ONCE_S
         if at_once and not news and not exchange.closed:
-            await self._interruptible(pause(self._timers, self._options.chat.chat_refresh_rate_s))
+            await self._interruptible(pause(self._timers, self.options.chat_refresh_rate_s))
 
     def _hold_s(self) -> float:
         """How long to hold: not past the next thing to do."""
@@ -260,7 +252,7 @@ class Courier:
                 self._state, lambda state: replace(state, finished=True)
             )
             return
-        await self._interruptible(pause(self._timers, self._options.settle_s))
+        await self._interruptible(pause(self._timers, self._settle_s))
 
     async def _interruptible(self, doing: Coroutine[Any, Any, T]) -> T | None:
         """Await something, ``None`` when :meth:`wake` was called instead."""
@@ -334,7 +326,7 @@ class Courier:
 
     def _settle(self) -> None:
         """See what was handed over so long ago that it has arrived."""
-        before = self._timers.seconds() - self._options.settle_s
+        before = self._timers.seconds() - self._settle_s
         while self._handed and self._handed[0][1] <= before:
             self._settled = max(self._settled, self._handed.popleft()[0])
 
@@ -358,11 +350,11 @@ class Courier:
 
     @property
     def _gone_after_s(self) -> float:
-        return self._options.chat.client_gone_after_s
+        return self.options.client_gone_after_s
 
     @property
     def _timeout_s(self) -> float:
-        return self._definition.seconds("_client_timeout", self._options.chat.client_timeout_s)
+        return self._definition.seconds("_client_timeout", self.options.client_timeout_s)
 
     async def _while_gone(self) -> None:
         """Tell the agent, and in the end leave for the customer (C10)."""
@@ -377,7 +369,7 @@ class Courier:
         elif gone_s >= self._gone_after_s and not state.told:
             text = (
                 self._definition.options.get("_agent_timeout_notification_message")
-                or self._options.chat.agent_timeout_notification_message
+                or self.options.agent_timeout_notification_message
                 or GONE_TEXT
             )
             await self._tell_agent(Notice(NoticeType.CUSTOM, text), told=True)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from twisted.logger import Logger
 
 from gms_twisted.app.chat_answers import ChatAnswers
-from gms_twisted.app.chat_courier import Courier, CourierOptions
+from gms_twisted.app.chat_courier import Courier
 from gms_twisted.app.chat_keeper import ChatKeeper
 from gms_twisted.app.chat_line import ChatLine
 from gms_twisted.app.chat_records import ChatRecords, ChatState
@@ -57,10 +57,16 @@ class CometDelivery:
         self._services = services
         self._tasks = tasks
         self._timers = timers
-        self.options = options
+        self._options = options
         self._settle_s = settle_s
         self._couriers: dict[ServiceId, Courier] = {}
         self._by_user: dict[GmsUser, set[Courier]] = {}
+
+    def reconfigure(self, options: ChatOptions) -> None:
+        """Take new options, for chats that are being delivered too."""
+        self._options = options
+        for courier in self._couriers.values():
+            courier.options = options
 
     async def start(self) -> None:
         """Go on with every chat that was being delivered; call once, store and bus ready."""
@@ -87,7 +93,8 @@ class CometDelivery:
             self._answers,
             self._services,
             self._timers,
-            CourierOptions(self.options, self._settle_s),
+            self._options,
+            self._settle_s,
         )
         self._couriers[state.service_id] = courier
         self._by_user.setdefault(state.user, set()).add(courier)

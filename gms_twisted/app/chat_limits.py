@@ -58,12 +58,18 @@ class ChatLimits:
 
     def __init__(self, clock: Clock, options: LimitOptions) -> None:
         self._clock = clock
+        self._typing: OrderedDict[ServiceId, _Typing] = OrderedDict()
+        self.reconfigure(options)
+
+    def reconfigure(self, options: LimitOptions) -> None:
+        """Take new rates; everybody begins with a full bucket."""
+        clock = self._clock
         self._options = options
         self._sends = Rates(clock, options.c02_sends_per_s, options.c02_sends_burst, _KEEP)
         self._refreshes = Rates(clock, options.c03_refresh_per_s, options.c03_refresh_burst, _KEEP)
+        self._starts = Rates(clock, options.c03_refresh_per_s, options.c03_refresh_burst, _KEEP)
         self._notices = Rates(clock, options.c02_typing_per_s, _TYPING_BURST, _KEEP)
         self._refused = Rates(clock, MAX_REFUSED_SENDS / REFUSED_WINDOW_S, MAX_REFUSED_SENDS, _KEEP)
-        self._typing: OrderedDict[ServiceId, _Typing] = OrderedDict()
 
     @property
     def message_chars(self) -> int:
@@ -78,6 +84,15 @@ class ChatLimits:
         wait_s = self._sends.take(service_id)
         if wait_s > 0:
             raise SendingTooFast(wait_s, hopeless=self._refused.take(service_id) > 0)
+
+    def start(self, service_id: ServiceId) -> None:
+        """Count a start, the first or a repeated one; at the rate of refreshes.
+
+        :raises TooManyRequests: it must not be made.
+        """
+        wait_s = self._starts.take(service_id)
+        if wait_s > 0:
+            raise TooManyRequests("This chat is started too often.", wait_s)
 
     def refresh(self, service_id: ServiceId) -> None:
         """Count a refresh.
@@ -127,6 +142,6 @@ class ChatLimits:
 
     def forget(self, service_id: ServiceId) -> None:
         """Drop what is known about a chat that is over."""
-        for rates in (self._sends, self._refreshes, self._notices, self._refused):
+        for rates in (self._sends, self._refreshes, self._starts, self._notices, self._refused):
             rates.forget(service_id)
         self._typing.pop(service_id, None)

@@ -33,7 +33,7 @@ from gms_twisted.app.pauses import pause
 from gms_twisted.app.service_records import Changes, ServiceInstance
 from gms_twisted.app.services import ServiceInstances
 from gms_twisted.app.tasks import Tasks
-from gms_twisted.config.options import ChatOptions
+from gms_twisted.config.options import ChatOptions, LimitOptions
 from gms_twisted.domain.chat import Notice, NoticeType
 from gms_twisted.domain.errors import InvalidRequest, NotFound
 from gms_twisted.domain.ids import GmsUser, ServiceId
@@ -100,6 +100,15 @@ class Chats:
         self.gate: Callable[[ServiceInstance], Awaitable[None]] = _basic_only
         self._locks: dict[ServiceId, tuple[DeferredLock, int]] = {}
 
+    def reconfigure(self, options: ChatOptions, limits: LimitOptions) -> None:
+        """Take new options, for chats that are going on too."""
+        self.options = options
+        self._limits.reconfigure(limits)
+        self._starter.options = options
+        self._keeper.options = options
+        self._answers.options = options
+        self._delivery.reconfigure(options)
+
     async def call(
         self,
         service_id: str,
@@ -118,6 +127,7 @@ class Chats:
         instance = await self._services.find(service_id, user)
         await self.gate(instance)
         if call is Call.START:
+            self._limits.start(instance.service_id)
             return await self._tasks.finish(
                 "start of a chat", self._start(instance, self._wanted(instance, fields, user), user)
             )

@@ -92,6 +92,7 @@ class ServiceInstances:
 
     :param user_control: refuse requests without the creator's ``gms_user``, not only
         those with another one (``resources/user_control``).
+    :param definitions: by name.
     :param rates: services created by one address (V13).
     """
 
@@ -117,8 +118,8 @@ class ServiceInstances:
         self._wall = wall
         self._ids = ids
         self.definitions = definitions
-        self.limits = limits
-        self.user_control = user_control
+        self._limits = limits
+        self._user_control = user_control
         self._rates = rates
         self._events = events
         self._kinds: dict[str, ServiceKind] = {}
@@ -127,6 +128,18 @@ class ServiceInstances:
     def register(self, service: str, kind: ServiceKind) -> None:
         """Let this one run the built-in service of that name."""
         self._kinds[service] = kind
+
+    def reconfigure(
+        self,
+        definitions: Mapping[str, ServiceDefinition],
+        limits: LimitOptions,
+        *,
+        user_control: bool,
+    ) -> None:
+        """Take new options; services that are there keep their life and parameters."""
+        self.definitions = definitions
+        self._limits = limits
+        self._user_control = user_control
 
     async def start(self) -> None:
         """Count the services that are there; call once, before the first request."""
@@ -173,10 +186,10 @@ class ServiceInstances:
         wait_s = self._rates.take(address)
         if wait_s > 0:
             raise TooManyRequests("Too many services were created from this address.", wait_s)
-        if len(self._live) >= self.limits.v13_services:
+        if len(self._live) >= self._limits.v13_services:
             now = self._wall.now()
             self._live = {key: until for key, until in self._live.items() if until > now}
-            if len(self._live) >= self.limits.v13_services:
+            if len(self._live) >= self._limits.v13_services:
                 soonest = min(self._live.values()) - now
                 raise TooManyRequests("There are too many services at the moment.", soonest)
 
@@ -237,7 +250,7 @@ class ServiceInstances:
         # Choice: a service made without gms_user belongs to whoever knows its id; the
         # reference's own refresh and disconnect send no header.
         refused = user is not None and instance.user is not None and user != instance.user
-        if refused or (self.user_control and user != instance.user):
+        if refused or (self._user_control and user != instance.user):
             raise not_found()
         return instance
 

@@ -29,11 +29,14 @@ def refuse_head(request: IRequest) -> None:
 
 
 class ServiceDoor:
-    """What every route of an existing service does first and last."""
+    """What every route of an existing service does first and last.
+
+    :ivar passwords: replaced when the configuration is.
+    """
 
     def __init__(self, services: ServiceInstances, passwords: Passwords, tasks: Tasks) -> None:
         self._services = services
-        self._passwords = passwords
+        self.passwords = passwords
         self._tasks = tasks
 
     async def check(self, request: IRequest, service_id: str) -> None:
@@ -46,7 +49,7 @@ class ServiceDoor:
         instance = await self._services.peek(service_id)
         name = "" if instance is None else instance.name
         header = request.getHeader(b"authorization")
-        self._passwords.check(header, name)
+        self.passwords.check(header, name)
 
     async def whole(self, request: IRequest, what: str, work: Coroutine[Any, Any, T]) -> T:
         """Do something with a request's form to its end, then close the form's files.

@@ -82,8 +82,8 @@ class StartTests(SynchronousTestCase):
         self.assertEqual(house.server.room.subject, "test")
         self.assertEqual(house.server.room.nickname, "VasyaP")
 
-    def test_data_cannot_pretend(self) -> None:
-        """Data named like what we attach does not take its place (C06)."""
+    def test_C06_data_cannot_pretend(self) -> None:
+        """Data named like what we attach does not take its place, nor makes an agent."""
         house = ChatHouse(self)
         service_id = house.create({"GMS_ServiceId": "other", "party_type": "AGENT"})
         house.call(service_id, Call.START, gms_user="boss", userType="AGENT")
@@ -539,6 +539,15 @@ class LimitTests(SynchronousTestCase):
         house.call(service_id, Call.REFRESH)
         house.refused(service_id, Call.REFRESH, TooManyRequests)
 
+    def test_C03_start_flood(self) -> None:
+        """Starting again and again is refused too, with the chat left alone."""
+        house = ChatHouse(self)
+        service_id = house.create()
+        for _ in range(20):
+            house.call(service_id, Call.START)
+        house.refused(service_id, Call.START, TooManyRequests)
+        house.call(service_id, Call.REFRESH)
+
     def test_C03_one_chat_only(self) -> None:
         """A flood in one chat does not touch another."""
         house = ChatHouse(self, limits=LimitOptions(c03_refresh_burst=1))
@@ -594,3 +603,27 @@ class LifeTests(SynchronousTestCase):
         for kind in ("service", "chat", "area"):
             self.assertEqual(house.run(house.store.scan(Kind(kind))), [])
         house.refused(service_id, Call.REFRESH, ServiceNotFound)
+
+
+class ReloadTests(SynchronousTestCase):
+    """New options while chats go on."""
+
+    def test_options_and_limits(self) -> None:
+        """They count from the next call, for chats that are there too."""
+        house = ChatHouse(self)
+        service_id = house.chatting()
+        house.chats.reconfigure(
+            ChatOptions(position_type="number", chat_400_response_on_disconnected=True),
+            LimitOptions(c03_refresh_burst=1),
+        )
+        self.assertEqual(house.call(service_id, Call.REFRESH)["transcriptPosition"], 1)
+        house.refused(service_id, Call.REFRESH, TooManyRequests)
+        house.call(service_id, Call.DISCONNECT)
+        house.refused(service_id, Call.SEND, ChatOver, message="x")
+
+    def test_services(self) -> None:
+        """New definitions and limits count for services that are created from now on."""
+        house = ChatHouse(self)
+        house.create()
+        house.services.reconfigure({}, LimitOptions(), user_control=True)
+        house.fail(house.services.create("request-chat", {}, None, ""), ServiceNotFound)

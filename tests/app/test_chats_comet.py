@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.app.chat_answers import COMET_MESSAGE, Call
-from gms_twisted.config.options import ChatOptions
+from gms_twisted.config.options import ChatOptions, LimitOptions
 from gms_twisted.domain.chat import EventKind, NoticeType, PartyType, Visibility
 from gms_twisted.domain.errors import InvalidRequest, ServiceNotFound
 from gms_twisted.domain.ids import ServiceId
@@ -532,3 +532,16 @@ class FaultTests(SynchronousTestCase):
         begin(house)
         house.stop()
         self.assertEqual(house.clock.getDelayedCalls(), [])
+
+
+class ReloadTests(SynchronousTestCase):
+    """New options while a chat is delivered."""
+
+    def test_client_timeout(self) -> None:
+        """They count for chats that are going on."""
+        house = ChatHouse(self)
+        begin(house)
+        house.events.leave(USER)
+        house.chats.reconfigure(ChatOptions(client_timeout_s=20), LimitOptions())
+        house.advance(31)
+        self.assertTrue(house.server.room.left)
