@@ -258,9 +258,9 @@ class Usage:
     """How much there is, for quotas and health.
 
     :ivar writable: ``False`` once a write has failed; then every commit raises
-        :class:`~gms_twisted.domain.errors.StoreReadOnly`.
+        :class:`gms_twisted.domain.errors.StoreReadOnly`.
     :ivar full: the disk has less free than it must; new data is refused with
-        :class:`~gms_twisted.domain.errors.StorageFull`, deleting works.
+        :class:`gms_twisted.domain.errors.StorageFull`, deleting works.
     :ivar damaged: how many records were found damaged since the start.
     """
 

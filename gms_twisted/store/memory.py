@@ -80,7 +80,7 @@ class _Intent:
 
 
 class MemoryStore:
-    """A :class:`~gms_twisted.store.interfaces.Store` that forgets.
+    """A :class:`gms_twisted.store.interfaces.Store` that forgets.
 
     It works from the moment it is made; :meth:`stop` and :meth:`start` in that
     order are a restart: files that nobody claimed are gone, the rest is there.

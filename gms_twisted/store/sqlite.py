@@ -101,10 +101,10 @@ def sqlite_store(
 
 
 class SqliteStore:
-    """A :class:`~gms_twisted.store.interfaces.Store` in a file.
+    """A :class:`gms_twisted.store.interfaces.Store` in a file.
 
     :param path: the file; its directory is made, and locked while the store is open.
-    :param wall: decides what is over; see :class:`~gms_twisted.store.wall.SteadyWallClock`.
+    :param wall: decides what is over; see :class:`gms_twisted.store.wall.SteadyWallClock`.
     :param workers: makes the threads; see :mod:`gms_twisted.store.workers`.
     :param faults: where tests make the machine fail.
     :param free: how much of the disk is free, in percent; called in the writer's thread.

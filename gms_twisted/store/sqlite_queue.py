@@ -38,7 +38,7 @@ RunGroup = Callable[[Sequence[Task], float], GroupResult]
 
 
 class SqliteOptions(Protocol):
-    """What :class:`~gms_twisted.config.options.StoreOptions` says about this store."""
+    """What :class:`gms_twisted.config.options.StoreOptions` says about this store."""
 
     @property
     def min_free_percent(self) -> float:

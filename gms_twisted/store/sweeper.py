@@ -1,6 +1,6 @@
 """Gives back what expired data uses, regularly and in slices.
 
-Knows: the store's :meth:`~gms_twisted.store.interfaces.Store.sweep`.
+Knows: the store's :meth:`gms_twisted.store.interfaces.Store.sweep`.
 Does not know: what is swept.
 """
 

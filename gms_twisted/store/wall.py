@@ -24,7 +24,7 @@ CONFIRM_AFTER_S = 30.0
 
 
 class SteadyWallClock:
-    """A :class:`~gms_twisted.domain.sources.WallClock` that does not follow a jump blindly.
+    """A :class:`gms_twisted.domain.sources.WallClock` that does not follow a jump blindly.
 
     A jump is followed once a reading at least :data:`CONFIRM_AFTER_S` later agrees
     with the first; until then, and for good when the clock comes back, time goes
