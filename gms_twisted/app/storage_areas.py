@@ -53,7 +53,7 @@ from gms_twisted.store.interfaces import (
     UnitId,
 )
 
-BINARY_PATH = "genesys/1/storage/binary/"
+BINARY_PATH = "/genesys/1/storage/binary/"
 
 _ATTEMPTS = 20
 
@@ -277,7 +277,8 @@ class StorageAreas:
     def _link(self, area_id: AreaId, key: str) -> str:
         """The URL of a file; from the configured base, never from a request (S10)."""
         segment = quote(key, safe="") if key.strip(".") else key.replace(".", "%2E")
-        return f"{self._links()}{BINARY_PATH}{area_id}/{segment}"
+        base = self._links().rstrip("/")
+        return f"{base}{BINARY_PATH}{area_id}/{segment}"
 
     # Limits.
 

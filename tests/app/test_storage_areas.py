@@ -307,6 +307,18 @@ class KeysAndValuesTests(AreasFixture):
             },
         )
 
+    def test_base_of_links(self) -> None:
+        """The base may have a path, and end in a slash or not."""
+        for base in ("http://gms.example", "http://gms.example/", "https://b.example/gms/"):
+            areas = StorageAreas(
+                self.store, self.ids, self.wall, self.clock, StorageOptions(), base.__str__
+            )
+            area_id = self.now(areas.create({"f": upload(b"1")}, 60))
+            self.assertEqual(
+                self.now(areas.read_key(area_id, "f")),
+                f"{base.rstrip('/')}/genesys/1/storage/binary/{area_id}/f",
+            )
+
     def test_files_described(self) -> None:
         """The files of an area with what is known about each; texts are none."""
         area_id = self.now(self.areas.create({"t": "1", "a b": upload(b"123")}, 60))
