@@ -72,6 +72,9 @@ LINGER_BYTES = 256 * 1024
 
 _WAITING_BYTES = 64 * 1024
 
+_LOOKS = 6
+"""How often it is looked within the write deadline whether a client reads."""
+
 _TIMEOUT = Refusal(408, "The request took too long.", "gms.http.timeout", close=True)
 _TOO_LARGE = "The body is larger than {} bytes."
 _NO_SOCKET = Refusal(404, "There is no websocket at this URL.", "gms.unknown_path", close=True)
@@ -95,6 +98,7 @@ class HttpConnection:
         "_mark",
         "_paused",
         "_plan",
+        "_stalls",
         "_state",
         "_tcp",
         "_tuned",
@@ -123,6 +127,7 @@ class HttpConnection:
         self._plan: BodyPlan | None = None
         self._work: Incoming | Exchange | WebSocketEnd | None = None
         self._mark = 0
+        self._stalls = 0
         self._looping = False
         self._paused = False
         self._tuned = False
@@ -530,12 +535,12 @@ class HttpConnection:
 
     def due_in(self, seconds: float) -> None:
         """Set the deadline of a websocket."""
-        self._mark = -1
+        self._stalls = -1
         self._due(seconds)
 
     def watch(self) -> None:
         """Bytes are unsent: see to it that they go on leaving (once, till they have left)."""
-        if self._mark < 0:
+        if self._stalls < 0:
             self._watch()
 
     def drained(self) -> None:
@@ -561,7 +566,7 @@ class HttpConnection:
                 self._drop_body(self._work, _TIMEOUT)
             else:
                 self._door.wheel.set(self, self._work.deadline())
-        elif state == SOCKET and self._mark < 0:
+        elif state == SOCKET and self._stalls < 0:
             assert isinstance(self._work, WebSocketEnd)
             self._work.expired()
         elif state == LINGER:
@@ -573,21 +578,25 @@ class HttpConnection:
     def _judge_progress(self) -> None:
         """Drop a client that takes nothing of what is sent to it (H04)."""
         tcp = self._tcp
-        moves = tcp is not None and tcp.moved != self._mark
         waits = self._state == CLOSING or (tcp is not None and tcp.blocked)
-        if waits and not moves:
+        if not waits or (tcp is not None and tcp.taken() != self._mark):
+            self._watch()
+            return
+        self._stalls += 1
+        if self._stalls < _LOOKS:
+            self._due(self._door.options.write_timeout_s / _LOOKS)
+        else:
             self._door.counts.write_timeouts += 1
             self.abort()
-        else:
-            self._watch()
 
     def _due(self, seconds: float) -> None:
         self._door.wheel.set(self, self._door.seconds() + seconds)
 
     def _watch(self) -> None:
-        """Look again after the write deadline whether bytes have left."""
-        self._mark = 0 if self._tcp is None else self._tcp.moved
-        self._due(self._door.options.write_timeout_s)
+        """Look from time to time whether the client takes what is unsent."""
+        self._mark = 0 if self._tcp is None else self._tcp.taken()
+        self._stalls = 0
+        self._due(self._door.options.write_timeout_s / _LOOKS)
 
     # -- websockets --
 

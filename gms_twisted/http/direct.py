@@ -11,7 +11,10 @@ attributes; ``tests/http/test_direct.py`` checks that they still mean the same.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
+from fcntl import ioctl
+from termios import TIOCOUTQ
 from typing import Protocol
 
 from twisted.internet import main, tcp
@@ -29,13 +32,11 @@ class DirectServer(tcp.Server):
     """``tcp.Server`` with a direct way out.
 
     :ivar blocked: the kernel has not taken everything that was written.
-    :ivar moved: how many bytes have left by way of the buffer; grows while a client
-        that was slow goes on reading.
     :ivar watcher: told when :attr:`blocked` ends.
     """
 
     blocked = False
-    moved = 0
+    _moved = 0
     watcher: Watcher | None = None
 
     def write(self, data: bytes) -> None:
@@ -71,6 +72,18 @@ class DirectServer(tcp.Server):
         """How many bytes the kernel has not taken yet."""
         return len(self.dataBuffer) - self.offset + self._tempDataLen
 
+    def taken(self) -> int:
+        """A number that grows while :attr:`blocked` as far as the client reads.
+
+        The kernel's own queue is looked into: it asks for more only when a third of
+        it is free, which a slow client may need minutes for.
+        """
+        try:
+            queued = ioctl(self.socket, TIOCOUTQ, bytes(4))
+        except OSError:
+            return self._moved
+        return self._moved - int.from_bytes(queued, sys.byteorder)
+
     def doRead(self) -> ConnectionLost | ConnectionDone | None:  # type: ignore[override]  # aborting replaces it
         """Read once."""
         try:
@@ -88,7 +101,7 @@ class DirectServer(tcp.Server):
         """Send a part of the buffer, and count it."""
         sent = super().writeSomeData(data)
         if isinstance(sent, int):
-            self.moved += sent
+            self._moved += sent
         return sent
 
     def doWrite(self) -> Exception | None:  # type: ignore[override]  # likewise

@@ -377,7 +377,17 @@ class DirectTransportTests(TransportContract, SynchronousTestCase):
         self.reactor.until(lambda: self.drains)
         self.assertEqual((self.drains, self.transport.unsent()), (1, 0))
         self.assertFalse(self.transport.blocked)
-        self.assertEqual(self.transport.moved, before + 4)
+
+    def test_taken(self) -> None:
+        """It says whether the client reads, before the kernel asks for more."""
+        self.client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.transport.write(BIG)
+        self.reactor.settle()
+        before = self.transport.taken()
+        self.reactor.settle()
+        self.assertEqual(self.transport.taken(), before)
+        read_available(self.client)
+        self.reactor.until(lambda: self.transport.taken() > before)
 
     def test_not_before_a_producer(self) -> None:
         """With a producer everything goes through the buffer."""
