@@ -68,7 +68,7 @@ _CODES: Sequence[tuple[type[GmsError], ErrorCode]] = (
 
 
 class Agents:
-    """The agents of the port, by name; a :class:`~gms_twisted.embedded.rooms.RoomListener`."""
+    """The agents of the port, by name; a :class:`gms_twisted.embedded.rooms.RoomListener`."""
 
     def __init__(self, host: RoomHost) -> None:
         self._host = host

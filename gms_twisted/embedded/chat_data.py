@@ -2,7 +2,7 @@
 
 For the commands that export and delete a user's data (hardening C12).  Works on
 the store alone, so that it can be used while no server runs; a running server
-uses :meth:`~gms_twisted.embedded.room_host.RoomHost.delete_user`, which closes
+uses :meth:`gms_twisted.embedded.room_host.RoomHost.delete_user`, which closes
 the user's open chats first.
 
 Knows: the chat server's records.  Does not know: rooms in memory.

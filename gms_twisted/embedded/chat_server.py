@@ -66,7 +66,7 @@ class ChatServer:
     :param timers: the reactor, or a test's clock.
     :param alias: what the load balancer calls this server; different in every
         process of a cluster.
-    :param announce: see :class:`~gms_twisted.embedded.room_host.RoomHost`.
+    :param announce: see :class:`gms_twisted.embedded.room_host.RoomHost`.
     :ivar rooms: the rooms, as agents see them, and more.
     """
 

@@ -379,7 +379,7 @@ class FlexSide:
 def _require_small(user_data: Mapping[str, str]) -> None:
     """Refuse too much attached data.
 
-    :raises IllegalMove: it is above :data:`~gms_twisted.embedded.rooms.MAX_USER_DATA_CHARS`.
+    :raises IllegalMove: it is above :data:`gms_twisted.embedded.rooms.MAX_USER_DATA_CHARS`.
     """
     if sum(len(key) + len(value) for key, value in user_data.items()) > MAX_USER_DATA_CHARS:
         raise refuse(ErrorCode.LIMIT_REACHED)

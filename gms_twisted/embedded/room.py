@@ -1,6 +1,6 @@
 """One chat's rules: what somebody does -> events to append, and what the chat is then.
 
-Pure.  A :class:`Draft` is begun from a :class:`~gms_twisted.embedded.rooms.SessionInfo`,
+Pure.  A :class:`Draft` is begun from a :class:`gms_twisted.embedded.rooms.SessionInfo`,
 changed by what happens, stored as a whole by the caller, and only then becomes
 the truth; a draft that is thrown away leaves no trace.
 

@@ -1,7 +1,7 @@
 """The chat server's rooms, hosted: agents' side, listeners, clocks.
 
 :class:`RoomHost` is what the desk and the agents' port program against
-(:class:`~gms_twisted.embedded.rooms.AgentSide`), and what ``flex.py`` builds the
+(:class:`gms_twisted.embedded.rooms.AgentSide`), and what ``flex.py`` builds the
 customers' side on.  Start it before the ports and stop it after them.
 
 Knows: agents and their grace, listeners, retention.  Does not know: XML,

@@ -1,4 +1,4 @@
-"""Chat servers as GMS uses them: :class:`~gms_twisted.app.interfaces.ChatGateway`.
+"""Chat servers as GMS uses them: :class:`gms_twisted.app.interfaces.ChatGateway`.
 
 Requests name their user, so any connection carries them.  One that gets no
 answer is asked once more, on another connection or of the replacement that the

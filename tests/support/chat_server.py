@@ -1,7 +1,7 @@
 """Chat servers for tests: a network in memory, a client and a server that speak bytes.
 
 :class:`Network` connects addresses to factories; give its :meth:`Network.endpoint`
-to :class:`~gms_twisted.transports.chatserver.ChatServers` and call
+to :class:`gms_twisted.transports.chatserver.ChatServers` and call
 :meth:`Network.flush` whenever bytes should move.  Behind an address may be the
 real chat server's factory, or a :class:`FakeChatServer`, which does what it is
 told: answer, refuse, keep silent, send garbage, close in the middle.
