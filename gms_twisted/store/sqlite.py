@@ -57,8 +57,7 @@ from gms_twisted.store.sqlite_schema import (
     MAX_CHUNKS,
     SCHEMA,
     Schema,
-    copy_into,
-    open_for_reading,
+    copy_file,
     open_for_writing,
 )
 from gms_twisted.store.sqlite_writer import Faults, NoFaults, Session, Writer
@@ -343,19 +342,11 @@ class SqliteStore:
         worker = self._workers("store-backup")
         worker.start()
         try:
-            await worker.submit(partial(_copy, self._path, target))
+            await worker.submit(partial(copy_file, self._path, target))
         except (OSError, sqlite3.Error, StoreFault) as error:
             raise InvalidRequest(f"The backup could not be written: {error}") from error
         finally:
             await worker.stop()
-
-
-def _copy(path: Path, target: Path) -> None:
-    connection = open_for_reading(path)
-    try:
-        copy_into(connection, target)
-    finally:
-        connection.close()
 
 
 def _read_window(source: ByteSource, offset: int, size: int) -> list[bytes]:

@@ -23,6 +23,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -244,17 +245,26 @@ def _migrate(connection: sqlite3.Connection, path: Path, schema: Schema) -> None
         raise
 
 
+def copy_file(path: Path, target: Path) -> None:
+    """Write a consistent, compact and durable copy of a data file, also of one in use.
+
+    :raises FileExistsError: the target is there already.
+    :raises OSError: it cannot be written.
+    :raises sqlite3.Error: the file is damaged, or the disk full.
+    :raises StoreFault: the file cannot be opened.
+    """
+    with closing(open_for_reading(path)) as connection:
+        _copy_into(connection, target)
+
+
 def _back_up(connection: sqlite3.Connection, target: Path) -> None:
     """Copy the file as it is; one from an attempt that was cut short is replaced."""
     target.unlink(missing_ok=True)
-    copy_into(connection, target)
+    _copy_into(connection, target)
 
 
-def copy_into(connection: sqlite3.Connection, target: Path) -> None:
-    """Write a consistent, compact copy, durable and readable by its owner only.
-
-    :raises FileExistsError: the target is there already.
-    """
+def _copy_into(connection: sqlite3.Connection, target: Path) -> None:
+    """Write a copy that only its owner can read; it has its name once it is whole."""
     part = target.with_name(f"{target.name}.part")
     if target.exists():
         raise FileExistsError(f"{target} is there already.")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from gms_twisted.store.interfaces import Kind, Put, Unit, UnitId
+from gms_twisted.store.memory import MemoryStore
 from gms_twisted.store.wall import BACKWARD_S, CONFIRM_AFTER_S, FORWARD_S, SteadyWallClock
-from tests.support.sources import ManualWallClock
+from tests.support.sources import CountingIds, ManualWallClock
 
 DAY = 86_400.0
 
@@ -91,3 +94,23 @@ class SteadyWallClockTests(SynchronousTestCase):
         self.assertEqual(self.passed(), BACKWARD_S)
         self.clock.advance(CONFIRM_AFTER_S)
         self.assertEqual(self.steady.now(), self.wall.now())
+
+
+class StoreOnThisClockTests(SynchronousTestCase):
+    """What a jump does to stored data."""
+
+    def test_R07_no_mass_expiry(self) -> None:
+        """A clock that is ten years ahead for a moment ends nothing, and sweeps nothing away."""
+        clock = Clock()
+        wall = ManualWallClock(clock)
+        steady = SteadyWallClock(wall, clock)
+        store = MemoryStore(steady, CountingIds())
+        puts = tuple(Put(Kind("area"), f"{n}", b"", steady.now() + 3600 + n) for n in range(50))
+        self.successResultOf(Deferred.fromCoroutine(store.commit(Unit(UnitId("u"), puts))))
+        for jump, left in ((3650 * DAY, 50), (0.0, 50), (-DAY, 50), (DAY, 50), (DAY, 0)):
+            wall.jump = jump
+            clock.advance(CONFIRM_AFTER_S)
+            self.successResultOf(Deferred.fromCoroutine(store.sweep()))
+            self.successResultOf(Deferred.fromCoroutine(store.scan(Kind("area"))))
+            usage = self.successResultOf(Deferred.fromCoroutine(store.usage()))
+            self.assertEqual(usage.records, left)
