@@ -63,7 +63,9 @@ class Networks:
     def __bool__(self) -> bool:
         return bool(self._networks)
 
-    def __contains__(self, address: str) -> bool:
+    def __contains__(self, address: object) -> bool:
+        if not isinstance(address, str):
+            return False
         known = self._memo.get(address)
         if known is None:
             if len(self._memo) >= _MEMO_SIZE:

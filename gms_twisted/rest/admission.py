@@ -113,7 +113,7 @@ class Passwords:
 
 
 class RestAdmission:
-    """An :class:`~gms_twisted.http.interfaces.Admission` over the URL map.
+    """An :class:`gms_twisted.http.interfaces.Admission` over the URL map.
 
     :param room: raises when no more data can be taken; asked for routes that store.
     """

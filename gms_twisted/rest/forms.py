@@ -1,7 +1,7 @@
 """What a request carries and who sends it, as the front door left them on it.
 
 The body has been read, judged and turned into a
-:class:`~gms_twisted.domain.values.Form` before any route runs; here it is only
+:class:`gms_twisted.domain.values.Form` before any route runs; here it is only
 given its type.
 """
 
