@@ -37,6 +37,11 @@ export function overlap(known, rows) {
   return 0;
 }
 
+/** A text without control characters and outer blanks. */
+function essence(text) {
+  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, "").trim();
+}
+
 /** A refusal of the API: `status`, and `message` for people. */
 export class RefusedError extends Error {
   constructor(status, body, retryAfter = 0) {
@@ -68,6 +73,8 @@ export class Visitor {
     this.connection = { state: "idle", retryAt: null };
     this.restoring = false;
     this.replaying = false;
+    /** Number of the last event that is on screen. */
+    this.position = 0;
     this.saved = this.load();
     this.typingSent = 0;
     this.subscribed = false;
@@ -105,9 +112,6 @@ export class Visitor {
     return this.saved.service ?? null;
   }
 
-  get position() {
-    return Number(this.saved.position) || 0;
-  }
 
   // ---- requests -----------------------------------------------------------------------------
 
@@ -232,7 +236,7 @@ export class Visitor {
     this.replaying = true;
     if (this.restoring) this.forgetTranscript();
     try {
-      this.answered(await this.chat("refresh", { transcriptPosition: String(this.rows.length ? this.position : 0) }));
+      this.answered(await this.chat("refresh", { transcriptPosition: String(this.position) }));
       this.failure = null;
     } catch (error) {
       if (this.service !== service) return;
@@ -260,13 +264,14 @@ export class Visitor {
     const rows = (message.transcriptToShow ?? []).filter((row) => Array.isArray(row) && row.length >= 5);
     const position = Number(message.transcriptPosition) || 0;
     if (message.startedAt) this.startedAt = Date.parse(message.startedAt) / 1000 || this.startedAt;
-    if (rows.length && (position > this.position || !this.rows.length || this.replaying)) {
+    // An answer without rows may name a position whose event is still to come on the channel.
+    if (rows.length && position > this.position) {
       const doubtful = this.replaying || position - rows.length < this.position;
-      const skip = doubtful ? overlap(this.rows, rows) : 0;
-      if (position > this.position || !this.rows.length) for (const row of rows.slice(skip)) this.row(row.slice(0, 5));
+      for (const row of rows.slice(doubtful ? overlap(this.rows, rows) : 0)) this.row(row.slice(0, 5));
+      this.replaying = false;
+      this.position = position;
+      this.save({ position });
     }
-    if (position > this.position) this.save({ position });
-    if (rows.length) this.replaying = false;
     if (message.chatIxnState === "DISCONNECTED") this.finish(this.leaving ? "me" : "them");
   }
 
@@ -311,8 +316,11 @@ export class Visitor {
     }
   }
 
+  /** An own message came back: as it was sent, or without what the server takes out of messages. */
   confirm(text) {
-    const index = this.pending.findIndex((message) => message.text === text);
+    let index = this.pending.findIndex((message) => message.text === text);
+    if (index < 0) index = this.pending.findIndex((message) => essence(message.text) === essence(text));
+    if (index < 0) index = this.pending.findIndex((message) => message.accepted);
     if (index >= 0) this.pending.splice(index, 1);
   }
 
@@ -325,7 +333,9 @@ export class Visitor {
     this.typingSent = 0;
     this.onchange();
     try {
-      this.answered(await this.chat("send", { message: text }));
+      const answer = await this.chat("send", { message: text });
+      message.accepted = true;
+      this.answered(answer);
       setTimeout(() => this.pending.includes(message) && this.phase !== "ended" && this.replay(), ECHO_MS);
     } catch (error) {
       if (error.status === 404) this.finish("gone");
@@ -401,6 +411,7 @@ export class Visitor {
   forgetTranscript() {
     this.events = [];
     this.rows = [];
+    this.position = 0;
     this.place = null;
     this.startedAt = undefined;
     this.failure = null;

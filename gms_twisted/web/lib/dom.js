@@ -4,6 +4,7 @@
  * There is no way to markup here.  Strings become text nodes, attributes come from a short list,
  * and the two that hold addresses take safe ones only.
  */
+import { ICONS } from "./icons.js";
 import { safeUrl } from "./text.js";
 
 const ATTRIBUTES = new Set([
@@ -13,7 +14,6 @@ const ATTRIBUTES = new Set([
 ]);
 const PROPERTIES = new Set(["disabled", "hidden", "checked", "required", "readOnly", "open", "selected", "multiple"]);
 const SVG = "http://www.w3.org/2000/svg";
-const SPRITE = new URL("./icons.svg", import.meta.url).pathname;
 
 /**
  * Make an element.
@@ -82,14 +82,15 @@ export function fill(element, ...children) {
   return element;
 }
 
-/** An icon of the sprite, hidden from screen readers: its control carries the name. */
+/** An icon, hidden from screen readers: its control carries the name. */
 export function icon(name, extra = "") {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("class", `icon ${extra}`.trim());
   svg.setAttribute("aria-hidden", "true");
-  const use = document.createElementNS(SVG, "use");
-  use.setAttribute("href", `${SPRITE}#${name}`);
-  svg.append(use);
+  svg.setAttribute("viewBox", "0 0 24 24");
+  const path = document.createElementNS(SVG, "path");
+  path.setAttribute("d", ICONS[name]);
+  svg.append(path);
   return svg;
 }
 

@@ -90,8 +90,7 @@ export function pieces(text) {
   const result = [];
   let from = 0;
   for (const match of text.matchAll(LINK)) {
-    let found = match[0].replace(/[.,;:!?\u2026\ufffd]+$/, "");
-    while (/[)\]}]$/.test(found) && unbalanced(found)) found = found.slice(0, -1);
+    const found = withoutTail(match[0]);
     const url = safeUrl(found);
     if (!url) continue;
     if (match.index > from) result.push({ text: text.slice(from, match.index) });
@@ -102,10 +101,21 @@ export function pieces(text) {
   return result;
 }
 
-function unbalanced(text) {
-  const closing = text.at(-1);
-  const opening = { ")": "(", "]": "[", "}": "{" }[closing];
-  return text.split(closing).length > text.split(opening).length;
+const OPENING = { ")": "(", "]": "[", "}": "{" };
+
+/** A link without the punctuation of the sentence around it: final dots, brackets never opened. */
+function withoutTail(text) {
+  const surplus = {};
+  for (const [closing, opening] of Object.entries(OPENING)) {
+    surplus[closing] = text.split(closing).length - text.split(opening).length;
+  }
+  let end = text.length;
+  for (; end > 0; end -= 1) {
+    const last = text[end - 1];
+    if (surplus[last] > 0) surplus[last] -= 1;
+    else if (!".,;:!?\u2026\ufffd".includes(last)) break;
+  }
+  return text.slice(0, end);
 }
 
 /** One or two letters for the round sign of a person. */

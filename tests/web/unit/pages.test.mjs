@@ -8,6 +8,7 @@ import { gzipSync } from "node:zlib";
 import { cannedFor, hostAllowed } from "../../../gms_twisted/web/desk/conversation.js";
 import { overlap, Visitor } from "../../../gms_twisted/web/demo/visitor.js";
 import { asCurl, pretty, shortPath } from "../../../gms_twisted/web/demo/wire.js";
+import { ICONS } from "../../../gms_twisted/web/lib/icons.js";
 import { plan } from "../../../gms_twisted/web/lib/transcript.js";
 
 const WEB = fileURLToPath(new URL("../../../gms_twisted/web/", import.meta.url));
@@ -90,6 +91,29 @@ describe("the customer's transcript", () => {
     assert.equal(visitor.position, 4);
   });
 
+  it("waits for the events of an answer that has none: they come on the channel", () => {
+    const visitor = make();
+    visitor.answered({ transcriptPosition: "2", transcriptToShow: [] });
+    visitor.answered({ transcriptPosition: 2, transcriptToShow: [row("a")] });
+    assert.deepEqual(texts(visitor), ["a"]);
+  });
+
+  it("reads everything again after a reload, event by event", () => {
+    const visitor = make();
+    visitor.save({ position: 9 });
+    for (const [position, text] of [[1, "a"], [2, "b"], [9, "c"]]) visitor.answered({ transcriptPosition: position, transcriptToShow: [row(text)] });
+    assert.deepEqual(texts(visitor), ["a", "b", "c"]);
+  });
+
+  it("recognises an own message that the server cleaned", () => {
+    const visitor = make();
+    visitor.pending = [{ ref: "1", text: "ansi \u001b[31m" }, { ref: "2", text: "other", accepted: true }];
+    visitor.answered({ transcriptPosition: 2, transcriptToShow: [row("ansi [31m", "1", "CLIENT")] });
+    assert.deepEqual(visitor.pending.map((message) => message.ref), ["2"]);
+    visitor.answered({ transcriptPosition: 3, transcriptToShow: [row("quite different", "1", "CLIENT")] });
+    assert.deepEqual(visitor.pending, []);
+  });
+
   it("keeps two equal messages that are two", () => {
     const visitor = make();
     visitor.answered({ transcriptPosition: 2, transcriptToShow: [row("ok")] });
@@ -160,18 +184,17 @@ describe("the files", () => {
   });
 
   it("use only icons that exist", () => {
-    const sprite = readFileSync(join(WEB, "lib/icons.svg"), "utf8");
     for (const path of files(WEB)) {
       const source = readFileSync(path, "utf8");
       for (const [, name] of [...source.matchAll(/\b(?:icon|iconButton|emptyState|item)\("([a-z-]+)"/g), ...source.matchAll(/data-icon="([a-z-]+)"/g)]) {
-        assert.ok(sprite.includes(`id="${name}"`), `${path}: ${name}`);
+        assert.ok(Object.hasOwn(ICONS, name), `${path}: ${name}`);
       }
     }
   });
 
   it("weigh less than 150 KB a page on the wire, even all languages counted", () => {
     const size = (path) => gzipSync(readFileSync(join(WEB, path))).length;
-    const shared = ["lib/base.css", "lib/icons.svg", "lib/favicon.svg", "lib/lang/en.json", "lib/lang/de.json", ...readdirSync(join(WEB, "lib")).filter((name) => name.endsWith(".js")).map((name) => `lib/${name}`)];
+    const shared = ["lib/base.css", "lib/favicon.svg", "lib/lang/en.json", "lib/lang/de.json", ...readdirSync(join(WEB, "lib")).filter((name) => name.endsWith(".js")).map((name) => `lib/${name}`)];
     for (const page of ["desk", "demo", "resources"]) {
       const own = readdirSync(join(WEB, page)).map((name) => `${page}/${name}`);
       const weight = [...shared, ...own].reduce((sum, path) => sum + size(path), 0);
