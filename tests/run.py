@@ -158,7 +158,9 @@ def step_pages() -> Result:
     """Run the unit tests of the pages' JavaScript."""
     folder = ROOT / "tests" / "web"
     need_packages(folder)
-    return run("node", "--test", *map(str, sorted(folder.glob("*.test.mjs"))), folder=folder)
+    return run(
+        "node", "--test", *map(str, sorted((folder / "unit").glob("*.test.mjs"))), folder=folder
+    )
 
 
 def step_readme() -> Result:

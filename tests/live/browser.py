@@ -1,0 +1,67 @@
+"""Drives the pages in a real browser against a real server: ``tests/web/browser``.
+
+The browser tests may kill the server and start it again: they run the command in
+``GMS_RESTART``, which asks this process to do so and waits until it is done.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from tests.live.server import ROOT, Server
+
+FOLDER = ROOT / "tests" / "web"
+LIMIT_S = 900
+
+ASK = (
+    "import socket, sys; asking = socket.socket(socket.AF_UNIX); asking.connect(sys.argv[1]); "
+    "sys.exit(asking.recv(1) != b'y')"
+)
+
+
+def serve_restarts(listening: socket.socket, server: Server) -> None:
+    """Restart the server for each connection; runs in a thread."""
+    while True:
+        try:
+            connection, _ = listening.accept()
+        except OSError:
+            return
+        with connection:
+            server.restart()
+            connection.sendall(b"y")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the browser tests; returns the exit status."""
+    suites = sorted((FOLDER / "browser").glob("*.test.mjs"))
+    chosen = [suite for suite in suites if not arguments or suite.name.split(".")[0] in arguments]
+    with tempfile.TemporaryDirectory(prefix="gms-browser-") as folder, Server() as server:
+        path = Path(folder) / "restart.sock"
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(str(path))
+        listening.listen()
+        threading.Thread(target=serve_restarts, args=(listening, server), daemon=True).start()
+        ended = subprocess.run(
+            ["node", "--test", "--test-concurrency=1", *map(str, chosen)],
+            cwd=FOLDER,
+            env={
+                **os.environ,
+                "GMS_URL": server.url,
+                "GMS_DESK_LINK": server.desk_link,
+                "GMS_RESTART": f'"{sys.executable}" -c "{ASK}" "{path}"',
+            },
+            timeout=LIMIT_S,
+            check=False,
+        )
+        listening.close()
+    return ended.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
