@@ -75,6 +75,7 @@ class Comet:
     :param exempt: addresses without limits, ``limits/exempt``.
     :param keep_s: how long events for an absent user are kept; 0: not at all.
     :param keep_max: how many of them.
+    :ivar second: the time of day, for ``Date``; as new as the last tick.
     :ivar server: the core; transports talk to it.
     """
 
@@ -109,6 +110,7 @@ class Comet:
         rules = Rules(self, listed, options.require_user)
         self.server = BayeuxServer(settings, timers, wall, ids, self, rules, exempt)
         self.server.channel(GENESYS).persistent = True
+        self.second = int(wall.now())
         self._absent = AbsentUsers(timers, keep_s, keep_max)
         self._receivers: dict[GmsUser, dict[Session, int]] = {}
         self._presences: list[Presence] = []
@@ -163,6 +165,7 @@ class Comet:
 
     def _tick(self) -> None:
         """Look at deadlines; at what they left over in the next turn."""
+        self.second = int(self.wall.now())
         more = self.server.tick()
         now = self.timers.seconds()
         if now - self._swept_at >= self.options.sweep_period_s:

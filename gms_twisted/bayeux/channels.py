@@ -13,7 +13,7 @@ Does not know: messages, queues, clients.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -220,13 +220,10 @@ class Channels:
                 self._idle[name.text] = channel
         return channel
 
-    def concerned(self, name: ChannelName) -> Iterator[Channel]:
-        """Yield the existing channels whose patterns match, root first."""
+    def concerned(self, name: ChannelName) -> list[Channel]:
+        """List the existing channels whose patterns match, root first."""
         get = self._by_name.get
-        for pattern in name.patterns:
-            channel = get(pattern)
-            if channel is not None:
-                yield channel
+        return [channel for pattern in name.patterns if (channel := get(pattern)) is not None]
 
     def used(self, channel: Channel) -> None:
         """Note that a channel has been published or subscribed to."""

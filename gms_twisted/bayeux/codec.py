@@ -47,11 +47,11 @@ def decode(payload: bytes, max_messages: int = 1000) -> list[Message]:
 
     :raises MalformedPayload: it is anything else, or above a bound.
     """
-    if payload.startswith(_BOM):
-        payload = payload[3:]
     try:
         document = orjson.loads(payload)
     except orjson.JSONDecodeError as error:
+        if payload.startswith(_BOM):
+            return decode(payload[len(_BOM) :], max_messages)
         raise MalformedPayload("The body is not JSON.") from error
     if type(document) is dict:
         document = [document]

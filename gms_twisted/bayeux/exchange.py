@@ -35,7 +35,6 @@ class Exchange:
     :ivar deliveries: queued messages that go along, before other replies.
     :ivar replies: in order of the requests.
     :ivar holding: its connect is held, so that nothing is answered now.
-    :ivar cookie: set this browser cookie with the answer.
     :ivar abandoned: its connection is gone; do not answer.
     """
 
@@ -49,7 +48,6 @@ class Exchange:
         "advice",
         "caller",
         "carrier",
-        "cookie",
         "deliveries",
         "done",
         "greeting",
@@ -82,7 +80,6 @@ class Exchange:
         self.replies: list[bytes] = []
         self.holding = False
         self.advice: Message | None = None
-        self.cookie: str | None = None
         self.abandoned = False
         self.done = False
         self._index = 0

@@ -97,7 +97,7 @@ class Hooks:
             return True
         return all(
             self.guarded("a listener", True, listener, session, message) is not False
-            for channel in list(self._channels.concerned(name))
+            for channel in self._channels.concerned(name)
             for listener in tuple(channel.listeners)
         )
 

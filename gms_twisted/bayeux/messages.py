@@ -22,7 +22,6 @@ DISCONNECT = "/meta/disconnect"
 MAX_ID = 128
 """Most characters of a message's id."""
 
-_ID = re.compile(r"[A-Za-z0-9]+\Z")
 _VERSION = re.compile(r"([0-9]{1,9})((?:\.[A-Za-z0-9]+)*)[A-Za-z0-9]*\Z")
 _RESERVED = ("clientId", "id", "advice", "successful", "error", "lazy", "x-messages")
 
@@ -67,7 +66,7 @@ def message_id(message: Message) -> tuple[bool, str | None]:
         return True, None
     if type(value) is int:
         value = str(value) if value.bit_length() <= 4 * MAX_ID else ""
-    if type(value) is str and len(value) <= MAX_ID and _ID.match(value) is not None:
+    if type(value) is str and value.isalnum() and value.isascii() and len(value) <= MAX_ID:
         return True, value
     return False, None
 

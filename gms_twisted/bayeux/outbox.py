@@ -282,8 +282,11 @@ class Outbox:
         """
         session.held = held
         self.held += 1
-        session.hold_until = self._clock.seconds() + timeout_s
-        self.look_at(session, session.hold_until)
+        session.hold_until = when = self._clock.seconds() + timeout_s
+        if session.lazy_at:
+            self.look_at(session, when)
+        else:
+            self._wheel.set(session, when)
         if browser is not None:
             session.counted = browser
             self._browsers[browser] = self._browsers.get(browser, 0) + 1
@@ -296,6 +299,12 @@ class Outbox:
         session.held = None
         session.hold_until = 0.0
         self.held -= 1
+        if session.counted is not None:
+            self._uncount(session)
+        return held
+
+    def _uncount(self, session: Session) -> None:
+        """Count a hold no more among those of its browser."""
         browser = session.counted
         if browser is not None:
             session.counted = None
@@ -304,16 +313,35 @@ class Outbox:
                 self._browsers[browser] = left
             else:
                 del self._browsers[browser]
-        return held
 
     def answer(self, session: Session, advice: Message | None = None) -> None:
         """Answer a held connect with what waits.
 
         :param advice: instead of what would be advised.
         """
-        carrier = session.carrier
-        held = self.unhold(session)
+        carrier, held = session.carrier, session.held
         if held is None or carrier is None:
+            return
+        self.unhold(session)
+        if (
+            session.extras is None
+            and session.acks is None
+            and session.alive
+            and not (session.advise or advice or self._hooks.extensions)
+        ):
+            # What nearly all answers are: nothing but the queue and the reply.
+            fragments = session.queue
+            if fragments:
+                self.sent += len(fragments)
+                self.queued_bytes -= session.queued_bytes
+                session.queue = []
+                session.queued_bytes = session.urgent = 0
+            else:
+                fragments = []
+            session.wake = False
+            session.lazy_at = 0.0
+            self.await_connect(session)
+            carrier.answer(held, fragments, session.reply)
             return
         fragments = self.take(session, [session.reply])
         reply = self.connect_reply(session, advice)
@@ -333,8 +361,11 @@ class Outbox:
                 pause = settings.interval_s
         if life is None:
             life = settings.max_interval_s
-        session.expire_at = self._clock.seconds() + pause + life
-        self.look_at(session, session.expire_at)
+        session.expire_at = when = self._clock.seconds() + pause + life
+        if session.lazy_at:
+            self.look_at(session, when)
+        else:
+            self._wheel.set(session, when)
 
     def connect_reply(self, session: Session, advice: Message | None = None) -> bytes:
         """Finish the reply that was encoded when the connect came."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from gms_twisted.bayeux.authority import Operation
+from gms_twisted.bayeux.authority import Decided, Decision, Operation
 from gms_twisted.bayeux.channels import Channel, ChannelName, Kind
 from gms_twisted.bayeux.codec import Message
 from gms_twisted.bayeux.exchange import Exchange, Handling
@@ -34,26 +34,59 @@ def publish(
     rate = server.settings.publishes_per_s
     if rate is not None and not _take_token(session, rate, server.clock.seconds()):
         return server.refuse(session, reply, Error.RATE_EXCEEDED)
-    return _publish(server, session, name, message, reply)
+    if name.text in server.channels or name.kind is Kind.SERVICE:
+        policy = server.policy
+        asked = server.hooks.decide(policy.can_publish, session, name, message, reply)
+        if isinstance(asked, bool | str):
+            return _decided(server, session, name, message, reply, asked)
+        return _publish_later(server, session, name, message, reply, asked)
+    return _publish_to_new(server, session, name, message, reply)
 
 
-def _publish(
+def _publish_to_new(
     server: BayeuxServer, session: Session, name: ChannelName, message: Message, reply: Message
 ) -> Handling:
-    policy = server.policy
-    if name.text not in server.channels and name.kind is not Kind.SERVICE:
-        decision = yield server.hooks.decide(policy.can_create, session, name, message, reply)
-        if decision is True:
-            decision = server.hooks.authorized(Operation.CREATE, session, name)
-        if decision is True and server.channels.full:
-            decision = "too_many"
-        if decision is not True:
-            return server.refuse(session, reply, Error.CHANNEL_CREATE_DENIED, reason_of(decision))
-    decision = yield server.hooks.decide(policy.can_publish, session, name, message, reply)
+    """Publish to a channel that does not exist yet."""
+    hooks, policy = server.hooks, server.policy
+    decision = yield hooks.decide(policy.can_create, session, name, message, reply)
+    if decision is True:
+        decision = hooks.authorized(Operation.CREATE, session, name)
+    if decision is True and server.channels.full:
+        decision = "too_many"
+    if decision is not True:
+        return server.refuse(session, reply, Error.CHANNEL_CREATE_DENIED, reason_of(decision))
+    decision = yield hooks.decide(policy.can_publish, session, name, message, reply)
+    return _decided(server, session, name, message, reply, decision)
+
+
+def _publish_later(
+    server: BayeuxServer,
+    session: Session,
+    name: ChannelName,
+    message: Message,
+    reply: Message,
+    asked: Decided,
+) -> Handling:
+    """Publish when the policy has decided."""
+    decision = yield asked
+    return _decided(server, session, name, message, reply, decision)
+
+
+def _decided(
+    server: BayeuxServer,
+    session: Session,
+    name: ChannelName,
+    message: Message,
+    reply: Message,
+    decision: Decision,
+) -> bytes | None:
+    """Publish, now that the policy has decided."""
     if decision is True:
         decision = server.hooks.authorized(Operation.PUBLISH, session, name)
     if decision is not True:
         return server.refuse(session, reply, Error.PUBLISH_DENIED, reason_of(decision))
+    if not session.alive:
+        return server.refuse(session, reply, Error.SESSION_UNKNOWN)
     reply.pop("advice", None)
     reply.pop("ext", None)
     if not server.hooks.heard(session, name, message):
@@ -61,7 +94,7 @@ def _publish(
     if name.kind is Kind.SERVICE:
         server.host.called(session, name, message)
     else:
-        spread(server, server.channels.make(name), delivery(message, name.text), session)
+        spread(server, server.channels.make(name), message, session)
     return server.accept(session, reply)
 
 
@@ -74,7 +107,8 @@ def spread(
 ) -> int:
     """Queue a message for everybody whose subscriptions match; returns for how many.
 
-    Encoded once.  Several matching subscriptions of a session make one copy.
+    What a client publishes is stripped of what is the client's own business, then
+    encoded once.  Several matching subscriptions of a session make one copy.
     """
     server.channels.used(channel)
     waits: list[float] = []
@@ -88,7 +122,8 @@ def spread(
             waits.append(longest if own is None else own)
     if not audiences or channel.name.kind is not Kind.BROADCAST:
         return 0
-    fragment = server.outbox.extend(None, message)
+    seen = message if publisher is None else delivery(message, channel.name.text)
+    fragment = server.outbox.extend(None, seen)
     if fragment is None:
         return 0
     everybody: Iterable[Session] = audiences[0]

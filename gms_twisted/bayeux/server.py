@@ -402,8 +402,7 @@ class BayeuxServer:
         """End a session.  What it holds is answered, what waits goes along."""
         if not session.alive:
             return
-        session.state = State.EXPIRED if expired else State.DISCONNECTED
-        session.expire_at = 0.0
+        session.end(expired=expired)
         self.registry.drop(session)
         for channel in session.subscriptions:
             channel.subscribers.pop(session, None)

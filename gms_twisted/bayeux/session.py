@@ -176,6 +176,7 @@ class Session:
 
     Times are seconds of the server's clock; 0 means "not set" for deadlines.
 
+    :ivar alive: messages for it are taken.
     :ivar browser: the browser's cookie value that it belongs to.
     :ivar transport: name of the transport that it last connected by.
     :ivar carrier: who brings it messages now.
@@ -199,6 +200,7 @@ class Session:
         "acks",
         "address",
         "advise",
+        "alive",
         "attachment",
         "batches",
         "browser",
@@ -242,6 +244,7 @@ class Session:
         self.browser = caller.browser
         self.address = caller.address
         self.state = State.NEW
+        self.alive = True
         self.transport = ""
         self.carrier: Carrier | None = None
         self.held: object = None
@@ -276,10 +279,11 @@ class Session:
         self.publishes_at = 0.0
         self.attachment: object = None
 
-    @property
-    def alive(self) -> bool:
-        """Tell whether messages for it are taken."""
-        return self.state is not State.DISCONNECTED and self.state is not State.EXPIRED
+    def end(self, *, expired: bool) -> None:
+        """Take no more messages."""
+        self.state = State.EXPIRED if expired else State.DISCONNECTED
+        self.alive = False
+        self.expire_at = 0.0
 
     def extra(self) -> Extras:
         """Return what few sessions have, made when missing."""

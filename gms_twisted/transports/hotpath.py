@@ -163,6 +163,7 @@ class BayeuxHotPath:
         )
         note = Note(plan, caller, mode)
         note.charset = charset
+        note.utf8 = mode is Mode.JSON and charset in ("utf-8", "ascii")
         note.callback = callback
         note.epoch = self._epoch
         note.host = peer.host
@@ -239,7 +240,10 @@ class BayeuxHotPath:
                 return
             note = self._note(head, connection.peer, plan, *mode)
         try:
-            messages = self._read(note, head, body)
+            if note.utf8:
+                messages = decode(body, self._options.max_messages)
+            else:
+                messages = self._read(note, head, body)
         except MalformedPayload as error:
             connection.respond(400, str(error).encode(), b"text/plain;charset=UTF-8")
             return

@@ -35,6 +35,7 @@ class Note:
 
     :ivar quick: the answer needs nothing but the usual lines, so it is written here
         and not by the connection.
+    :ivar utf8: the body is JSON as it stands.
     :ivar epoch, host, secure: for whom it was worked out.
     """
 
@@ -48,6 +49,7 @@ class Note:
         "plan",
         "quick",
         "secure",
+        "utf8",
     )
 
     def __init__(self, plan: BodyPlan, caller: Caller, mode: Mode) -> None:
@@ -57,6 +59,7 @@ class Note:
         self.charset = "utf-8"
         self.callback = b""
         self.quick = False
+        self.utf8 = False
         self.epoch: object = None
         self.host = ""
         self.secure = False
@@ -170,7 +173,7 @@ class Polling:
 
     def _response(self, fragments: list[bytes]) -> bytes:
         """Write a response; those that are the same share their bytes."""
-        second = int(self._comet.wall.now())
+        second = self._comet.second
         shared = self._shared
         if second != self._second:
             self._second = second
