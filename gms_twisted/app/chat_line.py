@@ -61,6 +61,10 @@ class Exchange:
         )
 
 
+MAX_MET = 1000
+"""Most server addresses that are remembered as good."""
+
+
 class ChatLine:
     """Requests of chats to their servers."""
 
@@ -69,6 +73,13 @@ class ChatLine:
     def __init__(self, gateway: ChatGateway, ids: IdSource) -> None:
         self._gateway = gateway
         self._ids = ids
+        self._met: set[ChatServerAddress] = set()
+
+    def meet(self, server: ChatServerAddress) -> None:
+        """The balancer has named this address since we were started."""
+        if len(self._met) >= MAX_MET:
+            self._met.clear()
+        self._met.add(server)
 
     async def refresh(
         self,
@@ -125,11 +136,12 @@ class ChatLine:
             self.log.warn("Chat {session_id} is left behind", session_id=state.session_id)
 
     async def _ask(self, state: ChatState, call: _Call) -> Exchange:
+        first = await self._current(state.server)
         try:
-            return await self._ask_server(state, state.server, call)
+            return await self._ask_server(state, first, call)
         except ChatServerUnavailable:
             server = await self._gateway.choose(state.server.alias)
-            if server == state.server:
+            if server == first:
                 raise
             self.log.info(
                 "Chat {session_id} goes on at server {alias}",
@@ -137,6 +149,23 @@ class ChatLine:
                 alias=server.alias,
             )
             return await self._ask_server(state, server, call)
+
+    async def _current(self, server: ChatServerAddress) -> ChatServerAddress:
+        """Where a server is now; a stored address may be out of date.
+
+        Choice: an answer of the balancer is good as long as the chat, but not beyond our
+        own restart: the built-in server takes another free port then.
+        """
+        if server in self._met:
+            return server
+        try:
+            named = await self._gateway.choose(server.alias)
+        except ChatServerUnavailable:
+            return server
+        # Another alias would be a take-over, which nothing has called for yet.
+        current = named if named.alias == server.alias else server
+        self.meet(current)
+        return current
 
     async def _ask_server(
         self, state: ChatState, server: ChatServerAddress, call: _Call

@@ -66,6 +66,7 @@ class ChatStarter:
             ours["gms_user"] = str(user)
         data = attached({**stored, **wanted.data}, ours)
         server = await self._gateway.choose()
+        self._line.meet(server)
         credentials = await self._gateway.login(
             server, wanted.nickname, int(wanted.time_zone), data
         )

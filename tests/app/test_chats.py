@@ -474,6 +474,26 @@ class FaultTests(SynchronousTestCase):
         again.server.address = ChatServerAddress("9", "never.asked", 1)
         again.call(service_id, Call.REFRESH)
 
+    def test_moved_while_we_were_away(self) -> None:
+        """After our restart a server's new port is found without trying the old one."""
+        house = ChatHouse(self)
+        service_id = house.chatting()
+        house.kill()
+        again = ChatHouse(self, house=house)
+        again.server.address = ChatServerAddress("350", "135.225.51.225", 5000)
+        answer = again.call(service_id, Call.REFRESH, _verbose="1")
+        self.assertEqual(answer["chatWebApiPort"], "5000")
+
+    def test_balancer_that_knows_no_aliases(self) -> None:
+        """A balancer that names another server does not move a chat whose server answers."""
+        house = ChatHouse(self)
+        service_id = house.chatting()
+        house.kill()
+        again = ChatHouse(self, house=house)
+        again.server.address = ChatServerAddress("9", "elsewhere", 1)
+        answer = again.call(service_id, Call.REFRESH, _verbose="1")
+        self.assertEqual(answer["chatServerHost"], "135.225.51.225")
+
 
 class LimitTests(SynchronousTestCase):
     """Hardening C02, C03: how fast one chat may be used."""
