@@ -25,11 +25,12 @@ class Calls(Generic[T]):
     """The outstanding requests of one connection.
 
     :param limit: most of them at a time.
+    :param first_ref: the first number; after the largest comes 1 again.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, first_ref: int = 1) -> None:
         self._limit = limit
-        self._ref = 0
+        self._ref = first_ref - 1
         self._waiting: dict[int, T] = {}
         self._deadlines: list[tuple[float, int]] = []
 

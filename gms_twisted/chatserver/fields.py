@@ -118,10 +118,8 @@ class Fields:
         child = self.element.child("message")
         return None if child is None else child.text
 
-    def notice(self, element: Element | None) -> Notice | None:
+    def notice(self, element: Element) -> Notice:
         """A notice element's type and text."""
-        if element is None:
-            return None
         try:
             kind = NoticeType(element.attributes.get("type"))
         except ValueError:

@@ -101,6 +101,7 @@ def _flex_join(fields: Fields) -> FlexJoin:
 
 def _flex_refresh(fields: Fields) -> FlexRefresh:
     message = fields.element.child("message")
+    notice = fields.element.child("notice")
     return FlexRefresh(
         fields.ref,
         fields.credentials(),
@@ -108,7 +109,7 @@ def _flex_refresh(fields: Fields) -> FlexRefresh:
         fields.number("position", 0, MAX_NUMBER),
         fields.message(),
         "" if message is None else message.attributes.get("messageType", "")[:MAX_NAME_CHARS],
-        fields.notice(fields.element.child("notice")),
+        None if notice is None else fields.notice(notice),
         fields.wait_s(),
         fields.name("dedupe", ""),
     )
@@ -155,8 +156,6 @@ def _say(fields: Fields) -> Say:
 
 def _tell(fields: Fields) -> Tell:
     notice = fields.notice(fields.element)
-    if notice is None:
-        raise fields.wrong("type")
     return Tell(fields.ref, fields.session_id(), notice, fields.name("dedupe", ""))
 
 
@@ -309,13 +308,11 @@ def _xml_of_flex(message: FlexRequest | FlexStatus) -> str:
             attributes = {"ref": ref, **_identity(credentials), "sessionId": session_id}
             attributes["position"] = position
             return write("flexLogout", attributes, _message_xml(text))
-        case FlexStatus():
-            attributes = _result(message.ref, message.code, message.description)
-            if message.credentials is not None:
-                attributes |= _identity(message.credentials)
-            transcript = message.transcript
-            content = "" if transcript is None else write_transcript(transcript)
-            return write("flexStatus", attributes, content)
+    attributes = _result(message.ref, message.code, message.description)
+    if message.credentials is not None:
+        attributes |= _identity(message.credentials)
+    content = "" if message.transcript is None else write_transcript(message.transcript)
+    return write("flexStatus", attributes, content)
 
 
 def _xml_of_agent(message: AgentRequest | AgentAnswer) -> str:
@@ -342,9 +339,9 @@ def _xml_of_agent(message: AgentRequest | AgentAnswer) -> str:
             return write("status", _result(ref, code, description))
         case EventPush(session_id, event):
             return write("event", {"sessionId": session_id}, write_event(event))
-        case Offer(session_id, queue, subject, user_data):
-            attributes = {"sessionId": session_id, "queue": queue, "subject": subject or None}
-            return write("offer", attributes, _user_data_xml(user_data))
+    attributes = {"sessionId": message.session_id, "queue": message.queue}
+    attributes["subject"] = message.subject or None
+    return write("offer", attributes, _user_data_xml(message.user_data))
 
 
 def packet(message: FlexRequest | FlexStatus | AgentRequest | AgentAnswer) -> bytes:

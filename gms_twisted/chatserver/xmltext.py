@@ -81,7 +81,7 @@ class _Reader:
     """Builds elements from expat's calls."""
 
     def __init__(self) -> None:
-        self.root: Element | None = None
+        self.root = Element("", {})
         self._open: list[Element] = []
         self._texts: list[list[str]] = []
         self._count = 0
@@ -129,6 +129,4 @@ def read(data: bytes) -> Element:
         parser.Parse(data, True)
     except expat.ExpatError as error:
         raise ProtocolError(f"A packet is not well-formed: {error}.") from None
-    if reader.root is None:
-        raise ProtocolError("A packet holds no element.")
     return reader.root

@@ -66,3 +66,12 @@ class CallsTests(SynchronousTestCase):
             calls.answered(calls.begin(number, 60.0))
         self.assertLess(len(calls._deadlines), 50)
         self.assertIsNone(calls.next_deadline())
+
+    def test_numbers_go_round(self) -> None:
+        """After the largest comes 1, past those that are still in use."""
+        calls: Calls[str] = Calls(10, first_ref=2**31 - 1)
+        self.assertEqual(calls.begin("last", 1.0), 2**31 - 1)
+        self.assertEqual([calls.begin("a", 1.0), calls.begin("b", 1.0)], [1, 2])
+        calls._ref = 2**31 - 2
+        calls.answered(1)
+        self.assertEqual([calls.begin("c", 1.0), calls.begin("d", 1.0)], [1, 3])

@@ -354,6 +354,53 @@ class RefusalTests(SynchronousTestCase):
             with self.assertRaises(ProtocolError):
                 read_flex_answer(xml.encode())
 
+    def test_answers_that_make_no_sense(self) -> None:
+        """Each wrong field of an answer or a push breaks the rules."""
+        head = '<flexStatus ref="1" result="success">'
+        good = 'sessionId="s" startedAt="2012-06-09T22:26:17Z" lastPosition="1"'
+        row = '<message position="1" nickname="a" userType="CLIENT"/>'
+        for xml in (
+            '<flexStatus ref="1" result="perhaps"/>',
+            '<flexStatus ref="1" result="error" code="x"/>',
+            f'{head}<transcript startedAt="2012-06-09T22:26:17Z" lastPosition="1"/></flexStatus>',
+            f'{head}<transcript {good} state="ajar"/></flexStatus>',
+            f"{head}<transcript {good}><dance/></transcript></flexStatus>",
+            f'{head}<transcript sessionId="s" startedAt="now" lastPosition="1"/></flexStatus>',
+            f'{head}<transcript sessionId="s" startedAt="2012-13-41T99:26:17Z" '
+            'lastPosition="1"/></flexStatus>',
+            f'{head}<transcript sessionId="s" startedAt="2012-06-09T22:26:17Z"/></flexStatus>',
+            f"{head}<transcript {good}>{row.replace('CLIENT', 'KING')}</transcript></flexStatus>",
+        ):
+            with self.assertRaises(ProtocolError):
+                read_flex_answer(xml.encode())
+        for xml in (
+            '<event sessionId="s"/>',
+            f'<event sessionId="s">{row}{row}</event>',
+            "<event><message/></event>",
+            "<dance/>",
+        ):
+            with self.assertRaises(ProtocolError):
+                read_agent_answer(xml.encode())
+
+    def test_fields_that_may_be_missing(self) -> None:
+        """What an event or a logout leaves out has a usual value."""
+        row = '<event sessionId="s"><message position="1"/></event>'
+        pushed = read_agent_answer(row.encode())
+        event = ChatEvent(EventKind.MESSAGE, 1, 0, "", "", PartyType.EXTERNAL)
+        self.assertEqual(pushed, EventPush(ChatSessionId("s"), event))
+        strange = '<event sessionId="s"><notice position="1" type="DANCING"/></event>'
+        pushed = read_agent_answer(strange.encode())
+        assert isinstance(pushed, EventPush)
+        self.assertIs(pushed.event.notice_type, NoticeType.CUSTOM)
+        logout = b'<flexLogout ref="1" userId="u" secureKey="k" sessionId="s"/>'
+        read = read_flex_request(logout)
+        assert isinstance(read, FlexLogout)
+        self.assertEqual(read.position, 0)
+        release = read_agent_request(b'<release ref="1" sessionId="s"/>')
+        self.assertEqual(release, Release(1, ChatSessionId("s"), AfterAction.KEEP))
+        with self.assertRaises(BadRequest):
+            read_flex_request(b'<flexRefresh ref="1" userId="u" secureKey="k" sessionId="s"/>')
+
     def test_wait_is_cut(self) -> None:
         """A longer wait than a minute is a minute."""
         start = b'<flexRefresh ref="5" userId="u" secureKey="k" sessionId="s"'
