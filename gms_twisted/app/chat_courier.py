@@ -57,6 +57,12 @@ MAX_BACK_OFF_S = 15.0
 ROWS_AT_ONCE = 100
 """So many events at once are a client catching up; it gets them in larger pieces."""
 
+TRIES_AT_THE_END = 4
+"""How often the rest of a chat that is over is asked for in vain before it is given up."""
+
+RETURN_S = 30.0
+"""A client that is back and asks for what it missed does so within this time."""
+
 GONE_TEXT = "The customer cannot be reached at the moment."
 
 T = TypeVar("T")
@@ -99,6 +105,7 @@ class Courier:
         self._settle_s = settle_s
         self._present = events.is_present(user)
         self._gone_since = timers.seconds()
+        self._returned_at: float | None = None
         self._resume = state.delivered
         self._position = max(state.delivered, state.joined)
         self.published = self._position
@@ -134,11 +141,19 @@ class Courier:
         self._verbose_echoes = min(self._verbose_echoes + 1, ROWS_AT_ONCE)
 
     def rewind(self, position: int) -> None:
-        """Hand everything after a position over again."""
-        if position >= self.published:
-            return
-        self._resume = position
-        if self._present:
+        """Hand everything after a position over again.
+
+        A client that is back has got all it missed as soon as it subscribed; when it
+        then asks for that, as published programs do, it must not come twice.
+        """
+        if not self._present:
+            self._resume = min(position, self._state.known)
+        elif self._returned_at is not None:
+            since_s, self._returned_at = self._timers.seconds() - self._returned_at, None
+            if since_s <= RETURN_S and position >= self._resume:
+                return
+        if self._present and position < self.published:
+            self._resume = position
             self._go_back()
         self.wake()
 
@@ -147,6 +162,7 @@ class Courier:
         if self._present:
             return
         self._present = True
+        self._returned_at = self._timers.seconds()
         self._go_back()
         self.wake()
 
@@ -220,7 +236,7 @@ class Courier:
                 self._line.refresh(self._state, position, wait_s=wait_s)
             )
         except ChatServerUnavailable:
-            if not self._state.closed:
+            if not self._state.closed or self._failures < TRIES_AT_THE_END:
                 raise
             # The rest of a chat that is over is lost with its server; that it is over is not.
             exchange = Exchange(
@@ -230,9 +246,12 @@ class Courier:
             return
         news = exchange.reached > position
         self._state = await self._keeper.change(self._state, exchange.applied_to)
-        if self._present and position == self._position:
+        if position != self._position:
+            # While that was stored the client came back, or wants something again.
+            return
+        if self._present:
             self._hand_over(exchange)
-        self._position = max(self._position, exchange.reached)
+        self._position = max(position, exchange.reached)
         at_once = self._timers.seconds() - began < AT_ONCE_S
         if at_once and not news and not exchange.closed:
             await self._interruptible(pause(self._timers, self.options.chat_refresh_rate_s))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.app.chat_answers import COMET_MESSAGE, Call
@@ -11,7 +12,7 @@ from gms_twisted.config.options import ChatOptions, LimitOptions
 from gms_twisted.domain.chat import EventKind, NoticeType, PartyType, Visibility
 from gms_twisted.domain.errors import InvalidRequest, ServiceNotFound
 from gms_twisted.domain.ids import ServiceId
-from gms_twisted.store.interfaces import Kind
+from gms_twisted.store.interfaces import Committed, Kind, Unit
 from tests.support.chat_house import ChatHouse
 
 USER = "BuzzBrain"
@@ -288,6 +289,61 @@ class AbsenceTests(SynchronousTestCase):
         self.house.events.arrive(USER)
         self.assertEqual(texts(self.house.events.take()), ["two", "three"])
 
+    def test_refresh_after_the_return(self) -> None:
+        """The refresh that a client makes when it is back brings nothing twice."""
+        self.house.server.agent_says("one")
+        self.house.events.leave(USER, position=2)
+        self.house.events.take()
+        self.house.server.agent_says("two")
+        self.house.events.arrive(USER)
+        self.house.call(self.service_id, Call.REFRESH, transcriptPosition="2")
+        self.assertEqual(texts(self.house.events.take()), ["one", "two"])
+        self.house.call(self.service_id, Call.REFRESH, transcriptPosition="2")
+        self.assertEqual(texts(self.house.events.take()), ["one", "two"])
+
+    def test_refresh_before_the_return(self) -> None:
+        """A position in a refresh that is made while away counts for the return."""
+        self.house.server.agent_says("one")
+        self.house.server.agent_says("two")
+        self.house.events.leave(USER)
+        self.house.call(self.service_id, Call.REFRESH, transcriptPosition="3")
+        self.house.events.take()
+        self.house.events.arrive(USER)
+        self.assertEqual(texts(self.house.events.take()), ["two"])
+
+    def test_refresh_from_further_back(self) -> None:
+        """A client that is back and knows less than was thought gets the rest as well."""
+        self.house.server.agent_says("one")
+        self.house.events.leave(USER, position=3)
+        self.house.events.arrive(USER)
+        self.house.events.take()
+        self.house.call(self.service_id, Call.REFRESH, transcriptPosition="2")
+        self.assertEqual(texts(self.house.events.take()), ["one"])
+
+    def test_return_while_news_are_stored(self) -> None:
+        """A client that comes back in the middle of a commit loses nothing."""
+        store = self.house.store
+        waiting: list[Deferred[None]] = []
+        commit = store.commit
+
+        async def slow(unit: Unit) -> Committed:
+            step: Deferred[None] = Deferred()
+            waiting.append(step)
+            await step
+            return await commit(unit)
+
+        self.house.server.agent_says("one")
+        self.house.events.leave(USER, position=2)
+        self.house.events.take()
+        store.commit = slow  # type: ignore[method-assign]  # stands still
+        self.house.server.agent_says("two")
+        self.assertTrue(waiting)
+        self.house.events.arrive(USER)
+        store.commit = commit  # type: ignore[method-assign]  # goes on
+        for step in waiting:
+            step.callback(None)
+        self.assertEqual(texts(self.house.events.take()), ["one", "two"])
+
     def test_position_said_late(self) -> None:
         """A position that comes for an unknown client id, after the expiry, counts too."""
         self.house.server.agent_says("one")
@@ -504,6 +560,35 @@ class FaultTests(SynchronousTestCase):
         house.server.agent_says("x")
         house.advance(16)
         self.assertEqual(texts(house.events.take()), ["x"])
+
+    def test_end_during_an_outage(self) -> None:
+        """The last rows of a chat that ended are asked for again before they are given up."""
+        house = ChatHouse(self)
+        service_id = begin(house)
+        house.events.take()
+        house.events.leave(USER)
+        house.server.agent_says("bye")
+        house.call(service_id, Call.DISCONNECT)
+        house.server.down = True
+        house.events.arrive(USER)
+        house.advance(3)
+        house.server.down = False
+        house.advance(5)
+        messages = house.events.take()
+        self.assertEqual(texts(messages), ["bye", "has left the session"])
+        self.assertEqual(messages[-1]["chatIxnState"], "DISCONNECTED")
+
+    def test_end_with_the_chat_server_gone(self) -> None:
+        """That a chat is over reaches its client in the end, also without its last rows."""
+        house = ChatHouse(self)
+        service_id = begin(house)
+        house.events.leave(USER)
+        house.call(service_id, Call.DISCONNECT)
+        house.events.take()
+        house.server.down = True
+        house.events.arrive(USER)
+        house.advance(30)
+        self.assertEqual(house.events.take()[-1]["chatIxnState"], "DISCONNECTED")
 
     def test_chat_forgotten(self) -> None:
         """A chat that its server does not know any more is over for the client."""
