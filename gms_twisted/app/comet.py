@@ -101,13 +101,8 @@ class Comet:
         self.wall = wall
         self._tasks = tasks
         self._identity = identity
-        channels = options.client_channels or ("open" if loopback_only else "listed")
-        settings = settings_from(options)
-        if channels == "listed":
-            most = min(settings.max_subscriptions, LISTED_SUBSCRIPTIONS)
-            settings = replace(settings, max_subscriptions=most)
-        listed = options.channels if channels == "listed" else None
-        rules = Rules(self, listed, options.require_user)
+        self._loopback_only = loopback_only
+        settings, rules = self._rules(options)
         self.server = BayeuxServer(settings, timers, wall, ids, self, rules, exempt)
         self.server.channel(GENESYS).persistent = True
         self.second = int(wall.now())
@@ -121,6 +116,29 @@ class Comet:
         self._ticking: DelayedCall | None = None
         self._swept_at = 0.0
         self._drained: list[Callable[[], None]] = []
+        self._changed: list[Callable[[], None]] = []
+
+    def _rules(self, options: BayeuxOptions) -> tuple[Settings, Rules]:
+        """What the core goes by, and what clients may do."""
+        channels = options.client_channels or ("open" if self._loopback_only else "listed")
+        settings = settings_from(options)
+        if channels == "listed":
+            most = min(settings.max_subscriptions, LISTED_SUBSCRIPTIONS)
+            settings = replace(settings, max_subscriptions=most)
+        listed = options.channels if channels == "listed" else None
+        return settings, Rules(self, listed, options.require_user)
+
+    def reconfigure(self, options: BayeuxOptions, identity: TokenReader) -> None:
+        """Go on by other options; nobody is disconnected (R13)."""
+        self.options = options
+        self._identity = identity
+        self.server.reconfigure(*self._rules(options))
+        for changed in self._changed:
+            changed()
+
+    def on_change(self, changed: Callable[[], None]) -> None:
+        """Call when there are other options: transports have settings of their own."""
+        self._changed.append(changed)
 
     # -- life ---------------------------------------------------------------------
 

@@ -27,13 +27,14 @@ def hold(
     """
     named, identifier = message.get("clientId"), message.get("id")
     session = server.sessions.get(named) if type(named) is str else None
-    settings, outbox = server.settings, server.outbox
+    outbox = server.outbox
     if (
         session is None
         or type(identifier) is not str
         or not (identifier.isalnum() and identifier.isascii() and len(identifier) <= MAX_ID)
-        or not session.usable_by(caller, settings.trust_client_session)
-        or not _is_plain(session, carrier)
+        or not session.usable_by(caller, server.settings.trust_client_session)
+        or session.settings is not carrier.settings
+        or not _is_plain(session)
         or "advice" in message
         or server.special
         or not _acknowledged(server, session, message)
@@ -41,7 +42,7 @@ def hold(
         return None
     timeout = session.timeout_s
     if timeout is None:
-        timeout = settings.timeout_s
+        timeout = session.settings.timeout_s
     browser = caller.browser
     if timeout <= 0 or (browser is not None and not outbox.room(browser)):
         return None
@@ -54,7 +55,7 @@ def hold(
     return session
 
 
-def _is_plain(session: Session, carrier: Carrier) -> bool:
+def _is_plain(session: Session) -> bool:
     """Tell whether a session has nothing to be told, and nothing special about it."""
     return (
         session.state is State.CONNECTED
@@ -62,7 +63,6 @@ def _is_plain(session: Session, carrier: Carrier) -> bool:
         and not session.advise
         and session.held is None
         and session.extras is None
-        and session.transport == carrier.name
     )
 
 

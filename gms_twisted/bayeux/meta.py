@@ -58,7 +58,7 @@ def handshake(
     if version_above_one(message.get("minimumVersion")):
         reply["advice"] = NONE
         return server.refuse(None, reply, Error.VERSION_UNSUPPORTED)
-    session = server.new_session(exchange.caller)
+    session = server.new_session(exchange.caller, exchange.carrier.settings)
     decision = yield server.hooks.decide(server.policy.can_handshake, session, message, reply)
     if decision is not True:
         advice = object_member(reply, "advice")
@@ -67,7 +67,6 @@ def handshake(
     if server.closing or not server.registry.has_room(session):
         reply["advice"] = {"reconnect": "retry", "interval": OVERLOAD_MS}
         return server.refuse(None, reply, Error.OVERLOADED)
-    session.transport = exchange.carrier.name
     if exchange.carrier.pushes:
         session.carrier = exchange.carrier
     session.advise = not settings.advice_in_handshake
@@ -118,11 +117,13 @@ def connect(
     session.expire_at = 0.0
     session.cycle += 1
     carrier = exchange.carrier
-    if session.transport != carrier.name:
+    settings = carrier.settings
+    if session.settings is not settings:
+        # It moved to another transport, or the options were changed.
         session.advise = True
-        session.transport = carrier.name
+        session.settings = settings
+        session.deliver_only = session.acks is not None or settings.meta_connect_deliver_only
     session.carrier = carrier
-    settings = server.settings
     timeout = settings.timeout_s if session.timeout_s is None else session.timeout_s
     advice = message.get("advice")
     session.next_interval_s = asked = None

@@ -353,7 +353,7 @@ class Outbox:
         """Start the time in which the next connect must come."""
         if session.local:
             return
-        settings = self.settings
+        settings = session.settings
         pause, life = session.next_interval_s, session.max_interval_s
         if pause is None:
             pause = session.interval_s
@@ -397,7 +397,7 @@ class Outbox:
 
     def normal_advice(self, session: Session) -> Message:
         """What a client is to do when nothing is wrong."""
-        settings = self.settings
+        settings = session.settings
         pause = session.next_interval_s
         if pause is None:
             pause = settings.interval_s if session.interval_s is None else session.interval_s

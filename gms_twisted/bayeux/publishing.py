@@ -112,14 +112,16 @@ def spread(
     """
     server.channels.used(channel)
     waits: list[float] = []
+    by_default = lazy
     audiences: list[dict[Session, None]] = []
-    longest = server.settings.max_lazy_timeout_s
     for concerned in server.channels.concerned(channel.name):
         if concerned.subscribers:
             audiences.append(concerned.subscribers)
         if concerned.lazy and (concerned is channel or concerned.name.wild):
-            own = concerned.lazy_timeout_s
-            waits.append(longest if own is None else own)
+            if concerned.lazy_timeout_s is None:
+                by_default = True
+            else:
+                waits.append(concerned.lazy_timeout_s)
     if not audiences or channel.name.kind is not Kind.BROADCAST:
         return 0
     seen = message if publisher is None else delivery(message, channel.name.text)
@@ -134,12 +136,18 @@ def spread(
         everybody = merged
     if publisher is not None and not _echoes(server, channel, publisher):
         everybody = [session for session in everybody if session is not publisher]
-    if lazy and not waits:
-        waits.append(longest)
-    if not waits:
+    if not (waits or by_default):
         return server.outbox.spread(everybody, fragment)
-    wait = min(waits)
-    return sum(server.outbox.put(session, fragment, wait) for session in list(everybody))
+    if lazy and waits:
+        by_default = False
+    return sum(
+        server.outbox.put(
+            session,
+            fragment,
+            min([*waits, session.settings.max_lazy_timeout_s] if by_default else waits),
+        )
+        for session in list(everybody)
+    )
 
 
 def _echoes(server: BayeuxServer, channel: Channel, publisher: Session) -> bool:

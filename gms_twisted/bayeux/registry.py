@@ -24,14 +24,14 @@ class Registry:
 
     def __init__(self, settings: Settings, exempt: Container[str]) -> None:
         self.sessions: dict[str, Session] = {}
-        self._settings = settings
+        self.settings = settings
         self._exempt = exempt
         self._by_user: dict[GmsUser, int] = {}
         self._by_address: dict[str, int] = {}
 
     def has_room(self, session: Session) -> bool:
         """Tell whether one more session may exist: in all, of a user, of an address."""
-        settings = self._settings
+        settings = self.settings
         if len(self.sessions) >= settings.max_sessions:
             return False
         user = session.user

@@ -119,6 +119,12 @@ class BayeuxServer:
         if settings.timestamp:
             self.add_extension(Timestamp(wall))
 
+    def reconfigure(self, settings: Settings, policy: Policy) -> None:
+        """Go on by other settings; sessions take theirs over with their next connect."""
+        self.settings = self.outbox.settings = self.registry.settings = settings
+        self.policy = policy
+        self.names = Names(settings.max_channel_name)
+
     # -- payloads ---------------------------------------------------------------
 
     def begin(
@@ -224,14 +230,14 @@ class BayeuxServer:
         """Count a message as a sign of life."""
         if session.expire_at:
             life = session.max_interval_s
-            until = now + (self.settings.max_interval_s if life is None else life)
+            until = now + (session.settings.max_interval_s if life is None else life)
             session.expire_at = max(session.expire_at, until)
         mark_activity(session, channel, now)
 
     def carries(self, exchange: Exchange, session: Session, connect: bool) -> bool:
         """Tell whether what waits for a session leaves with this answer."""
         if exchange.greeting is not None:
-            return self.settings.allow_message_delivery_during_handshake
+            return exchange.carrier.settings.allow_message_delivery_during_handshake
         if not session.alive or not (session.queue or session.extras or connect):
             return False
         if session.batches:
@@ -245,7 +251,7 @@ class BayeuxServer:
         if session is None:
             return self.outbox.extend(None, reply)
         ext = object_member(reply, "ext") or {}
-        if self.settings.allow_message_delivery_during_handshake:
+        if session.settings.allow_message_delivery_during_handshake:
             reply["x-messages"] = len(exchange.deliveries)
             if session.acks is not None:
                 ext["ack"] = {"enabled": True, "batch": session.acks.batch - 1}
@@ -332,7 +338,7 @@ class BayeuxServer:
         fragment = self.outbox.extend(None, message)
         if fragment is None or not session.alive:
             return False
-        wait = self.settings.max_lazy_timeout_s if lazy else None
+        wait = session.settings.max_lazy_timeout_s if lazy else None
         return self.outbox.put(session, fragment, wait)
 
     def answer_call(
@@ -362,7 +368,7 @@ class BayeuxServer:
 
     def local_session(self, user: GmsUser | None = None) -> Session:
         """Make a session of the application's own, which never expires."""
-        session = self.new_session(Caller("", user))
+        session = self.new_session(Caller("", user), self.settings)
         session.local = True
         session.state = State.CONNECTED
         self.sessions[session.client_id] = session
@@ -370,11 +376,10 @@ class BayeuxServer:
 
     # -- life of sessions --------------------------------------------------------
 
-    def new_session(self, caller: Caller) -> Session:
+    def new_session(self, caller: Caller, settings: Settings) -> Session:
         """Make a session that nobody knows yet."""
-        session = Session(ClientId(self.ids.client_id()), caller)
-        session.deliver_only = self.settings.meta_connect_deliver_only
-        session.advise = True
+        session = Session(ClientId(self.ids.client_id()), caller, settings)
+        session.deliver_only = settings.meta_connect_deliver_only
         if self.settings.max_inactivity_s is not None:
             extras = session.extra()
             extras.max_inactivity_s = self.settings.max_inactivity_s
@@ -452,7 +457,7 @@ class BayeuxServer:
             if carrier is None or not carrier.is_writing(session):
                 self.remove(session, expired=True)
                 return
-            session.expire_at = now + self.settings.max_interval_s
+            session.expire_at = now + session.settings.max_interval_s
         if session.lazy_at and now >= session.lazy_at:
             session.lazy_at = 0.0
             session.wake = True

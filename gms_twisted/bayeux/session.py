@@ -21,6 +21,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from gms_twisted.bayeux.codec import Message
+from gms_twisted.bayeux.settings import Settings
 from gms_twisted.domain.ids import ClientId, GmsUser
 from gms_twisted.domain.wheel import NEVER, NOWHERE
 
@@ -80,6 +81,10 @@ class Carrier(Protocol):
     name: str
     pushes: bool
     deliver_only: bool
+
+    @property
+    def settings(self) -> Settings:
+        """What its sessions live by; another object when it changes."""
 
     def answer(self, held: object, fragments: list[bytes], reply: bytes) -> None:
         """Answer a held connect: queued messages, then its reply."""
@@ -178,11 +183,11 @@ class Session:
 
     :ivar alive: messages for it are taken.
     :ivar browser: the browser's cookie value that it belongs to.
-    :ivar transport: name of the transport that it last connected by.
     :ivar carrier: who brings it messages now.
     :ivar held: the held connect, as its carrier knows it, or ``None``.
     :ivar reply: the reply to the latest connect, encoded when the connect came.
     :ivar counted: the browser whose held connects this hold counts among.
+    :ivar settings: those of the carrier that it last connected by.
     :ivar cycle: counts connects; what finishes late compares it.
     :ivar urgent: queued messages that are neither lazy nor sent before.
     :ivar wake: lazy messages have waited long enough.
@@ -227,10 +232,10 @@ class Session:
         "queue",
         "queued_bytes",
         "reply",
+        "settings",
         "state",
         "subscriptions",
         "timeout_s",
-        "transport",
         "urgent",
         "user",
         "wake",
@@ -238,14 +243,14 @@ class Session:
         "wheel_slot",
     )
 
-    def __init__(self, client_id: ClientId, caller: Caller) -> None:
+    def __init__(self, client_id: ClientId, caller: Caller, settings: Settings) -> None:
         self.client_id = client_id
+        self.settings = settings
         self.user = caller.user
         self.browser = caller.browser
         self.address = caller.address
         self.state = State.NEW
         self.alive = True
-        self.transport = ""
         self.carrier: Carrier | None = None
         self.held: object = None
         self.reply = b""

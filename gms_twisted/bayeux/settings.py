@@ -6,7 +6,7 @@ seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -14,7 +14,11 @@ MIB = 1024 * KIB
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The options that the core looks at."""
+    """The options that the core looks at.
+
+    The server has one of these, and each carrier one that may differ in times and in
+    how messages are delivered; a session lives by that of its carrier.
+    """
 
     timeout_s: float = 60.0
     interval_s: float = 0.0
@@ -50,16 +54,3 @@ class Settings:
     max_sessions_per_user: int = 50
     max_sessions_per_address: int = 1000
     publishes_per_s: float | None = None
-
-
-def cometd_profile(settings: Settings) -> Settings:
-    """Return settings with the defaults of the CometD server family."""
-    return replace(
-        settings,
-        timeout_s=30.0,
-        max_interval_s=10.0,
-        allowed_transports=("websocket", "long-polling", "callback-polling"),
-        trust_client_session=False,
-        advice_in_handshake=True,
-        announce_ack=False,
-    )

@@ -84,23 +84,30 @@ class BayeuxHotPath:
     def __init__(
         self, comet: Comet, identity: Callers, origins: Sites, handshakes: Limiter
     ) -> None:
-        options = comet.options
         self._comet = comet
         self._server = comet.server
-        self._options = options
+        self._options = comet.options
         self._identity = identity
         self._origins = origins
         self._handshakes = handshakes
-        self._polling = Polling(comet, "long-polling", deliver_only=False)
-        self._padding = Polling(comet, "callback-polling", deliver_only=True)
+        self._polling = Polling(comet, "long-polling", "long-polling.json", deliver_only=False)
+        self._padding = Polling(comet, "callback-polling", "long-polling.jsonp", deliver_only=True)
         self._sockets = Sockets(comet, handshakes)
         self._epoch = object()
         comet.on_drain(self._sockets.close_all)
+        comet.on_change(self._configure)
 
     def reconfigure(self, identity: Callers, origins: Sites) -> None:
-        """Judge by new rules from now on."""
+        """Judge callers and origins by new rules from now on."""
         self._identity = identity
         self._origins = origins
+        self._epoch = object()
+
+    def _configure(self) -> None:
+        """Take the options over, and forget what was worked out under others."""
+        self._options = self._comet.options
+        for transport in (self._polling, self._padding, self._sockets):
+            transport.configure()
         self._epoch = object()
 
     # -- admission ------------------------------------------------------------------

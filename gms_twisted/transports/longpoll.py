@@ -9,7 +9,7 @@ from __future__ import annotations
 from email.utils import formatdate
 from enum import Enum
 
-from gms_twisted.app.comet import Comet
+from gms_twisted.app.comet import Comet, settings_from
 from gms_twisted.bayeux.codec import array, padded
 from gms_twisted.bayeux.exchange import Exchange
 from gms_twisted.bayeux.session import Caller, Session
@@ -84,20 +84,27 @@ class Poll:
 class Polling:
     """A polling transport: one object for all its sessions (``bayeux.session.Carrier``).
 
+    :param prefix: of options that are its own, ``long-polling.json``.
     :param deliver_only: messages leave with connect replies only.
     """
 
     pushes = False
 
-    def __init__(self, comet: Comet, name: str, *, deliver_only: bool) -> None:
+    def __init__(self, comet: Comet, name: str, prefix: str, *, deliver_only: bool) -> None:
         self.name = name
         self.deliver_only = deliver_only
         self._comet = comet
-        self._options = comet.options
+        self._prefix = prefix
+        self.configure()
         self._second = -1
         self._head = b""
         self._shared: dict[tuple[bytes, ...], bytes] = {}
         self._writing: dict[Session, Connection] = {}
+
+    def configure(self) -> None:
+        """Take the options over."""
+        self._options = self._comet.options
+        self.settings = settings_from(self._options.at("long-polling", self._prefix))
 
     def answer(self, held: object, fragments: list[bytes], reply: bytes) -> None:
         """Answer a held connect."""

@@ -15,11 +15,12 @@ from typing import Protocol
 
 from twisted.logger import Logger
 
-from gms_twisted.app.comet import Comet
+from gms_twisted.app.comet import Comet, settings_from
 from gms_twisted.bayeux.codec import MalformedPayload, array, decode, encode
 from gms_twisted.bayeux.exchange import Exchange
 from gms_twisted.bayeux.messages import HANDSHAKE, Error, error_text, message_id, milliseconds
 from gms_twisted.bayeux.session import Caller, Session
+from gms_twisted.bayeux.settings import Settings
 from gms_twisted.domain.sources import DelayedCall
 from gms_twisted.domain.wheel import NEVER, NOWHERE, TimerWheel
 from gms_twisted.http.interfaces import WebSocket
@@ -57,12 +58,17 @@ class Sockets:
     def __init__(self, comet: Comet, handshakes: Limiter) -> None:
         self.comet = comet
         self.server = comet.server
-        self.options = comet.options
         self.handshakes = handshakes
+        self.configure()
         self.open: dict[SocketCarrier, None] = {}
         self.wheel: TimerWheel[SocketCarrier] = TimerWheel(comet.timers.seconds(), _TICK_S)
         self._ticking: DelayedCall | None = None
         self._frames: dict[tuple[bytes, ...], bytes] = {}
+
+    def configure(self) -> None:
+        """Take the options over."""
+        self.options = self.comet.options
+        self.settings = settings_from(self.options.at("ws"))
 
     def handler(self, caller: Caller) -> SocketCarrier:
         """Make the handler of a socket that is about to open."""
@@ -149,6 +155,11 @@ class SocketCarrier:
         self.session: Session | None = None
         self.wheel_deadline = NEVER
         self.wheel_slot = NOWHERE
+
+    @property
+    def settings(self) -> Settings:
+        """What its session lives by."""
+        return self._sockets.settings
 
     # -- http.interfaces.WebSocketHandler -------------------------------------------
 
@@ -285,7 +296,7 @@ class SocketCarrier:
             if exchange.session is not None and exchange.session.user != self._caller.user:
                 self._become(exchange.session)
             deliveries = exchange.deliveries
-            if deliveries and self._sockets.options.allow_message_delivery_during_handshake:
+            if deliveries and self._sockets.settings.allow_message_delivery_during_handshake:
                 self._send(text_frame(array([exchange.handshake, *deliveries])))
             else:
                 self._send(text_frame(array([exchange.handshake])))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from gms_twisted.http.interfaces import Peer, Refusal
-from tests.support.bayeux import FakeConnection, PollClient, World, head
+from gms_twisted.http.interfaces import Head, Peer, Refusal
+from tests.support.bayeux import FakeConnection, FakeOrigins, PollClient, World, head
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -429,3 +430,72 @@ class BrowserTests(SynchronousTestCase):
         for _ in range(5):
             world.poll().online()
         self.assertEqual(world.server.outbox.held, 5)
+
+
+class OptionTests(SynchronousTestCase):
+    """Options may differ by transport, and change while clients are there."""
+
+    def test_by_transport(self) -> None:
+        """The most specific prefix wins."""
+        world = World(
+            specific={
+                "long-polling": {"timeout_s": 20.0, "interval_s": 1.0},
+                "long-polling.jsonp": {"timeout_s": 10.0},
+                "ws": {"timeout_s": 30.0, "meta_connect_deliver_only": True},
+            }
+        )
+        advised = []
+        for client in world.each():
+            client.handshake()
+            advice = client.connect()[0]["advice"]
+            advised.append((advice["timeout"], advice["interval"]))
+        self.assertEqual(advised, [(20000, 1000), (10000, 1000), (30000, 0)])
+        socket = world.socket()
+        socket.online("/a")
+        world.server.publish("/a", 1)
+        world.turn()
+        self.assertEqual([one["channel"] for one in socket.take()], ["/a", "/meta/connect"])
+
+    def test_R13_other_options(self) -> None:
+        """New options hold from the next connect on; nobody is disconnected."""
+        world = World()
+        poll, socket = world.poll(), world.socket()
+        poll.online("/a")
+        socket.online("/a")
+        options = replace(world.options, timeout_s=10.0, max_message_size=2048)
+        world.comet.reconfigure(options, world.identity)
+        world.server.publish("/a", 1)
+        world.turn()
+        self.assertEqual(poll.take()[0]["data"], 1)
+        self.assertEqual(socket.take()[0]["data"], 1)
+        self.assertEqual(poll.connect(), [])
+        world.wait(10.5)
+        self.assertEqual(poll.take()[0]["advice"]["timeout"], 10000)
+        self.assertEqual(poll.post(b" " * 2049).status, 413)
+        listed = replace(options, client_channels="listed")
+        world.comet.reconfigure(listed, world.identity)
+        self.assertFalse(poll.subscribe("/b")["successful"])
+
+    def test_origins_and_identity(self) -> None:
+        """Heads that were judged before are judged again."""
+        world = World()
+        client = world.poll()
+        request = client.head()
+        client.begin(request, b'{"channel":"/meta/handshake"}')
+
+        class Nobody(FakeOrigins):
+            def allowed(self, head: Head, peer: Peer) -> bool:
+                return False
+
+        world.hot.reconfigure(world.identity, Nobody())
+        client.begin(request, b'{"channel":"/meta/handshake"}')
+        self.assertEqual(client.last.status, 403)
+
+    def test_a_token_is_asked_for_each_time(self) -> None:
+        """What a head with a token says is not remembered."""
+        world = World()
+        client = world.poll()
+        request = client.head(authorization="Bearer x")
+        client.begin(request, b'{"channel":"/meta/handshake"}')
+        self.assertIsNone(request.note)
+        self.assertTrue(client.take()[0]["successful"])
