@@ -32,10 +32,12 @@ class DirectServer(tcp.Server):
     """``tcp.Server`` with a direct way out.
 
     :ivar blocked: the kernel has not taken everything that was written.
+    :ivar write_limit: with more unsent bytes than this, a producer is paused.
     :ivar watcher: told when :attr:`blocked` ends.
     """
 
     blocked = False
+    write_limit = 64 * 1024
     _moved = 0
     watcher: Watcher | None = None
 
@@ -117,6 +119,9 @@ class DirectServer(tcp.Server):
         """Let go of everything."""
         self.watcher = None
         super().connectionLost(reason)  # type: ignore[arg-type]  # untyped in the base's base
+
+    def _isSendBufferFull(self) -> bool:
+        return self.unsent() > self.write_limit
 
     def _queue(self, data: bytes) -> None:
         super().write(data)

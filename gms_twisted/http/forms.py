@@ -9,6 +9,7 @@ know: any field.
 
 from __future__ import annotations
 
+import codecs
 import re
 from binascii import a2b_qp
 from collections.abc import Iterable
@@ -39,6 +40,11 @@ _CHARSETS = {
     "latin1": "latin-1",
     "windows-1252": "cp1252",
 }
+
+
+for _charset in _CHARSETS.values():
+    # Codecs are files; they are loaded now and not at the descriptor limit (G09).
+    codecs.lookup(_charset)
 
 
 class MalformedForm(InvalidRequest):

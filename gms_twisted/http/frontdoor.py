@@ -25,6 +25,7 @@ from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.sources import DelayedCall, Timers, WallClock
 from gms_twisted.domain.wheel import TimerWheel
 from gms_twisted.http.addresses import Networks, counted_as
+from gms_twisted.http.answers import AnsweringConnection
 from gms_twisted.http.channel import HttpConnection
 from gms_twisted.http.deflate import negotiate
 from gms_twisted.http.direct import DirectServer, install
@@ -155,7 +156,7 @@ class FrontDoor:
         self.counts.show(self.counters)
         # Site asks for a reactor only to have the time.
         self.site = Site(resource, reactor=timers, parsePOSTFormSubmission=False)
-        self.wheel: TimerWheel[HttpConnection] = TimerWheel(timers.seconds(), TICK_S)
+        self.wheel: TimerWheel[AnsweringConnection] = TimerWheel(timers.seconds(), TICK_S)
         self.draining = False
         self._rewrite = rewrite
         self._connections: set[HttpConnection] = set()
@@ -287,6 +288,7 @@ class FrontDoor:
             tcp = inner
         if tcp is not None:
             tcp.watcher = connection
+            tcp.write_limit = self.options.write_buffer
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
         local_port = getattr(transport.getHost(), "port", 0)

@@ -23,9 +23,7 @@ END_OF_HEAD = b"\r\n\r\n"
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([!-~]++) HTTP/(\d)\.(\d)\r\n")
-_HEADER_LINE = rb"(" + _TOKEN + rb"):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)\r\n"
-_HEADER_BLOCK = re.compile(rb"(?:" + _HEADER_LINE + rb")*+\r\n")
-_HEADER = re.compile(_HEADER_LINE)
+_HEADER_BLOCK = re.compile(rb"(?:" + _TOKEN + rb":[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+\r\n")
 _ABSOLUTE = re.compile(rb"https?://[^/?#@]+(?=[/?]|$)", re.IGNORECASE)
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+,;=]*)(?::[0-9]{0,5})?")
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -139,8 +137,10 @@ class HeadReader:
         if version not in ((1, 1), (1, 0)):
             refuse(505, "This server speaks HTTP/1.1.", "gms.http.version")
         collected: dict[bytes, list[bytes]] = {}
-        for name, value in _HEADER.findall(block, line.end()):
-            collected.setdefault(name.lower(), []).append(value.rstrip(b" \t"))
+        lines = block[line.end() : -4]
+        for field in lines.split(b"\r\n") if lines else ():
+            name, _, value = field.partition(b":")
+            collected.setdefault(name.lower(), []).append(value.strip(b" \t"))
         headers = {name: tuple(values) for name, values in collected.items()}
         path, query = self._split(method, target)
         head = Head(method, target, path, query, version, headers)
