@@ -129,6 +129,13 @@ class Foundation:
             self.ids,
         )
 
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Take what concerns the store."""
+        self.configuration = configuration
+        take = getattr(self.store, "reconfigure", None)
+        if take is not None:
+            take(configuration.store)
+
     def _store(self) -> Store:
         options = self.configuration.store
         if options.url.startswith("memory:"):
@@ -162,8 +169,13 @@ class House:
         limits = configuration.limits
         exempt = _exempt(configuration)
 
-        self._visitor_key = visitor_key
-        self.identity = self._identity(configuration)
+        self.identity = Identity(
+            configuration.server,
+            wall,
+            loopback_only=self.loopback_only,
+            visitor_key=visitor_key,
+            identity_key=_contents(configuration.server.identity_key),
+        )
         self.origins = Origins(configuration.server)
         self.comet = Comet(
             configuration.bayeux,
@@ -186,6 +198,7 @@ class House:
         )
 
         self.areas = StorageAreas(store, ids, wall, reactor, configuration.storage, self.base_url)
+        self._creations = _per_minute(reactor, limits.v13_services_per_min, exempt)
         self.services = ServiceInstances(
             store,
             ServiceAreas(self.areas, store, wall),
@@ -194,7 +207,7 @@ class House:
             ids,
             read_definitions(configuration.services),
             limits,
-            _per_minute(reactor, limits.v13_services_per_min, exempt),
+            self._creations,
             LocalEvents(),
             user_control=configuration.resources.user_control,
         )
@@ -229,7 +242,7 @@ class House:
         )
         self.services.register(REQUEST_CHAT, RequestChat(self.chats.end))
 
-        tries = configuration.limits.c07_logins_per_min
+        self._tries = _per_minute(reactor, limits.c07_logins_per_min, Networks(()))
         self.accounts = DeskAccounts(
             store,
             ids,
@@ -241,7 +254,7 @@ class House:
                 ),
                 ids,
             ),
-            _per_minute(reactor, tries, Networks(())),
+            self._tries,
         )
         self.desk: Desk | None = None
         if base.chat_server is not None:
@@ -262,10 +275,22 @@ class House:
 
         self.health = NodeHealth(lambda: self.areas.room.usage.writable)
         self.health.add("storage", self.areas.room.health)
-        self.api = self._api(exempt)
+        self._misses = _per_minute(reactor, limits.s01_misses_per_min, exempt)
+        self._passwords = Passwords(configuration.server, configuration.services)
+        self._ports = PortRestrictions(configuration.port_restrictions)
+        self.api = self._make_api()
+        self._admission = RestAdmission(
+            self.api,
+            self.identity,
+            self.origins,
+            configuration.http,
+            self._passwords,
+            self._ports,
+            self.areas.room.check,
+        )
         self.door = FrontDoor(
             configuration.http,
-            self._admission(self.identity, self.origins, configuration),
+            self._admission,
             self.hot_path,
             self.api.resource(),
             reactor,
@@ -276,63 +301,56 @@ class House:
             exempt=exempt,
         )
 
-    def _identity(self, configuration: Configuration) -> Identity:
-        return Identity(
-            configuration.server,
-            self._base.wall,
-            loopback_only=self.loopback_only,
-            visitor_key=self._visitor_key,
-            identity_key=_contents(configuration.server.identity_key),
-        )
-
-    def _admission(
-        self, identity: Identity, origins: Origins, configuration: Configuration
-    ) -> RestAdmission:
-        return RestAdmission(
-            self.api,
-            identity,
-            origins,
-            configuration.http,
-            Passwords(configuration.server, configuration.services),
-            PortRestrictions(configuration.port_restrictions),
-            self.areas.room.check,
-        )
-
     def reconfigure(self, configuration: Configuration) -> None:
-        """Take a new configuration as a whole.
+        """Take a new configuration as a whole; section ``bayeux`` waits for the next start.
 
         :raises ValueError: something in it cannot be used; nothing has changed.
         """
-        base = self._base
-        identity = self._identity(configuration)
-        origins = Origins(configuration.server)
-        exempt = _exempt(configuration)
+        base, server = self._base, configuration.server
+        limits, exempt = configuration.limits, _exempt(configuration)
         definitions = read_definitions(configuration.services)
-        admission = self._admission(identity, origins, configuration)
-        for listener in self._listeners:
-            if listener.tls is not None:
-                listener.tls.reread()
-        base.gateway.reconfigure(configuration.chat)
-        # From here on nothing fails.
-        self.configuration = base.configuration = configuration
-        self.identity, self.origins = identity, origins
-        self.services.definitions = definitions
+        certificates = [
+            (listener.tls, listener.tls.read())
+            for listener in self._listeners
+            if listener.tls is not None
+        ]
+        self.identity.reconfigure(server, _contents(server.identity_key))
+        # From here on nothing fails: the check has seen every value.
+        for tls, certificate in certificates:
+            tls.use(certificate)
+        self.origins.reconfigure(server)
+        self.hot_path.reconfigure(self.identity, self.origins)
+        self._passwords.reconfigure(server, configuration.services)
+        self._ports.reconfigure(configuration.port_restrictions)
+        self._admission.reconfigure(configuration.http)
+        self.api.reconfigure(server.base_path_aliases)
+        self.door.configure(configuration.http, self.configuration.bayeux, exempt)
+        for limiter, count in (
+            (self._misses, limits.s01_misses_per_min),
+            (self._creations, limits.v13_services_per_min),
+        ):
+            limiter.reconfigure(count / 60.0, count, exempt)
+        tries = limits.c07_logins_per_min
+        self._tries.reconfigure(tries / 60.0, tries, Networks(()))
+        self.services.reconfigure(
+            definitions, limits, user_control=configuration.resources.user_control
+        )
+        self.chats.reconfigure(configuration.chat, limits)
         self.areas.reconfigure(configuration.storage)
-        self.hot_path.reconfigure(identity, origins)
-        self.door.admission = admission
-        self.door.configure(configuration.http, configuration.bayeux, exempt)
+        base.gateway.reconfigure(configuration.chat)
         if base.chat_server is not None:
             base.chat_server.reconfigure(configuration.chat_server)
+        if self.desk is not None:
+            self.desk.reconfigure(configuration.chat, configuration.chat_server, limits)
+        base.reconfigure(configuration)
+        self.configuration = configuration
 
-    def _api(self, exempt: Networks) -> Api:
+    def _make_api(self) -> Api:
         base, configuration = self._base, self.configuration
-        misses = configuration.limits.s01_misses_per_min
-        lookups = LookUps(_per_minute(base.reactor, misses, exempt))
-        door = ServiceDoor(
-            self.services, Passwords(configuration.server, configuration.services), base.tasks
-        )
+        lookups = LookUps(self._misses)
+        door = ServiceDoor(self.services, self._passwords, base.tasks)
         desk_api = DeskApi(self.accounts, base.tasks)
-        api = Api(base.counters, configuration.server.base_path_aliases)
+        api = Api(base.counters, configuration.server.base_path_aliases, base.reactor)
         cross_origin = bool(configuration.server.allowed_origins)
         api.add(
             StorageApi(self.areas, base.tasks, lookups, cross_origin=cross_origin),
@@ -349,14 +367,14 @@ class House:
             api.add(balancer_page(path, base.chat_server.balancer_page))
         return api
 
-    def base_url(self) -> str:
-        """What absolute URLs begin with; ends in ``/``."""
+    def site_url(self) -> str:
+        """Where this server is found from outside; ends in ``/``."""
         server = self.configuration.server
-        if server.relative_url:
-            return "/"
-        if server.external_url_base:
-            return server.external_url_base
-        return self._listeners[0].url(socket.gethostname())
+        return server.external_url_base or self._listeners[0].url(socket.gethostname())
+
+    def base_url(self) -> str:
+        """What URLs in answers begin with; ends in ``/``."""
+        return "/" if self.configuration.server.relative_url else self.site_url()
 
     async def _files_of(self, service_id: str) -> Sequence[Mapping[str, object]]:
         """The files that came with a service, for the desk."""

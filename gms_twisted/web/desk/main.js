@@ -34,14 +34,22 @@ async function begin() {
     return;
   }
   try {
-    enter(await api.me());
+    enter(await known);
   } catch (error) {
     if (error.status === 401) showLogin();
-    else fill(root, errorState(errorText(error), () => void begin()));
+    else {
+      fill(root, errorState(errorText(error), () => {
+        known = api.me();
+        void begin();
+      }));
+    }
   }
 }
 
 applyTheme();
+// Who is logged in is asked while the texts are loading.
+let known = location.hash.startsWith("#link=") ? null : api.me();
+known?.catch(() => {});
 await startLanguage();
 translatePage();
 document.title = t("desk.title");

@@ -210,6 +210,30 @@ describe("C01: payloads in everything that is not a message", () => {
     await context.close();
   });
 
+  it("files are offered under their names, as downloads, and never run", async (test) => {
+    if (server.mock) return test.skip("the stand-in keeps no files");
+    const form = new FormData();
+    form.append("_verbose", "true");
+    form.append("photo", new Blob(["<svg xmlns='http://www.w3.org/2000/svg' onload='window.pwned=1'/>"], { type: "image/svg+xml" }), '<img onerror=x>\u202egpj.svg');
+    const made = await fetch(new URL("genesys/1/service/request-chat", server.url), { method: "POST", headers: { gms_user: "mallory" }, body: form });
+    const { _id } = await made.json();
+    await fetch(new URL(`genesys/1/service/${_id}/ixn/chat`, server.url), { method: "POST", headers: { gms_user: "mallory" }, body: new URLSearchParams({ userDisplayName: "Phil", subject: "With a file" }) });
+    const { context, faults } = await openContext(chromium.browser, server.url);
+    const page = await context.newPage();
+    await server.enter(page);
+    await page.locator(".entry", { hasText: "With a file" }).locator(".item-main").click();
+    const file = page.locator(".customer a.file");
+    await file.waitFor();
+    assert.match(await file.innerText(), /<img onerror=x>/);
+    assert.ok(await file.getAttribute("download"));
+    await assertHarmless(page, faults);
+    const [saved] = await Promise.all([page.waitForEvent("download"), file.click()]);
+    assert.match(await readFile(await saved.path(), "utf8"), /^<svg/);
+    await assertHarmless(page, faults);
+    await context.close();
+    return undefined;
+  });
+
   it("C06: a customer with an agent's name is marked", async () => {
     const { context } = await openContext(chromium.browser, server.url);
     const page = await context.newPage();
