@@ -32,18 +32,17 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
 
 from gms_twisted import __version__
+from gms_twisted.app.kept_secrets import VISITOR_KEY, kept_secret
 from gms_twisted.config.describe import changes
 from gms_twisted.config.options import Configuration
 from gms_twisted.control import ControlService
 from gms_twisted.domain.errors import GmsError, InvalidRequest
 from gms_twisted.http.frontdoor import FrontDoor
 from gms_twisted.logs import make_observer
-from gms_twisted.store.interfaces import Kind, Put, StoreFault, Unit, UnitId
+from gms_twisted.store.interfaces import StoreFault
 from gms_twisted.system import monotonic
 from gms_twisted.transports.listening import CannotListen, Listener, bind_all
 from gms_twisted.wiring import Foundation, House, Settings, listen_on
-
-SECRETS = Kind("secret")
 
 
 class Doorway(Factory):
@@ -105,7 +104,8 @@ class Process(MultiService):
                 self._reactor, listen_on(self._configuration, self._settings), self._doorway
             )
         except CannotListen as error:
-            sys.exit(f"gms: {error}")
+            self._complain(str(error))
+            sys.exit(1)
         super().privilegedStartService()
 
     def startService(self) -> None:
@@ -122,8 +122,10 @@ class Process(MultiService):
         self._base = base
         if base.chat_server is not None:
             await self._open_chat_server(base)
-        house = House(base, self._listeners, await self._visitor_key(base))
+        key = await kept_secret(base.store, base.ids, VISITOR_KEY)
+        house = House(base, self._listeners, key)
         self._house = house
+        await house.areas.housekeep()
         house.comet.start()
         await house.services.start()
         await house.delivery.start()
@@ -157,21 +159,11 @@ class Process(MultiService):
         await base.chat_server.bind(loopback(options.flex_port), loopback(options.agent_port))
         await base.chat_server.start()
 
-    async def _visitor_key(self, base: Foundation) -> bytes:
-        """The key of visitors' tokens: made once, then kept."""
-        record = await base.store.get(SECRETS, "visitor-key")
-        if record is not None:
-            return record.value
-        key = bytes.fromhex(base.ids.hex(64))
-        put = Put(SECRETS, "visitor-key", key)
-        await base.store.commit(Unit(UnitId(base.ids.uuid()), (put,)))
-        return key
-
     async def _first_link(self, house: House) -> str:
         if house.desk is None or not self._configuration.chat.desk_login_link:
             return ""
         token = await house.accounts.first_link()
-        return "" if token is None else f"{house.base_url()}desk/#link={token}"
+        return "" if token is None else f"{house.site_url()}desk/#link={token}"
 
     def _not_opened(self, failure: Failure) -> None:
         """End the program: with one sentence for what an operator can mend."""
@@ -204,7 +196,7 @@ class Process(MultiService):
     def _say_ready(self, house: House, link: str) -> None:
         name = socket.gethostname()
         urls = [listener.url(name).rstrip("/") for listener in self._listeners]
-        first = house.base_url() if house.base_url() != "/" else f"{urls[0]}/"
+        first = house.site_url()
         lines = [f"GMS ready on {' and '.join(urls)}"]
         lines.append(f"  customer page  {first}demo/")
         if house.desk is not None:
@@ -304,7 +296,7 @@ class Process(MultiService):
         assert self._house is not None
         name = asked.get("name", "")
         token = await self._house.accounts.new_link(name if isinstance(name, str) else "")
-        return {"link": f"{self._house.base_url()}desk/#link={token}"}
+        return {"link": f"{self._house.site_url()}desk/#link={token}"}
 
     async def _backup(self, asked: Mapping[str, object]) -> Mapping[str, object]:
         assert self._base is not None

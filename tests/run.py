@@ -169,6 +169,11 @@ def step_readme() -> Result:
     return run(PYTHON, "-m", "tests.live.readme")
 
 
+def step_lifecycle() -> Result:
+    """Start, signal, reload and end real server processes."""
+    return run(PYTHON, "-m", "twisted.trial", "tests.live.lifecycle")
+
+
 def step_clients() -> Result:
     """Run the real Bayeux clients against a real server."""
     need_packages(ROOT / "tests" / "clients")
@@ -190,6 +195,7 @@ STEPS: dict[str, Callable[[], Result]] = {
     "apidocs": step_apidocs,
     "pages": step_pages,
     "readme": step_readme,
+    "lifecycle": step_lifecycle,
     "clients": step_clients,
     "browser": step_browser,
 }

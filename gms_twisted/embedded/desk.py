@@ -129,6 +129,14 @@ class Desk:
         rooms.listen(self)
         accounts.when_ended(self._login_ended)
 
+    def reconfigure(
+        self, chat: ChatOptions, chat_server: ChatServerOptions, limits: LimitOptions
+    ) -> None:
+        """Take other limits and texts; open windows see them after their next hello."""
+        self._chat = chat
+        self._chat_server = chat_server
+        self._limits = limits
+
     # Windows
 
     def _handshake(self, caller: BayeuxCaller, ext: Mapping[str, object]) -> None:

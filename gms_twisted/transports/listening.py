@@ -80,9 +80,13 @@ class SwappableCertificate:
         self._key = Path(options.get("privateKey", "server.pem"))
         self._certificate = Path(options.get("certKey", self._key))
         self._chain = options.get("extraCertChain")
-        self._options = self._read()
+        self._options = self.read()
 
-    def _read(self) -> CertificateOptions:
+    def read(self) -> CertificateOptions:
+        """Read what the files hold now.
+
+        :raises CannotListen: they cannot be used.
+        """
         try:
             key = KeyPair.load(self._key.read_bytes(), crypto.FILETYPE_PEM)
             pem = self._certificate.read_bytes()
@@ -101,12 +105,9 @@ class SwappableCertificate:
             extraCertChain=[Certificate.loadPEM(one).original for one in chain],
         )
 
-    def reread(self) -> None:
-        """Use what the files hold now, for new connections.
-
-        :raises CannotListen: they cannot be used; the former certificate stays.
-        """
-        self._options = self._read()
+    def use(self, certificate: CertificateOptions) -> None:
+        """Show this one to new connections."""
+        self._options = certificate
 
     def getContext(self) -> SSL.Context:
         """The context of a new connection."""

@@ -1,0 +1,108 @@
+"""``bin/gms COMMAND``: what an operator does besides running the server."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gms_twisted import __version__
+from gms_twisted.config.ini import default_path, load
+from gms_twisted.control import NotRunning, ask
+from gms_twisted.store.sqlite import FILE_NAME
+from gms_twisted.store.sqlite_care import check_file
+
+Run = Callable[[argparse.Namespace], int]
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Report every problem of a configuration, and of a data directory when one is named."""
+    path = Path(arguments.config) if arguments.config else default_path()
+    loaded = load(path, arguments.set)
+    for problem in (*loaded.faults, *loaded.warnings):
+        print(problem)
+    damages = check_data(Path(arguments.data)) if arguments.data else []
+    for sentence in damages:
+        print(sentence)
+    faults = len(loaded.faults) + len(damages)
+    if faults:
+        print(f"{faults} fault{'s' * (faults > 1)}, {len(loaded.warnings)} warnings")
+        return 1
+    print(f"{path}: no faults, {len(loaded.warnings)} warnings")
+    return 0
+
+
+def check_data(directory: Path) -> list[str]:
+    """Look for damage in a data directory; one sentence each."""
+    path = directory / FILE_NAME
+    return check_file(path) if path.exists() else [f"{path} does not exist."]
+
+
+def login_link(arguments: argparse.Namespace) -> int:
+    """Print a new one-time log-in link for the desk."""
+    answer = ask(Path(arguments.data), "login-link", name=arguments.name)
+    return _report(answer, "link")
+
+
+def backup(arguments: argparse.Namespace) -> int:
+    """Copy the store, consistently, while the server runs."""
+    target = Path(arguments.file).absolute()
+    answer = ask(Path(arguments.data), "backup", file=str(target))
+    return _report(answer, "file")
+
+
+def _report(answer: object, member: str) -> int:
+    assert isinstance(answer, dict)
+    if answer.get("ok"):
+        print(answer[member])
+        return 0
+    print(f"gms: {answer.get('message')}", file=sys.stderr)
+    return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the commands."""
+    top = argparse.ArgumentParser(
+        prog="bin/gms",
+        description="Without a command, bin/gms runs the server: bin/gms [--config FILE] "
+        "[--data DIR] [--listen ENDPOINT] [--set SECTION/OPTION=VALUE]. "
+        "All options of the server: bin/gms run --help",
+    )
+    top.add_argument("--version", action="version", version=f"gms_twisted {__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, run: Run, help: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=help, description=run.__doc__)
+        made.set_defaults(run=run)
+        return made
+
+    checked = command("check", check, "report every fault of a configuration, with file and line")
+    checked.add_argument("--config", "-c", default="", help="default: the packaged etc/gms.ini")
+    checked.add_argument("--data", "-d", default="", help="also look for damage in this directory")
+    checked.add_argument(
+        "--set", action="append", default=[], metavar="SECTION/OPTION=VALUE", help="override"
+    )
+    link = command("login-link", login_link, "print a new one-time log-in link for the desk")
+    link.add_argument("name", nargs="?", default="", help="an agent; default: a new operator")
+    link.add_argument("--data", "-d", default="./var", help="the server's data directory")
+    copy = command("backup", backup, "copy the store while the server runs")
+    copy.add_argument("file", help="where to; must not exist")
+    copy.add_argument("--data", "-d", default="./var", help="the server's data directory")
+    commands.add_parser("run", help="run the server; what bin/gms does without a command")
+    return top
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit status."""
+    chosen = parser().parse_args(arguments)
+    run: Run = chosen.run
+    try:
+        return run(chosen)
+    except NotRunning as error:
+        print(f"gms: {error}; is --data the directory that the server uses?", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

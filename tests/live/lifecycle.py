@@ -1,0 +1,302 @@
+"""A server process from outside: starting, signals, commands, TLS.
+
+Run with ``python -m twisted.trial tests.live.lifecycle``; ``bin/test lifecycle`` does.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.live.server import ROOT, Server
+
+GMS = str(ROOT / "bin" / "gms")
+LIMIT_S = 30
+
+
+def get(url: str) -> tuple[int, bytes]:
+    """Status and body."""
+    try:
+        with urlopen(url, timeout=10) as answer:
+            return answer.status, answer.read()
+    except HTTPError as error:
+        return error.code, error.read()
+
+
+def post(url: str, **fields: str) -> tuple[int, bytes]:
+    """Post a form."""
+    try:
+        with urlopen(Request(url, urlencode(fields).encode()), timeout=10) as answer:
+            return answer.status, answer.read()
+    except HTTPError as error:
+        return error.code, error.read()
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ``bin/gms``."""
+    return subprocess.run(
+        [GMS, *arguments], capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
+
+
+def certificate(folder: Path, name: str) -> None:
+    """Write ``key.pem`` and ``cert.pem`` with a common name."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=30))
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+
+
+def served_name(port: int) -> str:
+    """The common name of the certificate that a port shows."""
+    pem = ssl.get_server_certificate(("127.0.0.1", port))
+    shown = x509.load_pem_x509_certificate(pem.encode())
+    return str(shown.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+
+
+def free_port() -> int:
+    """A port that nobody has now."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+class LifecycleCase(SynchronousTestCase):
+    """With a folder of its own."""
+
+    def setUp(self) -> None:
+        """Make the folder."""
+        folder = tempfile.TemporaryDirectory(prefix="gms-life-")
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def wait_for(self, server: Server, text: str) -> None:
+        """Wait until the server has said something."""
+        end = time.monotonic() + LIMIT_S
+        while text not in server.said:
+            self.assertLess(time.monotonic(), end, f"it never said {text!r}: {server.said}")
+            time.sleep(0.05)
+
+
+class StartTests(LifecycleCase):
+    """Starting."""
+
+    def test_a_taken_port_ends_the_start_with_one_sentence(self) -> None:
+        """Exit status 1, no traceback."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            ended = command(
+                "--data", str(self.folder), "--listen", f"tcp:{port}:interface=127.0.0.1"
+            )
+        self.assertEqual(ended.returncode, 1)
+        self.assertIn(f"Cannot listen on tcp:{port}", ended.stderr)
+        self.assertNotIn("Traceback", ended.stdout + ended.stderr)
+
+    def test_R06_a_second_server_on_the_same_data_refuses_to_start(self) -> None:
+        """And the first one goes on."""
+        with Server(data=self.folder) as server:
+            ended = command("--data", str(self.folder), "--listen", "tcp:0:interface=127.0.0.1")
+            self.assertEqual(ended.returncode, 1)
+            self.assertEqual(len(ended.stderr.strip().splitlines()), 1, ended.stderr)
+            self.assertNotIn("Traceback", ended.stdout + ended.stderr)
+            self.assertEqual(get(f"{server.url}/genesys/1/node"), (200, b""))
+
+    def test_a_bad_configuration_is_listed_and_nothing_starts(self) -> None:
+        """Every fault at once, with file and line."""
+        broken = self.folder / "gms.ini"
+        broken.write_text("[http]\nmax_body = much\n[server]\nweb_port = x\n")
+        ended = command("--config", str(broken), "--data", str(self.folder))
+        self.assertEqual(ended.returncode, 1)
+        self.assertIn(f"{broken}:2: http/max_body: ", ended.stderr)
+        self.assertIn(f"{broken}:4: server/web_port: ", ended.stderr)
+
+    def test_G08_an_open_server_that_others_can_reach_says_so(self) -> None:
+        """At every start."""
+        with Server(
+            "--listen", "tcp:0:interface=0.0.0.0", "--set", "server/identity_mode=open",
+            data=self.folder,
+        ) as server:  # fmt: skip
+            self.assertIn("warning: server/identity_mode is open", server.said)
+
+    def test_G08_the_default_is_loopback(self) -> None:
+        """Nobody else can reach a server that was started without options."""
+        with Server(data=self.folder) as server:
+            self.assertIn("http://127.0.0.1:", server.url)
+            self.assertNotIn("warning", server.said)
+
+    def test_the_log_can_be_json(self) -> None:
+        """One object a line, the ready line among them."""
+        process = subprocess.Popen(
+            [GMS, "--data", str(self.folder), "--listen", "tcp:0:interface=127.0.0.1",
+             "--log-format", "json"],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.addCleanup(process.wait)
+        self.addCleanup(process.terminate)
+        assert process.stdout is not None
+        with process.stdout as output:
+            for line in output:
+                entry = json.loads(line)
+                if "ready on" in entry["text"]:
+                    break
+        self.assertEqual(entry["level"], "info")
+        self.assertNotIn("link=", line)
+
+
+class SignalTests(LifecycleCase):
+    """Signals."""
+
+    def test_R12_SIGTERM_ends_with_status_0(self) -> None:
+        """Held polls are answered first, with the advice to come back."""
+        server = Server(data=self.folder)
+        server.start()
+        url = f"{server.url}/genesys/cometd"
+
+        def say(**message: str) -> list[dict[str, object]]:
+            body = json.dumps([message]).encode()
+            request = Request(url, body, {"Content-Type": "application/json"})
+            with urlopen(request, timeout=30) as answer:
+                said = json.load(answer)
+            assert isinstance(said, list)
+            return said
+
+        client = str(say(channel="/meta/handshake", version="1.0")[0]["clientId"])
+        connect = {
+            "channel": "/meta/connect",
+            "clientId": client,
+            "connectionType": "long-polling",
+        }
+        say(**connect)
+        held = socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1])))
+        body = json.dumps([connect]).encode()
+        held.sendall(
+            b"POST /genesys/cometd HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+        )
+        held.settimeout(LIMIT_S)
+        time.sleep(0.3)
+        self.assertEqual(server.stop(), 0, server.said)
+        answer = b"".join(iter(lambda: held.recv(65536), b""))
+        held.close()
+        advice = json.loads(answer.partition(b"\r\n\r\n")[2])[0]["advice"]
+        self.assertEqual(advice["reconnect"], "retry")
+        self.assertTrue(0 <= advice["interval"] <= 5000)
+
+    def test_R13_SIGHUP_applies_a_good_configuration_and_keeps_out_a_bad_one(self) -> None:
+        """As a whole or not at all."""
+        file = self.folder / "gms.ini"
+        file.write_text("[storage]\nmax_keys = 5\n")
+        with Server("--config", str(file), data=self.folder) as server:
+            url = f"{server.url}/genesys/1/storage/60"
+            self.assertEqual(post(url, a="1", b="2", c="3")[0], 200)
+            file.write_text("[storage]\nmax_keys = 2\n")
+            self.hang_up(server, "Configuration applied")
+            self.assertEqual(post(url, a="1", b="2", c="3")[0], 400)
+            file.write_text("[storage]\nmax_keys = 9\n[http]\nmax_body = much\n")
+            self.hang_up(server, "Configuration not applied")
+            self.assertEqual(post(url, a="1", b="2", c="3")[0], 400)
+
+    def hang_up(self, server: Server, answer: str) -> None:
+        """Send SIGHUP and wait for what it says."""
+        subprocess.run(["kill", f"-{signal.SIGHUP.value}", str(server.pid)], check=True)
+        self.wait_for(server, answer)
+
+    def test_R13_SIGHUP_swaps_certificates(self) -> None:
+        """For new connections; the port stays open."""
+        certificate(self.folder, "first")
+        port = free_port()
+        files = f"privateKey={self.folder}/key.pem:certKey={self.folder}/cert.pem"
+        tls = f"ssl:{port}:interface=127.0.0.1:{files}"
+        with Server("--listen", tls, data=self.folder) as server:
+            self.assertEqual(served_name(port), "first")
+            trusting = ssl._create_unverified_context()
+            with urlopen(f"https://127.0.0.1:{port}/genesys/1/node", context=trusting) as answer:
+                self.assertEqual(answer.status, 200)
+            certificate(self.folder, "second")
+            self.hang_up(server, "Configuration applied")
+            self.assertEqual(served_name(port), "second")
+
+
+class CommandTests(LifecycleCase):
+    """``bin/gms COMMAND``."""
+
+    def test_check_names_every_fault_with_file_and_line(self) -> None:
+        """Exit status 1; 0 for the packaged file."""
+        broken = self.folder / "gms.ini"
+        broken.write_text("[http]\nmax_body = much\nmax_bodies = 5\n[bayeux]\nprofile = x\n")
+        ended = command("check", "--config", str(broken))
+        self.assertEqual(ended.returncode, 1)
+        for wanted in (
+            f"{broken}:2: http/max_body: ",
+            f"{broken}:3: http/max_bodies: ",
+            f"{broken}:5: bayeux/profile: ",
+        ):
+            self.assertIn(wanted, ended.stdout)
+        good = command("check")
+        self.assertEqual(good.returncode, 0, good.stdout)
+
+    def test_login_link_works_while_the_server_runs(self) -> None:
+        """It prints a link that the desk takes."""
+        with Server(data=self.folder) as server:
+            ended = command("login-link", "--data", str(self.folder))
+            self.assertEqual(ended.returncode, 0, ended.stderr)
+            token = ended.stdout.strip().rpartition("#link=")[2]
+            status, body = get(f"{server.url}/desk/api/link/{token}")
+            self.assertEqual((status, json.loads(body)["new"]), (200, True))
+
+    def test_login_link_without_a_server_says_so(self) -> None:
+        """One sentence."""
+        ended = command("login-link", "--data", str(self.folder))
+        self.assertEqual(ended.returncode, 1)
+        self.assertIn("no server uses", ended.stderr)
+
+    def test_backup_makes_a_copy_that_a_server_starts_from(self) -> None:
+        """While the first one serves."""
+        with Server(data=self.folder) as server:
+            answer = post(f"{server.url}/genesys/1/storage/600", Key1="Value1")[1]
+            area = json.loads(answer)["id"]
+            copy = self.folder / "copy" / "gms.db"
+            copy.parent.mkdir()
+            ended = command("backup", str(copy), "--data", str(self.folder))
+            self.assertEqual(ended.returncode, 0, ended.stderr)
+        with Server(data=copy.parent) as server:
+            self.assertEqual(get(f"{server.url}/genesys/1/storage/{area}/Key1"), (200, b"Value1"))
+        self.assertEqual(command("check", "--data", str(copy.parent)).returncode, 0)
+
+    def test_help_names_the_commands(self) -> None:
+        """And how the server is run."""
+        said = command("--help").stdout
+        for word in ("check", "login-link", "backup", "--listen"):
+            self.assertIn(word, said)
