@@ -236,7 +236,8 @@ class FlexSide:
             return self._answer(request, room, party, request.position)
         session_id = room.info.session_id
         self._presence.heard(user.user_id, session_id)
-        speaks = request.message is not None or request.notice is not None
+        # Choice: an empty message is none.
+        speaks = bool(request.message) or request.notice is not None
         if speaks or party.home != self._host.home:
             # A chat that ended meanwhile is answered below, with the rest of its transcript.
             with suppress(RoomClosed):
@@ -254,7 +255,7 @@ class FlexSide:
         if not party.present:
             raise RoomClosed("The customer has left.")
         party = draft.settle_in(party)
-        if request.message is not None:
+        if request.message:
             draft.say(party, request.message, request.dedupe, request.message_type)
         if request.notice is not None:
             # A message and a notice in one request are two events of one word.

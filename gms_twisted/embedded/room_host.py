@@ -95,6 +95,10 @@ class RoomHost:
         """
         await self.shelf.load_open()
         self._running = True
+        if self._announce is None:
+            # Alone on its store: whoever another alias served is ours now.
+            for home in self._homes() - {self.home}:
+                await self.adopt(home)
         for agent in self._agents_of(self.home):
             self.agent_gone(agent)
         self._arm_sweep(0.0)
@@ -362,6 +366,14 @@ class RoomHost:
             await self.change(session_id, decide)
         for agent in agents - self._here:
             self.agent_gone(agent)
+
+    def _homes(self) -> set[str]:
+        return {
+            party.home
+            for room in self.shelf.open.values()
+            for party in room.info.parties
+            if party.present
+        }
 
     def _agents_of(self, home: str) -> set[AgentName]:
         return {

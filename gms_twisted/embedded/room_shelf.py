@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred
 
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.options import ChatServerOptions
@@ -45,6 +45,7 @@ from gms_twisted.embedded.room_records import (
     read_session,
 )
 from gms_twisted.embedded.rooms import RoomNotFound, SessionInfo
+from gms_twisted.embedded.turns import Turns
 from gms_twisted.store.interfaces import (
     Absent,
     Change,
@@ -86,7 +87,7 @@ class Room:
         self.words: dict[str, int] = {}
         self.version = 0
         self.join_word = join_word
-        self.lock = DeferredLock()
+        self.turns = Turns()
         self._waiting: set[Deferred[None]] = set()
 
     def transcript(self, after: int = 0) -> Transcript:
@@ -232,14 +233,11 @@ class RoomShelf:
             room = await self.find(session_id)
             self._told(replace(room.info, waiting_since=None), room.info, ())
             return
-        await known.lock.acquire()
-        try:
+        async with known.turns:
             await self._catch_up(known)
-        finally:
-            known.lock.release()
 
     async def _catch_up(self, room: Room) -> None:
-        """Read a room anew; its lock is held."""
+        """Read a room anew; it is our turn."""
         fresh = await self._read(room.info.session_id)
         if fresh is None:
             raise RoomNotFound("There is no such chat.")
@@ -267,11 +265,8 @@ class RoomShelf:
             extra.append(Put(JOIN, join_word, draft.info.session_id.encode("ascii")))
 
         async def store() -> None:
-            await room.lock.acquire()
-            try:
+            async with room.turns:
                 await self._commit(room, draft, extra, conditions)
-            finally:
-                room.lock.release()
 
         await self._tasks.finish("new chat", store())
         return room
@@ -302,8 +297,7 @@ class RoomShelf:
         extra: Callable[[Draft], Sequence[Change]],
     ) -> T:
         room = await self.find(session_id)
-        await room.lock.acquire()
-        try:
+        async with room.turns:
             for _ in range(ATTEMPTS):
                 draft = self.draft(room)
                 result = decide(draft)
@@ -315,9 +309,7 @@ class RoomShelf:
                     await self._catch_up(room)
                     continue
                 return result
-            raise Unavailable("The chat is being changed elsewhere; try again.")
-        finally:
-            room.lock.release()
+        raise Unavailable("The chat is being changed elsewhere; try again.")
 
     async def _commit(
         self, room: Room, draft: Draft, extra: Sequence[Change], conditions: Sequence[Condition]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.chatserver.errors import ErrorCode
@@ -24,8 +26,8 @@ from gms_twisted.domain.chat import (
     NoticeType,
     Visibility,
 )
-from gms_twisted.domain.ids import ChatUserId
-from gms_twisted.embedded.rooms import MAX_TEXT_CHARS
+from gms_twisted.domain.ids import ChatSessionId, ChatUserId
+from gms_twisted.embedded.rooms import MAX_EVENTS, MAX_TEXT_CHARS
 from tests.support.chat_server import ChatWorld, FlexClient, refresh, result_of, talk, texts
 
 QUEUE = "Environment:default"
@@ -202,6 +204,48 @@ class FlexTests(SynchronousTestCase):
         who, session_id = talks[0]
         self.flex.ask(lambda ref: FlexLogout(ref, who, session_id, 1))
         self.assertIsNone(self.world.customer(self.flex).code)
+
+    def test_empty_message_is_none(self) -> None:
+        """Nothing is appended."""
+        who, session_id = talk(self.world.customer(self.flex))
+        self.assertEqual(texts(refresh(self.flex, who, session_id, 1, "")), [])
+
+    def test_too_many_logins(self) -> None:
+        """Users who log in and do not join are bounded, and forgotten after a while."""
+        world = ChatWorld(self, ChatServerOptions(max_sessions=3))
+        flex = world.flex()
+        codes = [flex.ask(lambda ref: FlexLogin(ref, "a")).code for _ in range(4)]
+        self.assertEqual(codes, [None, None, None, ErrorCode.LIMIT_REACHED])
+        world.advance(121)
+        self.assertIsNone(flex.ask(lambda ref: FlexLogin(ref, "a")).code)
+
+    def test_many_users(self) -> None:
+        """Users beyond those at hand are read from the store."""
+        world = ChatWorld(self, ChatServerOptions(max_sessions=3))
+        flex = world.flex()
+        first = talk(world.customer(flex))
+        for _ in range(8):
+            who, session_id = talk(world.customer(flex))
+            flex.ask(lambda ref, who=who, at=session_id: FlexLogout(ref, who, at, 1))  # type: ignore[misc]  # defaults
+        self.assertEqual(texts(refresh(flex, *first, 0)), [(1, "newParty")])
+
+    def test_join_before_login_and_refresh_before_join(self) -> None:
+        """Each is refused with its code."""
+        nobody = ChatCredentials(ChatUserId("A"), "b")
+        status = self.flex.ask(lambda ref: FlexJoin(ref, nobody, QUEUE))
+        self.assertIs(status.code, ErrorCode.UNKNOWN_USER)
+        who = self.flex.ask(lambda ref: FlexLogin(ref, "a")).credentials
+        assert who is not None
+        status = self.flex.ask(lambda ref: FlexLogout(ref, who, ChatSessionId("S"), 0))
+        self.assertIs(status.code, ErrorCode.UNKNOWN_SESSION)
+
+    def test_full_chat(self) -> None:
+        """A chat at its limit takes no more words, but can be left."""
+        who, session_id = talk(self.world.customer(self.flex))
+        room = self.world.server.rooms.shelf.open[session_id]
+        room.info = replace(room.info, last_position=MAX_EVENTS)
+        status = refresh(self.flex, who, session_id, 1, "more")
+        self.assertIs(status.code, ErrorCode.LIMIT_REACHED)
 
     def test_user_data_is_bounded(self) -> None:
         """Too much attached data is refused with code 7."""

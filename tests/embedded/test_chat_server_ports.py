@@ -12,6 +12,7 @@ from gms_twisted.chatserver.errors import ErrorCode
 from gms_twisted.chatserver.framing import KEEP_ALIVE
 from gms_twisted.chatserver.messages import (
     EventPush,
+    FlexLogout,
     FlexRefresh,
     Join,
     Offer,
@@ -32,9 +33,12 @@ from gms_twisted.domain.chat import (
     PartyType,
     Visibility,
 )
+from gms_twisted.domain.errors import StoreReadOnly
 from gms_twisted.domain.ids import ChatSessionId
+from gms_twisted.embedded.agent_port import MAX_IN_PROGRESS
 from gms_twisted.embedded.chat_server import ChatServer, loopback_endpoints
 from gms_twisted.embedded.frames import IDLE_S, PACKET_S
+from gms_twisted.store.interfaces import Committed, Unit
 from gms_twisted.store.memory import MemoryStore
 from tests.support.chat_server import AgentClient, ChatWorld, refresh, result_of, talk
 from tests.support.sources import CountingIds, ManualWallClock
@@ -122,6 +126,72 @@ class AgentPortTests(SynchronousTestCase):
         assert isinstance(status, Status)
         self.assertIs(status.code, ErrorCode.UNKNOWN_QUEUE)
         self.assertEqual(agent.say(Register(2, "ksippo"))[-1], Status(2))
+
+    def test_second_connection_of_an_agent(self) -> None:
+        """The older one is dropped; the agent was never gone."""
+        agent = self.world.agent()
+        talking = talk(self.world.customer(self.flex))
+        agent.say(Join(2, talking[1]))
+        again = self.world.agent()
+        self.world.network.flush()
+        self.assertTrue(agent.closed)
+        self.keep_customer(70, talking)
+        self.assertEqual(again.say(Say(2, talking[1], "hello"))[-1], Status(2))
+
+    def test_malformed_is_answered(self) -> None:
+        """A wrong field: code 1 with the number; the connection stays."""
+        agent = self.world.agent()
+        xml = b'<join ref="7"/>'
+        assert agent.transport is not None
+        agent.transport.write(len(xml).to_bytes(4, "big") + xml)
+        self.world.network.flush()
+        status = agent.received[-1]
+        assert isinstance(status, Status)
+        self.assertEqual((status.ref, status.code), (7, ErrorCode.MALFORMED))
+
+    def test_failing_store(self) -> None:
+        """Code 8, and nothing has happened."""
+        agent = self.world.agent()
+        _, session_id = talk(self.world.customer(self.flex))
+        self.world.store.refuse = StoreReadOnly("The disk is broken.")
+        status = agent.say(Join(2, session_id))[-1]
+        assert isinstance(status, Status)
+        self.assertIs(status.code, ErrorCode.INTERNAL)
+        self.world.store.refuse = None
+        self.assertEqual(agent.say(Join(3, session_id))[-1], Status(3))
+
+    def test_closed_session(self) -> None:
+        """Code 5 for whatever is said about it."""
+        agent = self.world.agent()
+        who, session_id = talk(self.world.customer(self.flex))
+        self.flex.ask(lambda ref: FlexLogout(ref, who, session_id, 1))
+        for request in (Join(2, session_id), Say(3, session_id, "late")):
+            status = agent.say(request)[-1]
+            assert isinstance(status, Status)
+            self.assertIs(status.code, ErrorCode.SESSION_CLOSED)
+
+    def test_too_many_unanswered_requests(self) -> None:
+        """Beyond the limit they are refused at once."""
+        agent = self.world.agent()
+        _, session_id = talk(self.world.customer(self.flex))
+        agent.say(Join(2, session_id))
+        gate: Deferred[None] = Deferred()
+        commit = self.world.store.commit
+
+        async def slowly(unit: Unit) -> Committed:
+            await gate
+            return await commit(unit)
+
+        self.world.store.commit = slowly  # type: ignore[method-assign]  # a slow disk
+        for ref in range(MAX_IN_PROGRESS):
+            self.assertEqual(agent.say(Say(ref + 3, session_id, "x")), [])
+        status = agent.say(Say(9999, session_id, "x"))[-1]
+        assert isinstance(status, Status)
+        self.assertIs(status.code, ErrorCode.LIMIT_REACHED)
+        gate.callback(None)
+        self.world.network.flush()
+        answered = {one.ref for one in agent.received if isinstance(one, Status)}
+        self.assertTrue(set(range(3, MAX_IN_PROGRESS + 3)) <= answered)
 
     def test_C10_agent_comes_back_in_time(self) -> None:
         """Its chats are still its own, and pushed from the beginning."""

@@ -26,7 +26,8 @@ from gms_twisted.domain.ids import AgentName, ChatSessionId
 from gms_twisted.embedded.agent_port import NAME_PREFIX
 from gms_twisted.embedded.chat_server import ChatServer
 from gms_twisted.embedded.room_records import EVENT, JOIN, SESSION, USER
-from gms_twisted.store.interfaces import Committed, Unit
+from gms_twisted.embedded.room_shelf import PAGE
+from gms_twisted.store.interfaces import Committed, ConditionFailed, Unit
 from tests.support.chat_server import ChatWorld, refresh, result_of, talk, texts
 
 QUEUE = "Environment:default"
@@ -121,6 +122,34 @@ class RecoveryTests(SynchronousTestCase):
         self.assertIs(status.code, ErrorCode.SESSION_CLOSED)
         self.assertEqual(texts(status), [(5, "partyLeft")])
 
+    def test_R01_many_chats(self) -> None:
+        """More open chats than one page of the store has are all taken up."""
+        flex = self.world.flex()
+        for _ in range(PAGE + 3):
+            self.world.customer(flex)
+        self.restart()
+        self.assertEqual(len(self.world.server.rooms.waiting()), PAGE + 3)
+
+    def test_R01_long_chat(self) -> None:
+        """More events than one page has are all read."""
+        flex = self.world.flex()
+        for number in range(PAGE + 3):
+            refresh(flex, self.who, self.session_id, 2**30, str(number))
+        self.restart()
+        transcript = result_of(self, self.world.server.rooms.transcript(self.session_id))
+        self.assertEqual([event.position for event in transcript.events], [*range(1, PAGE + 8)])
+
+    def test_server_with_another_alias(self) -> None:
+        """Alone on its store it takes over everybody, whoever served them before."""
+        self.world.kill()
+        self.world.start("another")
+        self.world.advance(46)
+        transcript = result_of(self, self.world.server.rooms.transcript(self.session_id))
+        self.assertEqual(transcript.events[-1].reason, LeaveReason.TIMEOUT)
+        self.world.advance(15)
+        transcript = result_of(self, self.world.server.rooms.transcript(self.session_id))
+        self.assertTrue(transcript.closed)
+
     def test_R01_any_number_of_kills(self) -> None:
         """C04: positions go on without gap or repetition, whatever happens in between."""
         for number in range(5, 15):
@@ -158,6 +187,47 @@ class FailingStoreTests(SynchronousTestCase):
         self.assertEqual(len(self.world.server.rooms.waiting()), 1)
         status = self.flex.ask(lambda ref: FlexJoin(ref, who, QUEUE, dedupe="w"))
         self.assertIsNone(status.code)
+
+    def test_C10_chat_of_an_absent_agent_is_put_back_later(self) -> None:
+        """What cannot be stored now is tried again after another grace."""
+        rooms = self.world.server.rooms
+        result_of(self, rooms.accept(self.session_id, ANNA, "Anna"))
+        rooms.agent_gone(ANNA)
+        for refuse in (StoreReadOnly("The disk is broken."), None):
+            self.world.store.refuse = refuse
+            for _ in range(4):
+                self.world.advance(15.5)
+                refresh(self.flex, self.who, self.session_id, 99)
+        self.assertEqual(len(rooms.waiting()), 1)
+
+    def test_change_that_never_succeeds(self) -> None:
+        """When another is always faster, it ends: unavailable, and nothing happened."""
+
+        async def never(unit: Unit) -> Committed:
+            raise ConditionFailed(unit.conditions[0])
+
+        commit = self.world.store.commit
+        self.world.store.commit = never  # type: ignore[method-assign]  # a busy cluster
+        status = refresh(self.flex, self.who, self.session_id, 1, "lost")
+        self.assertIs(status.code, ErrorCode.INTERNAL)
+        join = self.world.flex()
+        self.world.store.commit = commit  # type: ignore[method-assign]  # quiet for a moment
+        who = join.ask(lambda ref: FlexLogin(ref, "a")).credentials
+        assert who is not None
+        self.world.store.commit = never  # type: ignore[method-assign]  # busy again
+        status = join.ask(lambda ref: FlexJoin(ref, who, QUEUE, dedupe="w"))
+        self.assertIs(status.code, ErrorCode.INTERNAL)
+
+    def test_damaged_disk_is_our_fault(self) -> None:
+        """An unforeseen failure is logged, and the customer gets an answer."""
+
+        async def broken(unit: Unit) -> Committed:
+            raise RuntimeError("oops")
+
+        self.world.store.commit = broken  # type: ignore[method-assign]  # a bug
+        status = refresh(self.flex, self.who, self.session_id, 1, "lost")
+        self.assertIs(status.code, ErrorCode.INTERNAL)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_silent_customer_is_removed_later(self) -> None:
         """What cannot be stored now is tried again."""
@@ -229,6 +299,15 @@ class TwoServersTests(SynchronousTestCase):
         again = self.world.customer(self.flex_two, dedupe="service/1")
         self.assertEqual(talk(again)[1], self.session_id)
 
+    def test_neither_forgets_what_the_other_noted(self) -> None:
+        """Repeated joins at both, which append nothing, leave both users able to speak."""
+        result_of(self, self.two.rooms.session(self.session_id))
+        first = talk(self.world.customer(self.flex, dedupe="service/1"))
+        second = talk(self.world.customer(self.flex_two, dedupe="service/1"))
+        room = result_of(self, self.two.rooms.session(self.session_id))
+        users = {self.who.user_id, first[0].user_id, second[0].user_id}
+        self.assertEqual(set(room.parties[0].user_ids), users)
+
     def test_dedupe_across_servers(self) -> None:
         """A message repeated at the replacement is appended once."""
         for flex in (self.flex, self.flex_two, self.flex):
@@ -292,6 +371,16 @@ class TwoServersTests(SynchronousTestCase):
             told,
             ["dequeued CLOSED", "2 newParty", "3 hello", "4 partyLeft", "5 partyLeft", "closed"],
         )
+
+    def test_new_chat_elsewhere_is_told(self) -> None:
+        """A chat that another server made is in the queue here as well."""
+        told: list[str] = []
+        self.two.rooms.listen(Scribe(told))
+        _, other = talk(self.world.customer(self.flex))
+        result_of(self, self.two.rooms.reread(other))
+        self.assertEqual(told, ["queued"])
+        result_of(self, self.two.rooms.reread(other))
+        self.assertEqual(told, ["queued"])
 
     def test_adopt(self) -> None:
         """Who takes over a dead server's people counts their silence and absence."""

@@ -1,0 +1,53 @@
+"""One at a time, in order.
+
+Twisted's ``DeferredLock`` calls the next one from within the release of the one
+before; a hundred that finish without waiting nest a hundred deep and end in a
+``RecursionError``.  Here whoever released last calls them one after the other.
+
+Knows: whose turn it is.  Does not know: for what.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from types import TracebackType
+
+from twisted.internet.defer import Deferred
+
+
+class Turns:
+    """``async with turns:`` around what must not overlap."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Deferred[None]] = deque()
+        self._taken = False
+        self._handing = False
+
+    async def __aenter__(self) -> None:
+        if not self._taken:
+            self._taken = True
+            return
+
+        def forget(turn: Deferred[None]) -> None:
+            self._waiting.remove(turn)
+
+        turn: Deferred[None] = Deferred(forget)
+        self._waiting.append(turn)
+        await turn
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._taken = False
+        if self._handing:
+            return  # the loop below, further up the stack, goes on
+        self._handing = True
+        try:
+            while self._waiting and not self._taken:
+                self._taken = True
+                self._waiting.popleft().callback(None)
+        finally:
+            self._handing = False
