@@ -131,6 +131,7 @@ class Process(MultiService):
         await house.delivery.start()
         self._housekeep()
         base.sweeper.startService()
+        base.lag.start()
         self._control = ControlService(
             self._settings.data_directory, self._commands(), self._reactor
         )
@@ -327,6 +328,7 @@ class Process(MultiService):
             await _within(self._reactor, grace_s, house.door.drain())
             await house.door.stop()
         if base is not None:
+            base.lag.stop()
             await base.tasks.stop()
             await base.gateway.stop()
             if base.chat_server is not None:

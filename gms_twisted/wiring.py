@@ -36,6 +36,7 @@ from gms_twisted.app.chats import Chats
 from gms_twisted.app.comet import Comet
 from gms_twisted.app.desk_accounts import DeskAccounts
 from gms_twisted.app.health import NodeHealth
+from gms_twisted.app.loop_lag import LoopLag
 from gms_twisted.app.service_data import ServiceAreas
 from gms_twisted.app.service_definitions import read_definitions
 from gms_twisted.app.service_events import LocalEvents
@@ -112,6 +113,7 @@ class Foundation:
         self.ids = SystemIds()
         self.wall = SteadyWallClock(SystemWallClock(), reactor)
         self.counters = Counters()
+        self.lag = LoopLag(reactor, self.counters)
         self.tasks = Tasks()
         self.store = self._store()
         self.sweeper = Sweeper(self.store, reactor, configuration.storage.purge_interval_s)
