@@ -184,6 +184,7 @@ class AgentProtocol(FrameProtocol):
             request.party_type,
             request.queue,
         )
+        self.patient = True
         self._agents.arrived(self._name, self)
         for session in self._host.sessions_of(self._name):
             await self._push_all(session.session_id)

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gms_twisted.chatserver.errors import ProtocolError
-from gms_twisted.chatserver.framing import FrameReader
+from gms_twisted.chatserver.framing import KEEP_ALIVE, FrameReader
 from gms_twisted.domain.sources import DelayedCall, Timers
 
 PACKET_S = 30.0
@@ -33,6 +33,8 @@ class FrameProtocol(Protocol):
     """Cuts what comes into packets, and minds the connection.
 
     :param connections: where it stands while it is open.
+    :ivar patient: silence does not end it; it is sent keep-alives instead, so that
+        the network notices when the peer is gone.
     """
 
     log = Logger()
@@ -45,6 +47,7 @@ class FrameProtocol(Protocol):
         self._blocked = False
         self._unread = 0
         self.over = False
+        self.patient = False
 
     def packet_received(self, payload: bytes) -> None:
         """Take one packet.
@@ -65,7 +68,7 @@ class FrameProtocol(Protocol):
         sink = self._sink()
         if sink is not None:
             sink.registerProducer(self, True)
-        self._alarm = self._timers.callLater(IDLE_S, self.drop)
+        self._alarm = self._timers.callLater(IDLE_S, self._silent)
         self._connections.add(self)
 
     def dataReceived(self, data: bytes) -> None:
@@ -76,7 +79,8 @@ class FrameProtocol(Protocol):
         try:
             packets = self._frames.receive_data(data)
             for payload in packets:
-                self.packet_received(payload)
+                if not self.over:
+                    self.packet_received(payload)
         except ProtocolError as error:
             self.log.warn("A peer broke the rules: {error}", error=error)
             self.drop()
@@ -88,6 +92,14 @@ class FrameProtocol(Protocol):
         elif packets or not begun:
             # The time for a packet runs from its first byte, however it trickles.
             self._alarm.reset(PACKET_S)
+
+    def _silent(self) -> None:
+        if not self.patient or self._frames.incomplete:
+            self.drop()
+            return
+        self.send(KEEP_ALIVE)
+        if not self.over:
+            self._alarm = self._timers.callLater(IDLE_S, self._silent)
 
     def send(self, data: bytes) -> None:
         """Write finished packets."""

@@ -6,8 +6,8 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from gms_twisted.chatserver.framing import frame
-from gms_twisted.embedded.frames import MAX_UNREAD_BYTES, FrameProtocol
+from gms_twisted.chatserver.framing import KEEP_ALIVE, frame
+from gms_twisted.embedded.frames import IDLE_S, MAX_UNREAD_BYTES, PACKET_S, FrameProtocol
 
 
 class Collector(FrameProtocol):
@@ -17,10 +17,13 @@ class Collector(FrameProtocol):
         super().__init__(clock, set())
         self.packets: list[bytes] = []
         self.gone = 0
+        self.ends_at = 0
 
     def packet_received(self, payload: bytes) -> None:
         """Keep it."""
         self.packets.append(payload)
+        if len(self.packets) == self.ends_at:
+            self.drop()
 
     def ended(self) -> None:
         """Note it."""
@@ -57,6 +60,24 @@ class SlowReaderTests(SynchronousTestCase):
         self.assertTrue(self.transport.disconnecting)
         self.protocol.dataReceived(frame(b"late"))
         self.assertEqual(self.protocol.packets, [])
+
+    def test_patient_connection_outlives_silence(self) -> None:
+        """It gets keep-alives; half a packet still has its deadline."""
+        self.protocol.patient = True
+        for _ in range(5):
+            self.clock.advance(IDLE_S)
+        self.assertEqual(self.transport.value(), KEEP_ALIVE * 5)
+        self.protocol.dataReceived(b"\0")
+        self.clock.advance(PACKET_S)
+        self.assertTrue(self.transport.disconnecting)
+        self.protocol.connectionLost()
+        self.assertEqual((self.protocol.gone, self.clock.getDelayedCalls()), (1, []))
+
+    def test_nothing_is_taken_after_the_end(self) -> None:
+        """Packets that came together with the one that ended it are left out."""
+        self.protocol.ends_at = 2
+        self.protocol.dataReceived(frame(b"a") + frame(b"b") + frame(b"c"))
+        self.assertEqual(self.protocol.packets, [b"a", b"b"])
 
     def test_reading_again_starts_anew(self) -> None:
         """What was taken does not count."""
