@@ -8,6 +8,11 @@ as ``exception``.
 
 from __future__ import annotations
 
+import codecs
+
+# A codec is a file; loaded now, for at the descriptor limit it could not be (G09).
+codecs.lookup("unicode_escape")
+
 
 def shown(value: str, limit: int = 64) -> str:
     """Make a client's value fit for a message: escaped and at most ``limit`` long."""
