@@ -164,7 +164,7 @@ class FrontDoor:
         self._ports: list[Any] = []
         self._accepting = True
         self._tick_call: DelayedCall | None = None
-        self._drained: Deferred[None] | None = None
+        self._waiters: list[Deferred[None]] = []
         self._requests = 0
         self.configure(options, sockets or BayeuxOptions(), exempt or Networks(()))
 
@@ -220,13 +220,14 @@ class FrontDoor:
         :returns: fires when no connection is left.
         """
         self.draining = True
-        if self._drained is None:
-            self._drained = Deferred()
+        # One for each caller: who loses patience may cancel his.
+        waiter: Deferred[None] = Deferred()
+        self._waiters.append(waiter)
         for connection in list(self._connections):
             connection.drain()
         if not self._connections:
             self._all_gone()
-        return self._drained
+        return waiter
 
     def stop(self) -> Deferred[None]:
         """Drop every connection that is left.
@@ -331,8 +332,10 @@ class FrontDoor:
         if self._tick_call is not None and self._tick_call.active():
             self._tick_call.cancel()
         self._tick_call = None
-        if self._drained is not None and not self._drained.called:
-            self._drained.callback(None)
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.called:
+                waiter.callback(None)
 
     def _is_crowded(self, host: str) -> bool:
         count = self._of_address.get(counted_as(host), 0)

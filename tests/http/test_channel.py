@@ -12,22 +12,8 @@ from twisted.web.server import NOT_DONE_YET
 from gms_twisted.config.options import HttpOptions
 from gms_twisted.http.interfaces import BodyKind, IForm, Refusal
 from tests.http.hot import OK, FakeHot
+from tests.http.wire import GET, GET_HOT, HOST, TEXT, UPGRADE, post
 from tests.support.front import Front, RawConnection, admit_all, responses_of
-
-HOST = b"Host: gms.example\r\n"
-GET_HOT = b"GET /hot HTTP/1.1\r\n" + HOST + b"\r\n"
-GET = b"GET /page HTTP/1.1\r\n" + HOST + b"\r\n"
-
-
-def post(path: bytes, body: bytes, headers: bytes = b"") -> bytes:
-    """Make a POST of a form."""
-    return b"POST %b HTTP/1.1\r\n%bContent-Length: %d\r\n%b\r\n%b" % (
-        path,
-        HOST,
-        len(body),
-        headers or b"Content-Type: application/x-www-form-urlencoded\r\n",
-        body,
-    )
 
 
 class Pages(Resource):
@@ -487,6 +473,15 @@ class DrainTests(ConnectionTestCase):
         self.successResultOf(gone)
         self.assertEqual(self.front.clock.getDelayedCalls(), [])
 
+    def test_R12_impatience(self) -> None:
+        """Who stops waiting does not keep others from it."""
+        impatient = self.front.door.drain()
+        impatient.addErrback(lambda _: None)
+        impatient.cancel()
+        patient = self.front.door.drain()
+        self.connection.lose()
+        self.successResultOf(patient)
+
     def test_stop(self) -> None:
         """Stopping drops what is left."""
         self.hot.holds = True
@@ -498,15 +493,9 @@ class DrainTests(ConnectionTestCase):
 class WebSocketTests(ConnectionTestCase):
     """A connection becomes a websocket, and stays bounded."""
 
-    UPGRADE = (
-        b"GET /hot HTTP/1.1\r\n" + HOST + b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
-    TEXT = b"\x81\x82\x00\x00\x00\x00hi"
-
     def test_upgrade(self) -> None:
         """101 with the accepted key; frames behind it count."""
-        self.connection.send(self.UPGRADE + self.TEXT)
+        self.connection.send(UPGRADE + TEXT)
         (answer,) = self.connection.responses()
         self.assertEqual(answer.status, 101)
         self.assertEqual(answer.headers["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
@@ -514,12 +503,12 @@ class WebSocketTests(ConnectionTestCase):
 
     def test_one_byte_at_a_time(self) -> None:
         """However it is cut."""
-        self.connection.send(self.UPGRADE + self.TEXT * 2, 1)
+        self.connection.send(UPGRADE + TEXT * 2, 1)
         self.assertEqual(self.hot.handler.texts, [b"hi", b"hi"])
 
     def test_send(self) -> None:
         """Frames go out as they are."""
-        self.connection.send(self.UPGRADE)
+        self.connection.send(UPGRADE)
         self.connection.received()
         assert self.hot.handler.socket is not None
         self.hot.handler.socket.send(b"\x81\x01a")
@@ -527,7 +516,7 @@ class WebSocketTests(ConnectionTestCase):
 
     def test_ping_and_pong(self) -> None:
         """Pings are answered, pongs are told."""
-        self.connection.send(self.UPGRADE)
+        self.connection.send(UPGRADE)
         self.connection.received()
         self.connection.send(b"\x89\x81\x00\x00\x00\x00x" + b"\x8a\x80\x00\x00\x00\x00")
         self.assertEqual(self.connection.received(), b"\x8a\x01x")
@@ -535,7 +524,7 @@ class WebSocketTests(ConnectionTestCase):
 
     def test_close_by_client(self) -> None:
         """A close is answered, and the connection ends."""
-        self.connection.send(self.UPGRADE)
+        self.connection.send(UPGRADE)
         self.connection.received()
         self.connection.send(b"\x88\x82\x00\x00\x00\x00\x03\xe8")
         self.assertEqual(self.connection.received(), b"\x88\x02\x03\xe8")
@@ -545,7 +534,7 @@ class WebSocketTests(ConnectionTestCase):
 
     def test_close_by_us(self) -> None:
         """A close that is not answered ends the connection 5 s later."""
-        self.connection.send(self.UPGRADE)
+        self.connection.send(UPGRADE)
         self.connection.received()
         assert self.hot.handler.socket is not None
         self.hot.handler.socket.close(1001, "bye")
@@ -555,7 +544,7 @@ class WebSocketTests(ConnectionTestCase):
 
     def test_no_deadline(self) -> None:
         """An open websocket has no deadline of the door's."""
-        self.connection.send(self.UPGRADE)
+        self.connection.send(UPGRADE)
         self.front.clock.advance(1000)
         self.assertFalse(self.connection.closed)
 
@@ -567,7 +556,7 @@ class WebSocketTests(ConnectionTestCase):
             (b"\x81\xfe\x04\x00\x00\x00\x00\x00", 1009),
         ):
             connection = self.front.connect()
-            connection.send(self.UPGRADE)
+            connection.send(UPGRADE)
             connection.received()
             connection.send(frame)
             self.assertEqual(connection.received()[2:4], code.to_bytes(2, "big"))
@@ -575,13 +564,13 @@ class WebSocketTests(ConnectionTestCase):
     def test_refused(self) -> None:
         """What is refused is answered, and the connection ends with it."""
         self.hot.refusal = Refusal(403, "No.", "gms.no")
-        self.connection.send(self.UPGRADE + self.TEXT)
+        self.connection.send(UPGRADE + TEXT)
         self.assertEqual(self.statuses(), [403])
         self.assertTrue(self.connection.closed)
 
     def test_wrong_version(self) -> None:
         """Another version is 426."""
-        self.connection.send(self.UPGRADE.replace(b"Version: 13", b"Version: 8"))
+        self.connection.send(UPGRADE.replace(b"Version: 13", b"Version: 8"))
         self.assertEqual(self.statuses(), [426])
 
     def test_h2c_is_not_heard(self) -> None:
@@ -594,10 +583,10 @@ class WebSocketTests(ConnectionTestCase):
 
     def test_R18_exception(self) -> None:
         """A handler that raises ends its websocket with 1011; logged once."""
-        self.connection.send(self.UPGRADE)
+        self.connection.send(UPGRADE)
         self.connection.received()
         self.hot.handler.fails = True
-        self.connection.send(self.TEXT)
+        self.connection.send(TEXT)
         self.assertEqual(self.connection.received()[2:4], b"\x03\xf3")
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 

@@ -17,7 +17,7 @@ from gms_twisted.http.addresses import Networks
 from gms_twisted.http.frontdoor import FrontDoor
 from gms_twisted.http.interfaces import Refusal
 from tests.http.hot import OK, FakeHot
-from tests.http.test_channel import GET, GET_HOT, HOST, WebSocketTests, post
+from tests.http.wire import GET, GET_HOT, HOST, UPGRADE, post
 from tests.support.front import admit_all, responses_of
 from tests.support.loop import HandReactor, read_available
 from tests.support.sources import ManualWallClock
@@ -279,7 +279,7 @@ class DoorTests(SocketTestCase):
     def test_websocket_drains(self) -> None:
         """A websocket says what is unsent, and when it has gone."""
         client = self.connect(receive_buffer=4096)
-        client.sendall(WebSocketTests.UPGRADE)
+        client.sendall(UPGRADE)
         self.reactor.until(lambda: self.hot.handler.socket)
         end = self.hot.handler.socket
         assert end is not None
@@ -294,7 +294,7 @@ class DoorTests(SocketTestCase):
     def test_websocket_that_nobody_reads(self) -> None:
         """It is dropped when nothing has left for the write deadline."""
         client = self.connect(receive_buffer=4096)
-        client.sendall(WebSocketTests.UPGRADE)
+        client.sendall(UPGRADE)
         self.reactor.until(lambda: self.hot.handler.socket)
         assert self.hot.handler.socket is not None
         self.hot.handler.socket.send(FILE)

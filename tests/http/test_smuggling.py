@@ -194,6 +194,21 @@ class SmugglingTests(SynchronousTestCase):
                 self.assertEqual(statuses, [200, 200])
                 self.assertEqual(ran, [b"/form", b"/marker"])
 
+    def test_G01_others_are_served_meanwhile(self) -> None:
+        """After each of them a client on another connection is answered as ever."""
+        site = Site()
+        front = Front(site, hot=FakeHot())
+        canary = front.connect()
+        for name, request in REQUESTS.items():
+            attacker = front.connect()
+            attacker.send(request + MARKER, 7)
+            canary.send(b"GET /node HTTP/1.1\r\n" + HOST + b"\r\n")
+            (answer,) = canary.responses()
+            self.assertEqual((answer.status, answer.body), (200, b"done"), name)
+            attacker.lose()
+        self.assertEqual(site.ran, [b"/node"] * len(REQUESTS))
+        self.assertEqual(front.door.counts.open, 1)
+
     def test_H11_host_is_needed_once(self) -> None:
         """HTTP/1.1 has one Host; HTTP/1.0 may have none."""
         for name in ("no host", "two hosts", "the same host twice"):
