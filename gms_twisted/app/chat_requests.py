@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gms_twisted.app.chat_rows import clean_line, clean_text
+from gms_twisted.domain.chat_text import clean_line, clean_text
 from gms_twisted.domain.errors import InvalidRequest, TooLarge, shown
 from gms_twisted.domain.ids import GmsUser
 from gms_twisted.domain.values import FormValue

@@ -1,19 +1,17 @@
-"""Transcript events as the Chat API prints them, and chat text as we accept it.
+"""Transcript events as the Chat API prints them.
 
 Spec: Chat API, "Chat Interaction API Resources".  A row of ``transcriptToShow``
 is ``[type, nickname, text, seconds, party type]``, five strings.
 
-Knows: the printed forms, what may stand in a text.  Does not know: chats, time.
+Knows: the printed forms.  Does not know: chats, time.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from gms_twisted.domain.chat import ChatEvent, EventKind, NoticeType, PartyType, Visibility
-from gms_twisted.domain.errors import InvalidRequest
 
 Row = list[str]
 
@@ -25,9 +23,6 @@ _NOTICES: dict[NoticeType | None, tuple[str, str]] = {
     NoticeType.PUSH_URL: ("Notice.PushUrl", ""),
     NoticeType.CUSTOM: ("Notice.Custom", ""),
 }
-
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_LINE = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 def row(event: ChatEvent) -> Row | None:
@@ -66,31 +61,3 @@ def rows(events: Iterable[ChatEvent], after: int = 0) -> list[Row]:
 def started_at(seconds: float) -> str:
     """Print a Unix time as the reference does: UTC, whole seconds, ``Z``."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def clean_text(value: str, parameter: str) -> str:
-    """Make a text fit for a transcript (J05): no control characters but tab and newline.
-
-    :raises InvalidRequest: it is not Unicode text (a lone surrogate).
-    """
-    _require_unicode(value, parameter)
-    return _CONTROL.sub("", value)
-
-
-def clean_line(value: str, parameter: str, limit: int) -> str:
-    """Make a text fit for a name or subject: one line, no spaces around.
-
-    :raises InvalidRequest: it is not Unicode text, or longer than ``limit`` characters.
-    """
-    _require_unicode(value, parameter)
-    line = _LINE.sub("", value.replace("\t", " ").replace("\n", " ")).strip()
-    if len(line) > limit:
-        raise InvalidRequest(f"{parameter} has more than {limit} characters.", parameter)
-    return line
-
-
-def _require_unicode(value: str, parameter: str) -> None:
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InvalidRequest(f"{parameter} is not valid Unicode text.", parameter) from error

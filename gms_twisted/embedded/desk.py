@@ -25,7 +25,14 @@ from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.options import ChatOptions, ChatServerOptions, LimitOptions
 from gms_twisted.domain.chat import AfterAction, ChatEvent, Notice, NoticeType
 from gms_twisted.domain.chat_text import clean_text
-from gms_twisted.domain.errors import Conflict, Forbidden, GmsError, InvalidRequest, NotFound
+from gms_twisted.domain.errors import (
+    Conflict,
+    Forbidden,
+    GmsError,
+    InvalidRequest,
+    NotFound,
+    TooLarge,
+)
 from gms_twisted.domain.ids import AgentName, ChatSessionId
 from gms_twisted.domain.sources import IdSource, Timers, WallClock
 from gms_twisted.embedded.desk_agents import EVENTS, AgentDesk, ReadMarks
@@ -258,9 +265,9 @@ class Desk:
 
     async def _send(self, desk: AgentDesk, caller: BayeuxCaller, data: Data) -> Shape:
         chat = chat_of(data)
-        text = clean_text(
-            text_of(data, "text", LONGEST_TEXT), self._limits.c02_message_chars, "text"
-        )
+        text = clean_text(text_of(data, "text", LONGEST_TEXT), "text")
+        if len(text) > self._limits.c02_message_chars:
+            raise TooLarge(f"text: at most {self._limits.c02_message_chars} characters.")
         if not text.strip():
             raise InvalidRequest("text: must not be empty.", "text")
         position = await self._rooms.send(chat, desk.name, text, text_of(data, "ref", 64))

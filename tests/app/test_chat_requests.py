@@ -15,8 +15,9 @@ from gms_twisted.app.chat_requests import (
     TalkRequest,
     attached,
 )
-from gms_twisted.app.chat_rows import clean_line, clean_text, row, started_at
+from gms_twisted.app.chat_rows import row, started_at
 from gms_twisted.domain.chat import ChatEvent, EventKind, NoticeType, PartyType
+from gms_twisted.domain.chat_text import clean_line, clean_text
 from gms_twisted.domain.errors import InvalidRequest
 from gms_twisted.domain.ids import GmsUser
 
