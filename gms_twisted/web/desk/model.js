@@ -37,7 +37,7 @@ class Chat {
   /** When the customer last said something, as far as is known here. */
   get spokeAt() {
     const { last, started } = this.summary;
-    if (last?.party === "CLIENT") return last.at;
+    if (last?.party === "CLIENT" && last.type === "message") return last.at;
     return this.events.findLast((event) => event.party === "CLIENT" && event.type === "message")?.at ?? started;
   }
 
