@@ -63,6 +63,9 @@ if TYPE_CHECKING:
 
 _WAITING_BYTES = 64 * 1024
 
+_A_TURN = 32
+"""Most requests of one connection in one turn of the reactor; others come between (G02)."""
+
 _TIMEOUT = Refusal(408, "The request took too long.", "gms.http.timeout", close=True)
 _TOO_LARGE = "The body is larger than {} bytes."
 _NO_SOCKET = Refusal(404, "There is no websocket at this URL.", "gms.unknown_path", close=True)
@@ -100,7 +103,7 @@ class HttpConnection(AnsweringConnection):
     def dataReceived(self, data: bytes) -> None:
         """Take what has come, in whatever pieces."""
         state = self._state
-        if state == READY:
+        if state == READY and len(self._buffer) == 0:
             self._begin(data, 0)
             if self._buffer:
                 self._loop()
@@ -117,7 +120,7 @@ class HttpConnection(AnsweringConnection):
                 self._loop()
         elif state == SOCKET:
             self._socket(data)
-        elif state in (BUSY, FLUSH):
+        elif state in (BUSY, FLUSH, READY):
             self._wait(data)
         elif state == LINGER:
             self._mark -= len(data)
@@ -149,8 +152,13 @@ class HttpConnection(AnsweringConnection):
         if self._looping:
             return
         self._looping = True
+        left = _A_TURN
         try:
             while self._state == READY and self._buffer:
+                if not left:
+                    self._door.timers.callLater(0, self._loop)
+                    return
+                left -= 1
                 data, self._buffer = self._buffer, b""
                 self._begin(data, 0)
         finally:

@@ -11,6 +11,7 @@ attributes; ``tests/http/test_direct.py`` checks that they still mean the same.
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Iterable
 from fcntl import ioctl
@@ -19,6 +20,7 @@ from typing import Protocol
 
 from twisted.internet import main, tcp
 from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IProtocol, IReactorFDSet
 
 
 class Watcher(Protocol):
@@ -40,6 +42,22 @@ class DirectServer(tcp.Server):
     write_limit = 64 * 1024
     _moved = 0
     watcher: Watcher | None = None
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        protocol: IProtocol,
+        client: tuple[object, ...],
+        server: tcp.Port,
+        sessionno: int,
+        reactor: IReactorFDSet,
+    ) -> None:
+        super().__init__(sock, protocol, client, server, sessionno, reactor)
+        # Two texts for each connection, for logs that nobody writes: made when asked for.
+        self.logstr = self.repstr = "http"
+
+    def __repr__(self) -> str:
+        return f"<DirectServer #{self.sessionno} of {self.hostname}>"
 
     def write(self, data: bytes) -> None:
         """Send, now if possible; what is not taken now is sent when it can be."""

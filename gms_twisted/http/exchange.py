@@ -5,6 +5,10 @@ streams.  It gets requests that are finished: admitted, body read, form made.  W
 it writes is collected and leaves as one piece with a length; only what is larger,
 or comes from a producer, is streamed.
 
+A request's ``path`` stays as it was sent, percent-encoded; it has been checked to
+decode to clean UTF-8.  Whoever maps URLs splits it first and decodes the segments
+then, so an encoded slash stays inside its segment (hardening H15).
+
 Knows: ``twisted.web.server.Request``.  Does not know: bytes of requests, deadlines.
 """
 

@@ -189,6 +189,8 @@ class FrontDoor:
         """
         if not install(port):
             return False
+        # The limit may have been raised since.
+        self._most = self.options.max_connections or _descriptor_share()
         vars(port)["doRead"] = _Accepting(port, self._room)
         self._ports.append(port)
         return True

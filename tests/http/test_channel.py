@@ -106,7 +106,18 @@ class HotPathTests(ConnectionTestCase):
     def test_many_pipelined_do_not_recurse(self) -> None:
         """Hundreds of requests in one piece are handled one after the other."""
         self.connection.send(GET_HOT * 900)
+        for _ in range(30):
+            self.front.clock.advance(0)
         self.assertEqual(self.connection.received(), OK * 900)
+
+    def test_G02_pipelined_requests_take_turns(self) -> None:
+        """One connection has 32 requests a turn; what comes between waits behind them."""
+        self.connection.send(GET * 100)
+        self.connection.send(GET_HOT, 1)
+        self.assertEqual(len(self.statuses()), 33)
+        self.front.clock.advance(0)
+        answers = self.connection.responses()
+        self.assertEqual([one.body for one in answers], [b"/page"] * 67 + [b"ok"])
 
     def test_second_answer_is_void(self) -> None:
         """A request is answered once."""
