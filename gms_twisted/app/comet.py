@@ -115,7 +115,7 @@ class Comet:
         self._flushing: DelayedCall | None = None
         self._ticking: DelayedCall | None = None
         self._swept_at = 0.0
-        self._drained: list[Callable[[], None]] = []
+        self._drained: list[Callable[[], bool]] = []
         self._changed: list[Callable[[], None]] = []
 
     def _rules(self, options: BayeuxOptions) -> tuple[Settings, Rules]:
@@ -162,7 +162,8 @@ class Comet:
             if index % _DRAIN_SLICE == _DRAIN_SLICE - 1:
                 await self._next_turn()
         for close in self._drained:
-            close()
+            while close():
+                await self._next_turn()
 
     async def stop(self) -> None:
         """Drain, and count time no more."""
@@ -172,8 +173,11 @@ class Comet:
                 call.cancel()
         self._ticking = self._flushing = None
 
-    def on_drain(self, close: Callable[[], None]) -> None:
-        """Call when clients are sent away: transports close their sockets."""
+    def on_drain(self, close: Callable[[], bool]) -> None:
+        """Call when clients are sent away, once a turn till it returns false.
+
+        :param close: closes some sockets, and tells whether there are more.
+        """
         self._drained.append(close)
 
     async def _next_turn(self) -> None:
@@ -216,7 +220,11 @@ class Comet:
             except Exception:  # noqa: BLE001 - a policy is the application's code
                 self.log.failure("A policy failed")
                 decision = False
-            exchange.resume(decision)
+            try:
+                exchange.resume(decision)
+            except Exception:  # noqa: BLE001 - whatever it is, the client must get an answer
+                self.log.failure("A Bayeux message failed")
+                exchange.fail()
 
         self._tasks.spawn("a decision about a Bayeux message", wait())
 

@@ -135,13 +135,12 @@ def matches(pattern: str, channel: str) -> bool:
     """
     if pattern == channel:
         return True
-    if pattern.endswith("/**"):
-        return channel.startswith(pattern[:-2]) and not channel.endswith("*")
-    if pattern.endswith("/*"):
-        stem = pattern[:-1]
-        rest = channel[len(stem) :]
-        return channel.startswith(stem) and rest not in ("", "*", "**") and "/" not in rest
-    return False
+    stem, slash, stars = pattern.rpartition("/")
+    if stars not in ("*", "**") or channel.endswith(("/*", "/**")):
+        return False
+    if not channel.startswith(stem + slash):
+        return False
+    return stars == "**" or "/" not in channel[len(stem) + 1 :]
 
 
 Listener = Callable[["Session | None", dict[str, object]], "bool | None"]

@@ -59,7 +59,7 @@ def _is_plain(session: Session) -> bool:
     """Tell whether a session has nothing to be told, and nothing special about it."""
     return (
         session.state is State.CONNECTED
-        and not session.urgent
+        and not (session.urgent or session.wake)
         and not session.advise
         and session.held is None
         and session.extras is None

@@ -88,7 +88,10 @@ class Exchange:
         self._handling: Handling | None = None
 
     def run(self) -> None:
-        """Process the payload; calls the carrier when there is something to answer."""
+        """Process the payload; calls the carrier when there is something to answer.
+
+        When this raises, call :meth:`fail`.
+        """
         session = self.session
         if session is not None and self.messages[0].get("channel") != CONNECT:
             self._batched = True
@@ -131,15 +134,30 @@ class Exchange:
             return True
 
     def resume(self, decision: Decision) -> None:
-        """Go on: what a handler waited for is decided."""
+        """Go on: what a handler waited for is decided.
+
+        When this raises, call :meth:`fail`.
+        """
+        if self._handling is None:
+            return
+        if self.session is not None:
+            self.session.busy_since = 0.0
         if self._advance(decision):
             self._go_on()
 
     def fail(self) -> None:
-        """Give up after an error of ours, so that nothing of it stays behind."""
-        if self._batched and not self.done and self.session is not None:
-            self.session.batches -= 1
+        """Give up after an error of ours: nothing stays behind, and the client is told."""
+        session = self.session
+        if session is not None and not self.done:
+            session.batches -= self._batched
+            session.busy_since = 0.0
+            if session.alive and session.held is None and not session.expire_at:
+                self._server.outbox.await_connect(session)
+        self._handling = None
+        gone = self.abandoned
         self.done = self.abandoned = True
+        if not gone:
+            self.carrier.failed(self)
 
     def answer_connect(self) -> None:
         """Answer a connect of this payload with the payload's other replies."""

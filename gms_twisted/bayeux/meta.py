@@ -80,6 +80,7 @@ def handshake(
     if "timesync" in ext:
         note_timesync(session, ext, server.wall.now())
     server.registry.add(session)
+    server.outbox.await_connect(session)
     exchange.session = session
     reply.update(
         successful=True,
@@ -146,11 +147,12 @@ def connect(
         server.disconnect(session, exchange)
         exchange.answer_connect()
         return None
+    news = session.urgent or session.wake
     if (
         first
         or timeout <= 0
         or len(exchange.messages) > 1
-        or (session.urgent and not (carrier.pushes and not session.deliver_only))
+        or (news and not (carrier.pushes and not session.deliver_only))
         or (session.acks is not None and asked is None and outbox.must_resend(session))
         or not _may_hold(server, exchange, session)
     ):
@@ -158,7 +160,7 @@ def connect(
         return None
     browser = None if carrier.pushes else exchange.caller.browser
     outbox.hold(session, exchange.held, timeout, browser)
-    if session.urgent:
+    if news:
         outbox.mark(session)
     exchange.holding = True
     return None

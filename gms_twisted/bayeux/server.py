@@ -303,7 +303,8 @@ class BayeuxServer:
         limit = self.settings.max_processing_s
         if session is not None and limit is not None and limit > 0:
             session.busy_since = self.clock.seconds()
-            self.outbox.look_at(session, session.busy_since + limit)
+            until = session.busy_since + limit
+            self._wheel.set(session, min(until, session.wheel_deadline))
         self.host.suspend(exchange, decided)
 
     # -- the application's side ----------------------------------------------------

@@ -98,6 +98,9 @@ class Carrier(Protocol):
     def finished(self, exchange: Exchange) -> None:
         """Answer a payload that has been processed."""
 
+    def failed(self, exchange: Exchange) -> None:
+        """Answer a payload that could not be processed, for a reason of ours."""
+
     def is_writing(self, session: Session) -> bool:
         """Tell whether an answer to a session is still on its way to a slow client."""
 

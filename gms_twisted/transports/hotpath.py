@@ -94,7 +94,7 @@ class BayeuxHotPath:
         self._padding = Polling(comet, "callback-polling", "long-polling.jsonp", deliver_only=True)
         self._sockets = Sockets(comet, handshakes)
         self._epoch = object()
-        comet.on_drain(self._sockets.close_all)
+        comet.on_drain(self._sockets.close_some)
         comet.on_change(self._configure)
 
     def reconfigure(self, identity: Callers, origins: Sites) -> None:
@@ -286,7 +286,7 @@ class BayeuxHotPath:
             self.log.failure("A Bayeux request failed")
             if exchange is not None:
                 exchange.fail()
-            if connection.held is poll:
+            elif connection.held is poll:
                 connection.held = None
                 connection.respond(500, b"", b"text/plain")
             return

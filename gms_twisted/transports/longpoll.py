@@ -143,6 +143,14 @@ class Polling:
         if session is not None:
             self._watch(session, poll.connection)
 
+    def failed(self, exchange: Exchange) -> None:
+        """Answer with 500 and no body."""
+        poll = exchange.held
+        assert isinstance(poll, Poll), "every exchange here is a poll's"
+        if poll.connection.held is poll:
+            poll.connection.held = None
+            poll.connection.respond(500, b"", b"text/plain")
+
     def is_writing(self, session: Session) -> bool:
         """Tell whether a slow client is still reading its last answer."""
         connection = self._writing.get(session)

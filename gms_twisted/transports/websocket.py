@@ -96,13 +96,12 @@ class Sockets:
         if self.open:
             self._ticking = self.comet.timers.callLater(_TICK_S, self._tick)
 
-    def close_all(self) -> None:
-        """Close every socket with 1001, some in each turn (R12)."""
+    def close_some(self) -> bool:
+        """Close some sockets with 1001; tell whether there are more (R12)."""
         for socket in list(self.open)[:_CLOSE_SLICE]:
             self.remove(socket)
             socket.close(GOING_AWAY, "The server is closing.")
-        if self.open:
-            self.comet.timers.callLater(0, self.close_all)
+        return bool(self.open)
 
     def frame(self, fragments: list[bytes]) -> bytes:
         """Write an array into a frame; what many sockets get is written once."""
@@ -241,10 +240,10 @@ class SocketCarrier:
             self.close(INTERNAL_ERROR, str(error))
         except Exception:  # noqa: BLE001 - whatever it is, the peer must be told
             self.log.failure("A Bayeux message failed")
-            self._exchange = None
             if exchange is not None:
                 exchange.fail()
-            self.close(INTERNAL_ERROR, "The server failed.")
+            else:
+                self.close(INTERNAL_ERROR, "The server failed.")
 
     def _refuse(self, message: dict[str, object], wait: float) -> None:
         """Refuse a handshake: there were too many (B08)."""
@@ -309,6 +308,11 @@ class SocketCarrier:
             self._exchange = None
             self._go_on()
 
+    def failed(self, exchange: Exchange) -> None:
+        """Close: nobody knows what has been done."""
+        self._exchange = None
+        self.close(INTERNAL_ERROR, "The server failed.")
+
     def is_writing(self, session: Session) -> bool:
         """Tell whether the peer has not read everything yet."""
         return self._socket is not None and self._socket.unsent() > 0
@@ -333,11 +337,13 @@ class SocketCarrier:
         frame = self._sockets.frame
         if not fragments:
             return
+        if self._socket is None:
+            return
         if most <= 0 or len(fragments) <= most:
-            self._send(frame(fragments))
+            self._socket.send(frame(fragments))
             return
         frames = [frame(fragments[at : at + most]) for at in range(0, len(fragments), most)]
-        self._send(b"".join(frames))
+        self._socket.send(b"".join(frames))
 
     def _send(self, frames: bytes) -> None:
         socket = self._socket

@@ -83,6 +83,23 @@ class OrderTests(SynchronousTestCase):
         world.wait(61)
         self.assertEqual([one.get("data") for one in client.take()], [1, None])
 
+    def test_behaviour_098_overdue(self) -> None:
+        """A lazy message whose time came while nobody polled leaves with the next connect."""
+        world = World()
+        for client in (world.poll(), world.socket()):
+            client.online("/a")
+            if isinstance(client, PollClient):
+                client.last.lose()
+            else:
+                client.lose()
+                client.open()
+            world.server.publish("/a", 1, lazy=True)
+            world.wait(6)
+            received = client.connect()
+            world.turn()
+            received += client.take()
+            self.assertEqual(received[0]["data"], 1)
+
     def test_behaviour_099_laziness_of_patterns(self) -> None:
         """A lazy pattern makes what it matches lazy; a parent does not; direct delivery is not."""
         world = World()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.bayeux.authority import ClientRules, Decided
 from gms_twisted.bayeux.channels import ChannelName
 from gms_twisted.bayeux.codec import Message
 from gms_twisted.bayeux.session import Session
-from tests.support.bayeux import World, later
+from tests.support.bayeux import FakeSocket, World, later
 
 NONE = {"reconnect": "none"}
 
@@ -98,6 +100,121 @@ class DisconnectTests(SynchronousTestCase):
                 [one["channel"] for one in client.take()],
                 ["/bye", "/meta/disconnect", "/meta/connect"],
             )
+
+
+class ProcessingTests(SynchronousTestCase):
+    """Decisions that take their time."""
+
+    def slow(self, world: World) -> Callable[[bool], None]:
+        """Have publishing wait for a decision; returns how to decide."""
+        waiting, decide = later()
+
+        class Slow(ClientRules):
+            def can_publish(
+                self, session: Session, channel: ChannelName, message: Message, reply: Message
+            ) -> Decided:
+                return waiting
+
+        world.server.policy = Slow()
+        return decide
+
+    def test_in_order(self) -> None:
+        """What comes after a message that waits, waits too; on a socket the next payload."""
+        for channel in ("/known", "/new"):
+            world = World()
+            world.server.channel("/known")
+            decide = self.slow(world)
+            client = world.socket()
+            client.online()
+            self.assertEqual(client.publish(channel, 1, id="1"), [])
+            client.send(client.message("/meta/subscribe", subscription="/b", id="2"))
+            self.assertEqual(client.take(), [])
+            decide(True)
+            self.assertEqual([one["id"] for one in client.take()], ["1", "2"])
+
+    def test_a_socket_with_too_much_waiting(self) -> None:
+        """The 101st payload that waits closes the socket."""
+        world = World()
+        decide = self.slow(world)
+        client = world.socket()
+        client.online()
+        for _ in range(102):
+            client.publish("/a", 1)
+        assert client.socket.closed is not None
+        self.assertEqual(client.socket.closed[0], 1013)
+        client.lose()
+        decide(True)
+        self.assertEqual(client.take(), [])
+
+    def test_a_session_that_is_stuck(self) -> None:
+        """With a limit on processing, a session that is stuck ends; others do not."""
+        world = World(max_processing_s=5.0, timeout_s=20.0)
+        decide = self.slow(world)
+        stuck, other = world.poll(), world.poll()
+        stuck.online()
+        other.online()
+        connection = stuck.send(stuck.message("/a", data=1))
+        world.wait(6)
+        self.assertNotIn(stuck.client_id, world.server.sessions)
+        self.assertIn(other.client_id, world.server.sessions)
+        decide(True)
+        self.assertEqual(connection.messages[-1]["error"], "402::session_unknown")
+
+    def test_a_decision_that_fails(self) -> None:
+        """A policy whose answer is a failure refuses."""
+        world = World()
+        waiting: Deferred[bool] = Deferred()
+
+        class Failing(ClientRules):
+            def can_publish(
+                self, session: Session, channel: ChannelName, message: Message, reply: Message
+            ) -> Decided:
+                return waiting
+
+        world.server.policy = Failing()
+        client = world.poll()
+        client.online()
+        connection = client.send(client.message("/a", data=1))
+        waiting.errback(ValueError("from the test"))
+        self.assertEqual(
+            connection.messages[-1]["error"], "403:denied_by_security_policy:publish_denied"
+        )
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_gone_meanwhile(self) -> None:
+        """A request whose connection goes while it waits is finished, and not answered."""
+        world = World()
+        decide = self.slow(world)
+        client = world.poll()
+        client.online("/a")
+        connection = client.send(client.message("/a", data=1))
+        connection.lose()
+        decide(True)
+        self.assertEqual(connection.answers, 0)
+        world.turn()
+        self.assertEqual([one.get("data") for one in client.take()], [1, None])
+
+    def test_an_error_of_ours(self) -> None:
+        """An exception after a decision is logged, and the client gets its answer (R18)."""
+        for transport in range(3):
+            world = World()
+            decide = self.slow(world)
+            client = world.each()[transport]
+            client.online()
+            sent = client.send(client.message("/a", data=1))
+
+            def explode(*arguments: object) -> None:
+                raise RuntimeError("from the test")
+
+            self.patch(world.server, "accept", explode)
+            decide(True)
+            self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+            if isinstance(sent, FakeSocket):
+                assert sent.closed is not None
+                self.assertEqual(sent.closed[0], 1011)
+            else:
+                self.assertEqual((sent.status, sent.body), (500, b""))
+            self.assertEqual(world.server.sessions[client.client_id].batches, 0)
 
 
 class SubscribeTests(SynchronousTestCase):
