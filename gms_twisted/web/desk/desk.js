@@ -130,6 +130,11 @@ export class Desk {
     this.client.start();
   }
 
+  retryHello = () => {
+    this.model.failed(null);
+    void this.hello();
+  };
+
   call(data) {
     return this.client.call("desk", data);
   }
@@ -139,7 +144,8 @@ export class Desk {
     try {
       data = await this.call({ do: "hello" });
     } catch (error) {
-      if (!LOST.has(error.code)) toast(error.message, { kind: "danger", action: t("retry"), onaction: () => void this.hello() });
+      // A lost connection says so itself, and says hello again when it is back.
+      if (!LOST.has(error.code)) this.model.failed(error.message);
       return;
     }
     setServerTime(data.now);

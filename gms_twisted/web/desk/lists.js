@@ -4,10 +4,10 @@ import { t } from "../lib/i18n.js";
 import { clean, cleanName, collides } from "../lib/text.js";
 import { preview } from "../lib/transcript.js";
 import { ago, duration, everySecond, fullTime, now } from "../lib/times.js";
-import { emptyState, skeleton } from "../lib/ui.js";
+import { emptyState, errorState, skeleton } from "../lib/ui.js";
 
 /**
- * @param {{model: import("./model.js").Model, accept: (id: string) => void, select: (id: string) => void, goReady: () => void}} desk
+ * @param {{model: import("./model.js").Model, accept: (id: string) => void, select: (id: string) => void, goReady: () => void, retryHello: () => void}} desk
  */
 export class Lists {
   constructor(desk) {
@@ -35,10 +35,12 @@ export class Lists {
 
   update() {
     const { model } = this.desk;
-    if (!model.ready) {
-      fill(this.queueNote, skeleton(3));
-      fill(this.chatNote, skeleton(2));
-      this.noteKey = null;
+    if (!model.ready || model.failure) {
+      const key = `loading ${model.failure}`;
+      if (this.noteKey === key) return;
+      this.noteKey = key;
+      fill(this.queueNote, model.failure ? errorState(model.failure, this.desk.retryHello) : skeleton(3));
+      fill(this.chatNote, !model.failure && skeleton(2));
       return;
     }
     const waiting = model.waiting;

@@ -64,6 +64,8 @@ export class Model {
     this.chats = new Map();
     this.selected = null;
     this.ready = false;
+    /** Why the state of the world could not be read, or null. */
+    this.failure = null;
     this.connection = { state: "connecting", retryAt: null };
     this.accepting = new Set();
   }
@@ -121,6 +123,13 @@ export class Model {
     }
     if (this.selected && !this.chats.has(this.selected)) this.selected = null;
     this.ready = true;
+    this.failure = null;
+    this.changed();
+  }
+
+  /** The state of the world could not be read. */
+  failed(text) {
+    this.failure = text;
     this.changed();
   }
 

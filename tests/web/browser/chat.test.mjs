@@ -171,6 +171,46 @@ describe("a chat", () => {
   });
 });
 
+describe("a chat without websockets", () => {
+  let server;
+  let chromium;
+
+  before(async () => {
+    server = await startServer();
+    if (server.world) server.world.websockets = false;
+    chromium = await startBrowser();
+  });
+
+  after(async () => {
+    await chromium?.stop();
+    await server?.stop();
+  });
+
+  it("goes both ways over long polling", async () => {
+    const open = async () => {
+      const { context } = await openContext(chromium.browser, server.url);
+      await context.addInitScript(() => { delete globalThis.WebSocket; });
+      return context.newPage();
+    };
+    const customer = await open();
+    const desk = await open();
+    await server.enter(desk);
+    await goReady(desk);
+    await startChat(customer, server.url, { name: "Pola", subject: "No sockets" });
+    await desk.locator(".entry", { hasText: "Pola" }).locator(".item-main").click();
+    for (const round of [1, 2, 3]) {
+      await desk.locator("#composer").fill(`question ${round}`);
+      await desk.keyboard.press("Enter");
+      await customer.locator(".bubble", { hasText: `question ${round}` }).waitFor();
+      await customer.locator("#message").fill(`answer ${round}`);
+      await customer.keyboard.press("Enter");
+      await desk.locator(".bubble", { hasText: `answer ${round}` }).waitFor();
+    }
+    for (const page of [customer, desk]) await until(page, () => !document.querySelector(".line.pending"));
+    assert.match(await customer.locator(".wire").innerText(), /in \u00b7 http/);
+  });
+});
+
 describe("C01: payloads in everything that is not a message", () => {
   let server;
   let chromium;

@@ -77,6 +77,16 @@ describe("the desk", () => {
     assert.equal(await page.locator(".entry").count(), 0);
   });
 
+  it("offers the retry when the queue cannot be read", async () => {
+    server.world.newChat({ nickname: "Behind" });
+    server.world.failing = (what) => (what === "hello" ? new server.Refusal(503, "The rooms cannot be read.") : undefined);
+    await enterDesk(page, server.url);
+    await page.getByText("The rooms cannot be read.").waitFor();
+    server.world.failing = null;
+    await page.getByRole("button", { name: "Try again" }).click();
+    await page.locator(".entry", { hasText: "Behind" }).waitFor();
+  });
+
   it("offers the retry when a transcript cannot be read", async () => {
     const chat = server.world.newChat({ nickname: "Broken", agent: "anna" });
     await enterDesk(page, server.url);
