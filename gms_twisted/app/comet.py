@@ -205,7 +205,12 @@ class Comet:
 
     def _flush(self) -> None:
         self._flushing = None
-        if self.server.outbox.flush() and self._flushing is None:
+        more = True
+        try:
+            more = self.server.outbox.flush()
+        except Exception:  # noqa: BLE001 - one broken connection must not stop all others
+            self.log.failure("Failed while messages were delivered")
+        if more and self._flushing is None:
             self._flushing = self.timers.callLater(0, self._flush)
 
     def suspend(self, exchange: Exchange, decided: Decided) -> None:

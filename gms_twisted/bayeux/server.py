@@ -2,7 +2,7 @@
 
 Start reading here.  A transport turns bytes into messages (``codec.decode``) and
 calls :meth:`BayeuxServer.begin`; what is to be sent comes back through the
-transport's :class:`~gms_twisted.bayeux.session.Carrier`.  The host gives time:
+transport's :class:`gms_twisted.bayeux.session.Carrier`.  The host gives time:
 :meth:`BayeuxServer.tick` for deadlines, :meth:`BayeuxServer.sweep` for channels,
 ``outbox.flush`` at the end of a loop turn that woke it.
 
@@ -444,7 +444,8 @@ class BayeuxServer:
         for _ in range(min(len(due), _PER_TICK)):
             session = due.popleft()
             if session.alive:
-                self._look_at(session, now)
+                # What goes wrong with one session is no reason to forget the others.
+                self.hooks.guarded("the deadline of a session", None, self._look_at, session, now)
         return bool(due)
 
     def _look_at(self, session: Session, now: float) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from gms_twisted.bayeux import channels
 from tests.support.bayeux import World
 
 
@@ -222,6 +223,50 @@ class ConnectTests(SynchronousTestCase):
         wrong: list[Any] = [{"timeout": -1}, {"timeout": "0"}, {"timeout": True}, 5, [], None]
         for advice in wrong:
             self.assertEqual(client.connect(advice=advice), [], advice)
+
+    def test_further_advice(self) -> None:
+        """``maxInterval`` and ``hosts`` are advised when they are configured."""
+        world = World(handshake_reconnect=True, hosts=("http://other",))
+        client = world.poll()
+        client.handshake()
+        (reply,) = client.connect()
+        self.assertEqual(reply["advice"]["maxInterval"], 30000)
+        self.assertEqual(reply["advice"]["hosts"], ["http://other"])
+
+    def test_unknown_meta_channels(self) -> None:
+        """Other meta channels cannot be made."""
+        client = World().poll()
+        client.handshake()
+        (reply,) = client.ask("/meta/other")
+        self.assertEqual(reply["error"], "403:denied_by_security_policy:channel_create_denied")
+        (reply,) = client.ask("/meta/unsubscribe", subscription="/meta/connect")
+        self.assertEqual(reply["error"], "403::unsubscribe_failed")
+
+    def test_listeners_on_meta_channels(self) -> None:
+        """A listener may stop a connect or a subscribe."""
+        world = World()
+        client = world.poll()
+        client.handshake()
+        stop = world.server.listen("/meta/**", lambda session, message: False)
+        self.assertEqual(client.connect()[0]["error"], "404::message_deleted")
+        self.assertEqual(client.subscribe("/a")["error"], "404::message_deleted")
+        stop()
+        self.assertTrue(client.connect()[0]["successful"])
+
+    def test_legacy_texts(self) -> None:
+        """The older texts have the same numbers."""
+        client = World(legacy_error_text=True).poll()
+        self.assertEqual(client.connect(clientId="x")[0]["error"], "402::Unknown client")
+
+    def test_as_many_channels_as_there_may_be(self) -> None:
+        """When there are too many channels no client makes another one."""
+        world = World()
+        client = world.poll()
+        client.handshake()
+        self.patch(channels, "MAX_CHANNELS", len(world.server.channels))
+        self.assertEqual(client.subscribe("/a")["error"], "403:too_many:create_denied")
+        self.assertEqual(client.publish("/a", 1)[0]["error"], "403:too_many:channel_create_denied")
+        self.assertRaises(ValueError, world.server.channel, "a")
 
     def test_pressed_answers_a_held_connect(self) -> None:
         """A request behind a held connect makes it return as its timeout would."""

@@ -259,6 +259,27 @@ class OtherExtensionTests(SynchronousTestCase):
         for one in [client.handshake(), *client.connect()]:
             self.assertRegex(one["timestamp"], r"\A2012-06-09T22:42:57\.000Z\Z")
 
+    def test_an_extension_that_hides(self) -> None:
+        """An extension of the server may delete broadcasts and replies; one that raises may not."""
+        world = World()
+
+        class Hide:
+            def incoming(self, session: object, message: Message) -> bool:
+                raise ValueError("from the test")
+
+            def outgoing(self, session: object, message: Message) -> bool:
+                return message.get("data") != "hidden" and message.get("id") != "hidden"
+
+        world.server.add_extension(Hide())
+        client = world.poll()
+        client.online("/a")
+        self.assertEqual(world.server.publish("/a", "hidden"), 0)
+        session = world.server.sessions[client.client_id]
+        self.assertFalse(world.server.deliver(session, "/a", "hidden"))
+        connection = client.send(client.message("/b", data=1, id="hidden"))
+        self.assertEqual(connection.messages, [])
+        self.assertGreater(len(self.flushLoggedErrors(ValueError)), 0)
+
     def test_an_extension_of_a_session(self) -> None:
         """A session's own extension edits its copy, and nobody else's."""
         world = World()

@@ -199,6 +199,48 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual(answered, 16)
 
 
+class FaultTests(SynchronousTestCase):
+    """One that is broken does not stop the others."""
+
+    def test_R18_a_broken_connection(self) -> None:
+        """An exception while one client is answered is logged; all others are answered."""
+        world = World()
+        clients = [world.poll() for _ in range(3)]
+        for client in clients:
+            client.online("/a")
+
+        def explode(response: bytes) -> None:
+            raise RuntimeError("from the test")
+
+        self.patch(clients[0].last, "answer", explode)
+        world.server.publish("/a", 1)
+        world.turn()
+        world.turn()
+        self.assertEqual([bool(client.received) for client in clients], [False, True, True])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        clients[1].connect()
+        world.server.publish("/a", 2)
+        world.turn()
+        self.assertEqual(clients[1].take()[0]["data"], 2)
+
+    def test_R18_a_broken_deadline(self) -> None:
+        """An exception at one session's deadline does not keep the others from theirs."""
+        world = World()
+        clients = [world.poll() for _ in range(3)]
+        for client in clients:
+            client.online()
+
+        def explode(response: bytes) -> None:
+            raise RuntimeError("from the test")
+
+        self.patch(clients[0].last, "answer", explode)
+        world.wait(61)
+        self.assertEqual([bool(client.received) for client in clients], [False, True, True])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        world.wait(31)
+        self.assertEqual(world.server.sessions, {})
+
+
 class BeforeConnectTests(SynchronousTestCase):
     """B12: no moment of a session is without a queue."""
 
