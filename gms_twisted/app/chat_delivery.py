@@ -1,7 +1,7 @@
 """Which chats are delivered on ``/_genesys``, and who is there to get them.
 
 Spec: COMETD Based Chat API.  For each chat that was begun with
-``notify_by=comet`` a :class:`~gms_twisted.app.chat_courier.Courier` is at work
+``notify_by=comet`` a :class:`gms_twisted.app.chat_courier.Courier` is at work
 from its beginning, or from the start of this process, until its client knows
 that it is over.
 
@@ -28,7 +28,7 @@ from gms_twisted.domain.sources import Timers
 
 
 class CometDelivery:
-    """Delivery of chats to comet clients; a :class:`~gms_twisted.app.interfaces.Presence`.
+    """Delivery of chats to comet clients; a :class:`gms_twisted.app.interfaces.Presence`.
 
     :param settle_s: after so long an event that was handed over has certainly been
         fetched, or its Bayeux session is gone: ``bayeux/maxInterval`` and some more.

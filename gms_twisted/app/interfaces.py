@@ -180,7 +180,7 @@ class HandshakeRefused(GmsError):
 
 ServiceHandler = Callable[[BayeuxCaller, object], Awaitable[object]]
 """Takes the caller and ``data``; what it returns goes back as the remote call's
-result, and a :class:`~gms_twisted.domain.errors.GmsError` as its failure
+result, and a :class:`gms_twisted.domain.errors.GmsError` as its failure
 ``{"message", "exception"}``."""
 
 HandshakeHook = Callable[[BayeuxCaller, Mapping[str, object]], None]

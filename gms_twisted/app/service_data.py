@@ -19,7 +19,7 @@ from gms_twisted.store.interfaces import Change, Put, Store, Unchanged
 
 
 class ServiceAreas:
-    """A :class:`~gms_twisted.app.services.ServiceData` over the Storage API's areas."""
+    """A :class:`gms_twisted.app.services.ServiceData` over the Storage API's areas."""
 
     def __init__(self, areas: StorageAreas, store: Store, wall: WallClock) -> None:
         self._areas = areas

@@ -67,7 +67,7 @@ class TimerWheel(Generic[Item]):
     def set(self, item: Item, deadline: float) -> None:
         """Give an item its deadline, in place of the one that it had.
 
-        :param deadline: :data:`NEVER` takes it away at no cost, but leaves the item
+        :param deadline: ``NEVER`` takes it away at no cost, but leaves the item
             in its bucket till that comes up; :meth:`clear` lets go of it.
         """
         item.wheel_deadline = deadline

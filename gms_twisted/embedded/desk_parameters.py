@@ -1,7 +1,7 @@
 """Reads and judges what the desk page sends.
 
 Each helper takes the call's data and a member's name, and raises
-:class:`~gms_twisted.domain.errors.InvalidRequest` that names it.
+:class:`gms_twisted.domain.errors.InvalidRequest` that names it.
 """
 
 from __future__ import annotations

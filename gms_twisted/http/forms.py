@@ -1,4 +1,4 @@
-"""A request's query and body -> :class:`~gms_twisted.domain.values.Form`.
+"""A request's query and body -> :class:`gms_twisted.domain.values.Form`.
 
 Clients in the field send forms, multipart, JSON, and JSON labelled as a form, and
 mix query and body; all of it becomes one form.

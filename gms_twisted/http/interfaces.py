@@ -134,7 +134,7 @@ class BodyKind(Enum):
     """No body is expected; one that comes is read and dropped, within the limit."""
     FORM = "form"
     """Url-encoded, multipart or JSON, by ``Content-Type``; JSON labelled as a form too.
-    Query parameters and body become one :class:`~gms_twisted.domain.values.Form`."""
+    Query parameters and body become one :class:`gms_twisted.domain.values.Form`."""
     JSON = "json"
     """A JSON document (hardening J01 to J09); goes to ``Form.document``."""
     RAW = "raw"

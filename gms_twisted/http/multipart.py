@@ -25,7 +25,7 @@ _MAY_BE_AFTER = re.compile(rb"-?|(?:--)?[ \t]{0,64}\r?")
 _LONGEST_AFTER = 68
 _HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
 _PARAMETER = re.compile(
-    r";[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)=(?:\"((?:[^\"\\]++|\\.)*+)\"|([^\s\";]*))[ \t]*",
+    r";[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)=(?:\"((?:[^\"\\]|\\.)*)\"|([^\s\";]*))[ \t]*",
     re.DOTALL,
 )
 _ESCAPED = re.compile(r"\\([\"\\])")

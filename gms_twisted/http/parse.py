@@ -1,4 +1,4 @@
-"""The head of a request: bytes -> :class:`~gms_twisted.http.interfaces.Head`.
+"""The head of a request: bytes -> :class:`gms_twisted.http.interfaces.Head`.
 
 A head is judged when it is complete, as one block up to the empty line, against
 one grammar without leniencies: whatever two readers could understand differently

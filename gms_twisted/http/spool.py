@@ -17,7 +17,7 @@ from gms_twisted.domain.values import ByteSource, InMemory
 
 
 class SpoolFile:
-    """A :class:`~gms_twisted.domain.values.ByteSource` over a file without a name.
+    """A :class:`gms_twisted.domain.values.ByteSource` over a file without a name.
 
     The file is gone when it is closed, or when nobody refers to it any more.
 

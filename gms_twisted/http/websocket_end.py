@@ -54,7 +54,7 @@ class Carrier(Protocol):
 
 
 class WebSocketEnd:
-    """A :class:`~gms_twisted.http.interfaces.WebSocket`."""
+    """A :class:`gms_twisted.http.interfaces.WebSocket`."""
 
     __slots__ = ("_carrier", "_closing", "_handler", "_reader", "peer")
 

@@ -19,7 +19,7 @@ class PageTooLarge(Exception):
 
 
 class HttpPages:
-    """A :class:`~gms_twisted.transports.chat_directory.PageReader`."""
+    """A :class:`gms_twisted.transports.chat_directory.PageReader`."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor

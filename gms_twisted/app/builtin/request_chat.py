@@ -23,7 +23,7 @@ _YES = frozenset({"true", "1", "yes", "on"})
 
 
 class RequestChat:
-    """A :class:`~gms_twisted.app.service_kinds.ServiceKind` for ``request-chat``.
+    """A :class:`gms_twisted.app.service_kinds.ServiceKind` for ``request-chat``.
 
     :param end_chat: leaves the chat of a service that is deleted.
     """
