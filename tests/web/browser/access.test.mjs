@@ -95,7 +95,7 @@ for (const theme of ["light", "dark"]) {
       await goReady(page);
       await page.locator(".entry").first().waitFor();
       await audit(page, "queue");
-      await page.locator(".entry", { hasText: "Dora" }).locator(".item-main").first().click();
+      await page.locator(".entry", { hasText: "Dora" }).last().locator(".item-main").first().click();
       await page.locator(".customer .person").waitFor();
       await page.locator("#composer").fill("Hello Dora");
       await page.keyboard.press("Enter");

@@ -55,7 +55,7 @@ describe("a chat", () => {
   it("begins: the customer waits, the agent sees and accepts", async () => {
     await startChat(customer.page, server.url, { name: "Cara Lind", subject: "My lamp flickers", email: "cara@example.org" });
     await customer.page.locator(".waiting-title").waitFor();
-    const entry = desk.page.locator(".entry", { hasText: "Cara Lind" });
+    const entry = desk.page.locator(".entry", { hasText: "Cara Lind" }).last();
     await entry.waitFor();
     assert.match(await entry.innerText(), /My lamp flickers/);
     assert.match(await desk.page.title(), /^\(\d+\)/);
@@ -125,7 +125,7 @@ describe("a chat", () => {
     await until(customer.page, (count) => document.querySelectorAll(".transcript .bubble").length >= count, before.length);
     assert.deepEqual(await bubbles(customer.page), before);
     await desk.page.reload();
-    await desk.page.locator(".chat .item-main", { hasText: "Cara Lind" }).click();
+    await desk.page.locator(".chat .item-main", { hasText: "Cara Lind" }).first().click();
     await until(desk.page, (count) => document.querySelectorAll(".transcript .bubble").length >= count, before.length);
     assert.deepEqual(await bubbles(desk.page), before);
   });
@@ -197,7 +197,7 @@ describe("a chat without websockets", () => {
     await server.enter(desk);
     await goReady(desk);
     await startChat(customer, server.url, { name: "Pola", subject: "No sockets" });
-    await desk.locator(".entry", { hasText: "Pola" }).locator(".item-main").click();
+    await desk.locator(".entry", { hasText: "Pola" }).last().locator(".item-main").click();
     for (const round of [1, 2, 3]) {
       await desk.locator("#composer").fill(`question ${round}`);
       await desk.keyboard.press("Enter");
@@ -238,7 +238,7 @@ describe("C01: payloads in everything that is not a message", () => {
     const page = await context.newPage();
     await server.enter(page);
     await goReady(page);
-    const entry = page.locator(".entry", { hasText: "Mallory" });
+    const entry = page.locator(".entry", { hasText: "Mallory" }).last();
     await entry.waitFor();
     assert.match(await entry.innerText(), /<img src=x onerror=/);
     await assertHarmless(page, faults);
@@ -261,7 +261,7 @@ describe("C01: payloads in everything that is not a message", () => {
     const { context, faults } = await openContext(chromium.browser, server.url);
     const page = await context.newPage();
     await server.enter(page);
-    await page.locator(".entry", { hasText: "With a file" }).locator(".item-main").click();
+    await page.locator(".entry", { hasText: "With a file" }).last().locator(".item-main").click();
     const file = page.locator(".customer a.file");
     await file.waitFor();
     assert.match(await file.innerText(), /<img onerror=x>/);
@@ -282,7 +282,7 @@ describe("C01: payloads in everything that is not a message", () => {
     const form = (fields) => ({ method: "POST", headers: { gms_user: "mallory" }, body: new URLSearchParams(fields) });
     const { _id } = await (await fetch(new URL("genesys/1/service/request-chat", server.url), form({}))).json();
     await fetch(new URL(`genesys/1/service/${_id}/ixn/chat`, server.url), form({ userDisplayName: agent.toUpperCase(), subject: "I am you" }));
-    const entry = page.locator(".entry", { hasText: "I am you" });
+    const entry = page.locator(".entry", { hasText: "I am you" }).last();
     await entry.waitFor();
     assert.equal(await entry.locator(".chip.amber").innerText(), "Customer");
     await context.close();
