@@ -452,6 +452,31 @@ class LimitTests(ConnectionTestCase):
         other.send(GET)
         self.assertFalse(other.closed)
 
+    def test_bad_queries(self) -> None:
+        """A query that cannot be read is a 400 before any route runs."""
+        for query in (b"a=%ff", b"a=%zz", b"=1"):
+            self.connection = self.front.connect()
+            self.connection.send(GET.replace(b"/page", b"/page?" + query))
+            self.assertEqual(self.statuses(), [400])
+        self.assertEqual(self.pages.forms, [])
+
+    def test_fault_of_a_pressed_request(self) -> None:
+        """What goes wrong while more comes is answered 500 as well."""
+        self.hot.holds = True
+        self.hot.pressed = lambda connection: 1 // 0  # type: ignore[method-assign,assignment]
+        self.connection.send(GET_HOT + GET_HOT)
+        self.assertEqual(self.statuses(), [500])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_fault_while_a_connection_ends(self) -> None:
+        """It is logged, and the door forgets the connection all the same."""
+        self.hot.holds = True
+        self.hot.lost = lambda connection: 1 // 0  # type: ignore[method-assign,assignment]
+        self.connection.send(GET_HOT)
+        self.connection.lose()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.front.door.counts.open, 0)
+
     def test_wrong_type(self) -> None:
         """415 for a body that is no form."""
         self.connection.send(post(b"/page", b"<a/>", b"Content-Type: text/xml\r\n"))

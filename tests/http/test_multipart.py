@@ -127,6 +127,13 @@ class MultipartTests(SynchronousTestCase):
             header = b'Content-Disposition: form-data; name="f"; filename="' + raw + b'"\r\n\r\n'
             self.assertEqual(read(one_part(b"", header), 1)[0][0].filename, name)
 
+    def test_parameters(self) -> None:
+        """Unquoted values, blanks and a semicolon at the end are understood."""
+        header = b'Content-Disposition: FORM-DATA ;name=f; Filename = "x"\r\n\r\n'
+        self.assertIsInstance(self.refused(one_part(b"", header)), MalformedMultipart)
+        header = b'Content-Disposition: FORM-DATA ;name=f ; Filename="x" ; \r\n\r\n'
+        self.assertEqual(read(one_part(b"", header))[0][0], Part("f", "x", ""))
+
     def test_H17_file_name_star(self) -> None:
         """``filename*`` is not looked at."""
         header = HEADER.replace(b"\r\n\r\n", b"; filename*=utf-8''evil\r\n\r\n")

@@ -127,6 +127,12 @@ class HeadReaderTests(SynchronousTestCase):
                 self.assertIs(read(b"GET /used HTTP/1.1\r\n", reader), used)
         self.assertTrue(len(reader._young) + len(reader._old) <= 4096)
 
+    def test_large_heads_are_not_kept(self) -> None:
+        """A head of more than 4 KiB is read again each time."""
+        reader = HeadReader(OPTIONS)
+        block = b"GET / HTTP/1.1\r\nX-A: " + b"a" * 5000 + b"\r\n"
+        self.assertIsNot(read(block, reader), read(block, reader))
+
     @given(st.binary(max_size=120))
     @settings(deadline=None, max_examples=100)
     def test_anything(self, data: bytes) -> None:
