@@ -27,7 +27,9 @@ MAX_ELEMENTS = 10_000
 
 _BOM = b"\xef\xbb\xbf"
 _DIGITS_TO_ZERO = bytes.maketrans(b"0123456789", b"0000000000")
-_LONG_NUMBER = b"0" * 19
+_DIGITS = b"0" * 19
+_LONG_NUMBER = re.compile(rb"[:,\[\s]-?[0-9]{19}")
+"""Long digits that are no part of a text, for all that can be told so quickly."""
 _JSONP_UNSAFE = re.compile(rb"[<>&]|\xe2\x80[\xa8\xa9]")
 _JSONP_SAFE = {
     b"<": b"\\u003c",
@@ -69,7 +71,7 @@ def decode(payload: bytes, max_messages: int = 1000) -> list[Message]:
         brackets = payload.count(b"[") + payload.count(b"{")
         if brackets > MAX_DEPTH or payload.count(b",") >= MAX_MEMBERS:
             _check_shape(document, 0 if payload.lstrip()[:1] == b"[" else -1)
-    if _LONG_NUMBER in payload.translate(_DIGITS_TO_ZERO):
+    if _DIGITS in payload.translate(_DIGITS_TO_ZERO) and _LONG_NUMBER.search(payload):
         return _decode_exactly(payload)
     return document
 

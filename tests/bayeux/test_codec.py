@@ -54,6 +54,12 @@ class DecodeTests(SynchronousTestCase):
         )
         self.assertRaises(MalformedPayload, decode, b'{"a":' + b"9" * 5000 + b"}")
 
+    def test_long_digits_in_texts(self) -> None:
+        """Digits in a text are a text."""
+        digits = "1234567890" * 3
+        for text in (digits, f"T{digits}", f" {digits}", f":{digits}", f"-{digits}"):
+            self.assertEqual(decode(json.dumps({"a": text}).encode())[0]["a"], text)
+
     def test_J06_bytes(self) -> None:
         """UTF-8 with or without a mark; nothing else."""
         self.assertEqual(decode(b"\xef\xbb\xbf{}"), [{}])
