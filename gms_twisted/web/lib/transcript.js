@@ -48,11 +48,11 @@ export function plan(events, pending, divider) {
   for (const event of events) {
     if (!SHOWN.has(event.type)) continue;
     if (!previous || !sameDay(previous.at, event.at)) items.push({ kind: "day", key: `d${event.position}`, at: event.at });
-    if (!dividerDone && event.position > divider && !event.mine) {
+    const spoken = event.type === "message" || event.type === "push_url";
+    if (!dividerDone && spoken && event.position > divider && !event.mine) {
       items.push({ kind: "divider", key: "divider" });
       dividerDone = true;
     }
-    const spoken = event.type === "message" || event.type === "push_url";
     items.push({ kind: spoken ? "line" : "notice", key: `e${event.position}`, event });
     previous = event;
   }
