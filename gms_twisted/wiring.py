@@ -188,16 +188,13 @@ class House:
             self.identity,
             loopback_only=self.loopback_only,
             exempt=exempt,
+            **_kept_events(configuration),
         )
-        handshakes = configuration.bayeux
-        self.hot_path = BayeuxHotPath(
-            self.comet,
-            self.identity,
-            self.origins,
-            AddressLimiter(
-                reactor, handshakes.handshakes_per_s, handshakes.handshakes_burst, exempt
-            ),
+        bayeux = configuration.bayeux
+        self._handshakes = AddressLimiter(
+            reactor, bayeux.handshakes_per_s, bayeux.handshakes_burst, exempt
         )
+        self.hot_path = BayeuxHotPath(self.comet, self.identity, self.origins, self._handshakes)
 
         self.areas = StorageAreas(store, ids, wall, reactor, configuration.storage, self.base_url)
         self._creations = _per_minute(reactor, limits.v13_services_per_min, exempt)
@@ -304,7 +301,7 @@ class House:
         )
 
     def reconfigure(self, configuration: Configuration) -> None:
-        """Take a new configuration as a whole; section ``bayeux`` waits for the next start.
+        """Take a new configuration as a whole.
 
         :raises ValueError: something in it cannot be used; nothing has changed.
         """
@@ -321,12 +318,15 @@ class House:
         for tls, certificate in certificates:
             tls.use(certificate)
         self.origins.reconfigure(server)
+        bayeux = configuration.bayeux
+        self.comet.reconfigure(bayeux, self.identity)
         self.hot_path.reconfigure(self.identity, self.origins)
+        self._handshakes.reconfigure(bayeux.handshakes_per_s, bayeux.handshakes_burst, exempt)
         self._passwords.reconfigure(server, configuration.services)
         self._ports.reconfigure(configuration.port_restrictions)
         self._admission.reconfigure(configuration.http)
         self.api.reconfigure(server.base_path_aliases)
-        self.door.configure(configuration.http, self.configuration.bayeux, exempt)
+        self.door.configure(configuration.http, bayeux, exempt)
         for limiter, count in (
             (self._misses, limits.s01_misses_per_min),
             (self._creations, limits.v13_services_per_min),
@@ -390,6 +390,17 @@ class House:
 def _exempt(configuration: Configuration) -> Networks:
     """Addresses without limits of their own; a proxy's stands for nobody it names."""
     return Networks((*configuration.limits.exempt, *configuration.server.trusted_proxies))
+
+
+def _kept_events(configuration: Configuration) -> dict[str, Any]:
+    """Options ``push/comet.keep_s`` and ``push/comet.keep_max``, of a section kept as text."""
+    push = configuration.other.get("push", {})
+    kept: dict[str, Any] = {}
+    if push.get("comet.keep_s", "").isdecimal():
+        kept["keep_s"] = float(push["comet.keep_s"])
+    if push.get("comet.keep_max", "").isdecimal():
+        kept["keep_max"] = int(push["comet.keep_max"])
+    return kept
 
 
 def _per_minute(reactor: Any, count: int, exempt: Networks) -> AddressLimiter:

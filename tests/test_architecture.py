@@ -62,7 +62,7 @@ RULES = {
     },
     # The agreements between layers are zope interfaces where twisted.web adapts to them.
     "http.interfaces": Rule(("domain",), ("zope.interface",), pure=True),
-    "http.parse": Rule(("domain", "config.options"), ("httptools",), pure=True),
+    "http.parse": Rule(("domain", "config.options"), (), pure=True),
     "http.strict_json": Rule(("domain",), ("orjson",), pure=True),
     "store": Rule(
         ("domain",),

@@ -24,7 +24,7 @@ bodies mean is judged by ``parse``, ``forms`` and the admission.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.interfaces import ILoggingContext, IProtocol
 from twisted.logger import Logger
@@ -49,7 +49,7 @@ from gms_twisted.http.exchange import Exchange
 from gms_twisted.http.forms import form_of_query, is_multipart
 from gms_twisted.http.incoming import Incoming
 from gms_twisted.http.interfaces import BodyKind, BodyPlan, Head, Refusal, Upgrade
-from gms_twisted.http.parse import END_OF_HEAD, Refused
+from gms_twisted.http.parse import END_OF_HEAD, Refused, bare_head
 from gms_twisted.http.responses import (
     CONTINUE,
     INTERNAL,
@@ -57,9 +57,6 @@ from gms_twisted.http.responses import (
 )
 from gms_twisted.http.upgrade import check_upgrade, upgrade_response
 from gms_twisted.http.websocket_end import WebSocketEnd
-
-if TYPE_CHECKING:
-    pass
 
 _WAITING_BYTES = 64 * 1024
 
@@ -206,6 +203,7 @@ class HttpConnection(AnsweringConnection):
         ):
             # Nearly always: the whole request, and nothing else, in one piece.
             self._state = BUSY
+            self._head = bare_head(head)
             self._hot(head, plan, data[end:])
             return
         self._admit(head, plan, data[end:])
@@ -288,6 +286,7 @@ class HttpConnection(AnsweringConnection):
         """Hand a finished request over."""
         self._state = BUSY
         if head.hot:
+            self._head = bare_head(head)
             # Those behind it wait till this loop is left.
             looping, self._looping = self._looping, True
             try:

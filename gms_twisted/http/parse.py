@@ -54,6 +54,24 @@ def refuse(status: int, message: str, code: str, *headers: tuple[str, str]) -> N
     raise Refused(Refusal(status, message, code, headers, close=True))
 
 
+_BARE: dict[tuple[bytes, tuple[int, int], bool], Head] = {}
+
+
+def bare_head(head: Head) -> Head:
+    """What is left of a hot head once its request has been handed over.
+
+    A held request keeps its head for as long as a minute, and each client's is its
+    own (cookies): keeping only what an answer depends on, shared by all, saves
+    0.7 KB for each held client.
+    """
+    key = (head.method, head.version, head.keep_alive)
+    bare = _BARE.get(key)
+    if bare is None:
+        bare = Head(*key[:1], b"", b"", b"", head.version, {}, keep_alive=head.keep_alive, hot=True)
+        _BARE[key] = bare
+    return bare
+
+
 class HeadReader:
     """Reads heads, and remembers those that it has read.
 

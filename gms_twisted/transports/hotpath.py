@@ -269,13 +269,15 @@ class BayeuxHotPath:
                 retry = b"Retry-After: %d\r\n" % max(1, -int(-wait // 1))
                 connection.respond(429, b"Too many handshakes.", b"text/plain;charset=UTF-8", retry)
                 return
-        self._process(messages, poll, carrier)
+        self._process(messages, poll, note.caller, carrier)
 
-    def _process(self, messages: list[Message], poll: Poll, carrier: Polling) -> None:
+    def _process(
+        self, messages: list[Message], poll: Poll, caller: Caller, carrier: Polling
+    ) -> None:
         connection = poll.connection
         exchange = None
         try:
-            exchange = self._server.begin(messages, poll.note.caller, carrier, poll)
+            exchange = self._server.begin(messages, caller, carrier, poll)
             poll.exchange = exchange
             exchange.run()
         except MalformedPayload as error:

@@ -68,15 +68,21 @@ class Note:
 class Poll:
     """A request that has no answer yet.
 
+    Keeps of the head's note only what the answer depends on: a note is as large as
+    a session, and each client's is its own.
+
     :ivar exchange: its payload, while that is being processed.
     :ivar session: whose connect it is, while that is held.
+    :ivar quick: as :class:`Note`.
+    :ivar callback: as :class:`Note`.
     """
 
-    __slots__ = ("connection", "exchange", "note", "session")
+    __slots__ = ("callback", "connection", "exchange", "quick", "session")
 
     def __init__(self, connection: Connection, note: Note) -> None:
         self.connection = connection
-        self.note = note
+        self.quick = note.quick
+        self.callback = note.callback
         self.exchange: Exchange | None = None
         self.session: Session | None = None
 
@@ -173,17 +179,17 @@ class Polling:
             self._writing.pop(session, None)
 
     def _send(self, poll: Poll, fragments: list[bytes], headers: bytes) -> None:
-        connection, note = poll.connection, poll.note
+        connection = poll.connection
         if connection.held is not poll:
             return  # It went away, or is answered already.
         connection.held = None
-        if note.quick and not headers:
+        if poll.quick and not headers:
             connection.answer(self._response(fragments))
             return
         body = array(fragments)
         kind = _JSON
-        if note.callback:
-            body, kind = padded(note.callback, body), _SCRIPT
+        if poll.callback:
+            body, kind = padded(poll.callback, body), _SCRIPT
         connection.respond(200, body, kind, headers + _NO_STORE)
 
     def _response(self, fragments: list[bytes]) -> bytes:

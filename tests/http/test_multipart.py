@@ -70,8 +70,10 @@ class MultipartTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=100)
     def test_H17_bytes_are_kept(self, data: bytes, size: int) -> None:
         """Any bytes come out as they are, if they do not hold a boundary of their own."""
-        for end in (b"\r\n--xy\r\n", b"\r\n--xy--\r\n", b"\r\n--xy \t\r\n"):
-            data = data.replace(end, b"")
+        ends = (b"\r\n--xy\r\n", b"\r\n--xy--\r\n", b"\r\n--xy \t\r\n")
+        while any(end in data for end in ends):  # taking one out may leave another
+            for end in ends:
+                data = data.replace(end, b"")
         if b"\r\n--xy" in (b"\r\n" + data)[-8:]:
             data += b"."
         whole = read(one_part(data))
