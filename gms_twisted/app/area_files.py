@@ -5,7 +5,7 @@ Knows: chunks, stretches of files.  Does not know: keys, lifetimes.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 
 from gms_twisted.app.area_records import Area, Entry
 from gms_twisted.domain.errors import DamagedRecord
@@ -27,7 +27,7 @@ class StoredFile:
         self._area = area
         self._entry = entry
 
-    def pieces(self, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    def pieces(self, offset: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
         """Read a stretch of it, in pieces of at most ``CHUNK_BYTES``.
 
         :raises DamagedRecord: while reading: the file is gone or damaged.
@@ -50,7 +50,7 @@ class StoredValues:
         self._link = link
         self._texts = Texts(store, area)
 
-    async def items(self) -> AsyncIterator[tuple[str, str]]:
+    async def items(self) -> AsyncGenerator[tuple[str, str], None]:
         """Names with values: text as it is, of a file its URL.
 
         :raises DamagedRecord: while reading: a value is gone or damaged.
@@ -89,7 +89,7 @@ class Texts:
 
 async def _pieces(
     store: Store, area: Area, blob: int, offset: int, length: int
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Read a stretch of a blob."""
     if blob == 0:
         for start in range(offset, offset + length, CHUNK_BYTES):

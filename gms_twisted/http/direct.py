@@ -134,9 +134,11 @@ class DirectServer(tcp.Server):
         return result
 
     def connectionLost(self, reason: object) -> None:
-        """Let go of everything."""
+        """Let go of everything; unsent bytes too, since a request may outlive us in a cycle."""
         self.watcher = None
         super().connectionLost(reason)  # type: ignore[arg-type]  # untyped in the base's base
+        self.dataBuffer, self.offset = b"", 0
+        self._tempDataBuffer, self._tempDataLen = [], 0
 
     def _isSendBufferFull(self) -> bool:
         return self.unsent() > self.write_limit

@@ -389,6 +389,16 @@ class DirectTransportTests(TransportContract, SynchronousTestCase):
         read_available(self.client)
         self.reactor.until(lambda: self.transport.taken() > before)
 
+    def test_H04_a_lost_connection_keeps_no_unsent_bytes(self) -> None:
+        """Not even while a request that is gone still knows its transport."""
+        self.transport.registerProducer(Producer(self.transport, streaming=True), True)
+        self.transport.write(BIG)
+        self.reactor.settle()
+        self.transport.abortConnection()
+        self.lost()
+        self.assertEqual(self.transport.unsent(), 0)
+        self.assertEqual((self.transport.dataBuffer, self.transport._tempDataBuffer), (b"", []))
+
     def test_not_before_a_producer(self) -> None:
         """With a producer everything goes through the buffer."""
         producer = Producer(self.transport, streaming=True)
