@@ -50,7 +50,7 @@ RULES = {
     # Its pure files have rules of their own below.  All receive the dataclass of
     # their section, as every layer does; identities are JWTs, keys PEM files.
     "http": Rule(
-        ("domain", "config.options"),
+        ("domain", "config.options", "config.bayeux_options", "config.option"),
         ("twisted", "klein.resource", "zope.interface", "orjson", "jwt", "cryptography"),
     ),
     **{
@@ -70,7 +70,10 @@ RULES = {
         (*_ASYNC, "twisted.internet.interfaces", "twisted.application.service"),
     ),
     "app": Rule(
-        ("domain", "config.options", "store.interfaces", "bayeux", "scxml"),
+        (
+            *("domain", "config.options", "config.bayeux_options", "config.option"),
+            *("store.interfaces", "bayeux", "scxml"),
+        ),
         (*_ASYNC, "phonenumbers"),
         pure=True,
     ),

@@ -34,7 +34,7 @@ from gms_twisted.bayeux.messages import message_id, object_member
 from gms_twisted.bayeux.server import TICK_S, BayeuxServer
 from gms_twisted.bayeux.session import Caller, Session
 from gms_twisted.bayeux.settings import Settings
-from gms_twisted.config.options import BayeuxOptions
+from gms_twisted.config.bayeux_options import BayeuxOptions
 from gms_twisted.domain.errors import GmsError, Unauthorized
 from gms_twisted.domain.ids import GmsUser
 from gms_twisted.domain.sources import DelayedCall, IdSource, Timers, WallClock

@@ -46,7 +46,7 @@ class ChatSessionClosed(GmsError):
 
 
 class ChatGateway(Protocol):
-    """Chat servers, as a flex client sees them.  ``shared spec: chat server, 1.2``.
+    """Chat servers, as a flex client sees them.  .
 
     Each call names its user, so any connection will do; a call whose connection
     is lost is tried once more on another one (on the replacement server, when the
@@ -188,7 +188,7 @@ HandshakeHook = Callable[[BayeuxCaller, Mapping[str, object]], None]
 
 
 class ServiceChannels(Protocol):
-    """Our side of ``/service/...``: remote calls by Bayeux clients (bayeux.md 3.4)."""
+    """Our side of ``/service/...``: remote calls by Bayeux clients."""
 
     def serve(self, target: str, handler: ServiceHandler) -> None:
         """Answer calls to ``/service/<target>``."""

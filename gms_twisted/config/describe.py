@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gms_twisted.config.options import BayeuxOptions, Configuration, ResourceGroup
+from gms_twisted.config.bayeux_options import BayeuxOptions
+from gms_twisted.config.options import Configuration, ResourceGroup
 from gms_twisted.config.reading import specs_of
 from gms_twisted.config.sections import SECTIONS
 

@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from gms_twisted.config.options import (
+from gms_twisted.config.bayeux_options import (
     COMETD_DEFAULTS,
     TRANSPORT_OPTIONS,
     TRANSPORT_PREFIXES,
     BayeuxOptions,
+)
+from gms_twisted.config.options import (
     ChatOptions,
     ChatServerOptions,
     Configuration,

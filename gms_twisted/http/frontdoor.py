@@ -20,7 +20,8 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 from zope.interface import implementer
 
-from gms_twisted.config.options import BayeuxOptions, HttpOptions
+from gms_twisted.config.bayeux_options import BayeuxOptions
+from gms_twisted.config.options import HttpOptions
 from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.sources import DelayedCall, Timers, WallClock
 from gms_twisted.domain.wheel import TimerWheel

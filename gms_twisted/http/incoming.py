@@ -6,7 +6,8 @@ not know: the connection.
 
 from __future__ import annotations
 
-from gms_twisted.config.options import MIB, HttpOptions
+from gms_twisted.config.option import MIB
+from gms_twisted.config.options import HttpOptions
 from gms_twisted.domain.values import Form
 from gms_twisted.http.forms import BodySink, sink_for
 from gms_twisted.http.framing import ChunkedBody, LengthBody

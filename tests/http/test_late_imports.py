@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 _PROGRAM = """
 import resource, os, sys
 from twisted.web.resource import Resource
-from gms_twisted.config.options import BayeuxOptions
+from gms_twisted.config.bayeux_options import BayeuxOptions
 from tests.http.hot import FakeHot
 from tests.http.test_channel import Pages
 from tests.http.wire import GET, GET_HOT, TEXT, UPGRADE, post

@@ -19,7 +19,7 @@ from twisted.internet.task import Clock
 
 from gms_twisted.app.comet import Comet
 from gms_twisted.app.tasks import Tasks
-from gms_twisted.config.options import BayeuxOptions
+from gms_twisted.config.bayeux_options import BayeuxOptions
 from gms_twisted.domain.errors import Unauthorized
 from gms_twisted.domain.ids import GmsUser
 from gms_twisted.http.interfaces import (

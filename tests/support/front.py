@@ -26,7 +26,8 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 
-from gms_twisted.config.options import BayeuxOptions, HttpOptions
+from gms_twisted.config.bayeux_options import BayeuxOptions
+from gms_twisted.config.options import HttpOptions
 from gms_twisted.domain.counters import Counters
 from gms_twisted.http.addresses import Networks
 from gms_twisted.http.frontdoor import FrontDoor
