@@ -174,6 +174,11 @@ def step_lifecycle() -> Result:
     return run(PYTHON, "-m", "twisted.trial", "tests.live.lifecycle")
 
 
+def step_attacks() -> Result:
+    """Attack real server processes, with well-behaved clients beside."""
+    return run(PYTHON, "-m", "twisted.trial", "tests.live.attacks")
+
+
 def step_clients() -> Result:
     """Run the real Bayeux clients against a real server."""
     need_packages(ROOT / "tests" / "clients")
@@ -196,6 +201,7 @@ STEPS: dict[str, Callable[[], Result]] = {
     "pages": step_pages,
     "readme": step_readme,
     "lifecycle": step_lifecycle,
+    "attacks": step_attacks,
     "clients": step_clients,
     "browser": step_browser,
 }

@@ -22,12 +22,20 @@ START_LIMIT_S = 60.0
 class Server:
     """One ``bin/gms`` process on a data directory that outlives it.
 
+    :param descriptors: most descriptors it may have open.
     :ivar url: where it listens, ``http://127.0.0.1:PORT``.
     :ivar desk_link: the one-time link of the first start, if it printed one.
     """
 
-    def __init__(self, *options: str, port: int = 0, data: Path | None = None) -> None:
+    def __init__(
+        self,
+        *options: str,
+        port: int = 0,
+        data: Path | None = None,
+        descriptors: int | None = None,
+    ) -> None:
         self._options = options
+        self._descriptors = descriptors
         self._port = port
         self._own = tempfile.TemporaryDirectory(prefix="gms-live-") if data is None else None
         self.data = Path(self._own.name) if self._own is not None else data or Path()
@@ -55,6 +63,9 @@ class Server:
             "--listen", f"tcp:{self._port}:interface=127.0.0.1",
             *self._options,
         ]  # fmt: skip
+        if self._descriptors is not None:
+            limit = f'ulimit -n {self._descriptors} && exec "$0" "$@"'
+            command = ["/bin/sh", "-c", limit, *command]
         self._process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,

@@ -64,7 +64,6 @@ class GoneTests(SynchronousTestCase):
 
     def test_H04_nor_a_member_of_an_object(self) -> None:
         """The values of a storage area may be long, too."""
-
         closed = []
 
         async def members() -> AsyncGenerator[tuple[str, str], None]:
