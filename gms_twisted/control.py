@@ -21,6 +21,7 @@ from twisted.internet.interfaces import IListeningPort, IReactorUNIX
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.protocols.basic import LineOnlyReceiver
+from twisted.python.failure import Failure
 
 from gms_twisted.domain.errors import GmsError
 
@@ -43,22 +44,28 @@ class ControlProtocol(LineOnlyReceiver):
 
     def lineReceived(self, line: bytes) -> None:
         """Carry out one command."""
-        Deferred.fromCoroutine(self._answer(line)).addErrback(
-            lambda failure: self.log.failure("A command failed", failure=failure)
-        )
+        Deferred.fromCoroutine(self._answer(line)).addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        """Log what nobody foresaw, and do not leave the one who asked waiting."""
+        self.log.failure("A command failed", failure=failure)
+        self._say({"ok": False, "message": "It failed; the server's log says why."})
+
+    def _say(self, answer: Mapping[str, object]) -> None:
+        self.sendLine(json.dumps(answer).encode())
 
     async def _answer(self, line: bytes) -> None:
         try:
             asked = json.loads(line)
             command = self._commands[asked["do"]]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             answer: Mapping[str, object] = {"ok": False, "message": "No such command."}
         else:
             try:
                 answer = {"ok": True, **await command(asked)}
             except GmsError as error:
                 answer = {"ok": False, "message": str(error)}
-        self.sendLine(json.dumps(answer).encode())
+        self._say(answer)
 
 
 class ControlFactory(Factory):
@@ -120,10 +127,16 @@ def ask(directory: Path, do: str, **members: object) -> Mapping[str, object]:
             connection.connect(str(directory / SOCKET))
         except OSError as error:
             raise NotRunning(f"no server uses {directory}") from error
-        connection.sendall(json.dumps({"do": do, **members}).encode() + b"\n")
-        with connection.makefile("rb") as answers:
-            line = answers.readline(MAX_LINE_BYTES)
-    answer = json.loads(line)
+        try:
+            connection.sendall(json.dumps({"do": do, **members}).encode() + b"\n")
+            with connection.makefile("rb") as answers:
+                line = answers.readline(MAX_LINE_BYTES)
+        except OSError:
+            line = b""
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        answer = None
     if not isinstance(answer, dict):
         raise NotRunning(f"the server of {directory} gave no answer")
     return answer

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from math import isfinite
 from typing import TextIO
 
 from twisted.logger import (
@@ -28,7 +29,12 @@ from zope.interface import implementer
 _QUIET = ("twisted", "log_legacy", "stdout")
 _SKIPPED_FIELDS = frozenset({"message", "time", "isError", "format", "log"})
 _ESCAPES = {code: f"\\x{code:02x}" for code in [*range(32), 127, *range(128, 160)] if code != 9}
-_PLAIN = (str, int, float, bool, type(None))
+_ESCAPES |= {
+    code: f"\\u{code:04x}"
+    # Line ends of Unicode, what turns the direction of text, and halves of characters.
+    for code in [*range(0x2028, 0x202F), *range(0x2066, 0x206A), *range(0xD800, 0xE000)]
+}
+_PLAIN = (str, int, bool, type(None))
 
 
 def one_line(text: str) -> str:
@@ -69,7 +75,11 @@ class TextObserver:
 
     def _write(self, line: str) -> None:
         try:
-            self._output.write(line)
+            try:
+                self._output.write(line)
+            except UnicodeEncodeError:
+                # A terminal that knows fewer letters than clients do.
+                self._output.write(line.encode("ascii", "backslashreplace").decode("ascii"))
             self._output.flush()
         except (OSError, ValueError):
             if self._lost is not None:
@@ -93,11 +103,12 @@ class JsonObserver(TextObserver):
         for name, value in event.items():
             if name.startswith("log_") or name in _SKIPPED_FIELDS or name in entry:
                 continue
-            entry[name] = value if isinstance(value, _PLAIN) else str(value)
+            plain = isinstance(value, _PLAIN) or (isinstance(value, float) and isfinite(value))
+            entry[name] = value if plain else str(value)
         traceback = _failure_text(event)
         if traceback:
             entry["traceback"] = traceback
-        self._write(json.dumps(entry, ensure_ascii=False) + "\n")
+        self._write(json.dumps(entry) + "\n")
 
 
 def make_observer(

@@ -45,7 +45,7 @@ class ScryptHasher:
     async def hash(self, password: str) -> str:
         """Hash with a fresh salt of 16 random bytes."""
         salt = bytes.fromhex(self._ids.hex(32))
-        made = await self._turns.run(self._run, _derive, password, salt, self._cost, _R, _P)
+        made = await self._made(password, salt, self._cost, _R, _P)
         fields = (b64encode(salt).decode(), b64encode(made).decode())
         return f"scrypt${self._cost}${_R}${_P}${fields[0]}${fields[1]}"
 
@@ -53,16 +53,14 @@ class ScryptHasher:
         """Compare in constant time; something unreadable costs as much and is ``False``."""
         try:
             method, n, r, p, salt, expected = hashed.split("$")
-            cost, width, lanes, salt_bytes, wanted = (
-                int(n),
-                int(r),
-                int(p),
-                b64decode(salt),
-                b64decode(expected),
-            )
             known = method == "scrypt"
-        except ValueError:
-            known = False
-            cost, width, lanes, salt_bytes, wanted = self._cost, _R, _P, b"nobody", b""
-        made = await self._turns.run(self._run, _derive, password, salt_bytes, cost, width, lanes)
+            made = await self._made(password, b64decode(salt), int(n), int(r), int(p))
+            wanted = b64decode(expected)
+        except (ValueError, TypeError, OverflowError):
+            known, wanted = False, b""
+            made = await self._made(password, b"nobody", self._cost, _R, _P)
         return hmac.compare_digest(made, wanted) and known
+
+    def _made(self, password: str, salt: bytes, n: int, r: int, p: int) -> Deferred[bytes]:
+        """Hash in a thread, when it is its turn; what scrypt raises for odd parameters."""
+        return self._turns.run(self._run, _derive, password, salt, n, r, p)
