@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,8 +11,10 @@ from pathlib import Path
 from gms_twisted import __version__
 from gms_twisted.config.ini import default_path, load
 from gms_twisted.control import NotRunning, ask
+from gms_twisted.selfcheck import self_check
+from gms_twisted.store.interfaces import StoreFault
 from gms_twisted.store.sqlite import FILE_NAME
-from gms_twisted.store.sqlite_care import check_file
+from gms_twisted.store.sqlite_care import check_file, restore
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -52,6 +55,48 @@ def backup(arguments: argparse.Namespace) -> int:
     return _report(answer, "file")
 
 
+def restore_backup(arguments: argparse.Namespace) -> int:
+    """Put a copy in the place of the data file; the former file is kept beside it."""
+    try:
+        findings = restore(Path(arguments.file), Path(arguments.data) / FILE_NAME)
+    except StoreFault as error:
+        print(f"gms: {error}", file=sys.stderr)
+        return 1
+    for sentence in findings:
+        print(sentence)
+    if findings:
+        print("gms: the backup is damaged; nothing was changed", file=sys.stderr)
+        return 1
+    print(f"{arguments.file} is in place")
+    return 0
+
+
+def user_export(arguments: argparse.Namespace) -> int:
+    """Print the chats kept of a user, as JSON."""
+    answer = ask(Path(arguments.data), "user-export", user=arguments.user)
+    if answer.get("ok"):
+        print(json.dumps(answer["chats"], ensure_ascii=False, indent=2))
+        return 0
+    return _report(answer, "chats")
+
+
+def user_delete(arguments: argparse.Namespace) -> int:
+    """Delete the chats kept of a user; open ones are closed first."""
+    answer = ask(Path(arguments.data), "user-delete", user=arguments.user)
+    return _report(answer, "deleted")
+
+
+def check_self(arguments: argparse.Namespace) -> int:
+    """Try the server through the URL that clients use."""
+    asked = ask(Path(arguments.data), "site-url")
+    url = arguments.url or str(asked["url"])
+    bad = 0
+    for finding in self_check(url if url.endswith("/") else f"{url}/", str(asked["mode"])):
+        bad += not finding.good
+        print(f"{'ok ' if finding.good else 'BAD'} {finding.sentence}")
+    return 1 if bad else 0
+
+
 def _report(answer: object, member: str) -> int:
     assert isinstance(answer, dict)
     if answer.get("ok"):
@@ -89,6 +134,18 @@ def parser() -> argparse.ArgumentParser:
     copy = command("backup", backup, "copy the store while the server runs")
     copy.add_argument("file", help="where to; must not exist")
     copy.add_argument("--data", "-d", default="./var", help="the server's data directory")
+    back = command("restore", restore_backup, "put a copy in the place of the data file")
+    back.add_argument("file", help="a copy made by backup")
+    back.add_argument("--data", "-d", default="./var", help="the data directory; no server may run")
+    tried = command("self-check", check_self, "try the server through the URL that clients use")
+    tried.add_argument("--url", default="", help="default: server/external_url_base")
+    tried.add_argument("--data", "-d", default="./var", help="the server's data directory")
+    shown = command("user-export", user_export, "print the chats kept of a user, as JSON")
+    shown.add_argument("user", help="the gms_user")
+    shown.add_argument("--data", "-d", default="./var", help="the server's data directory")
+    gone = command("user-delete", user_delete, "delete the chats kept of a user")
+    gone.add_argument("user", help="the gms_user")
+    gone.add_argument("--data", "-d", default="./var", help="the server's data directory")
     commands.add_parser("run", help="run the server; what bin/gms does without a command")
     return top
 

@@ -28,6 +28,7 @@ from gms_twisted.domain.errors import GmsError
 SOCKET = "control.sock"
 ANSWER_LIMIT_S = 60.0
 MAX_LINE_BYTES = 65_536
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
 Command = Callable[[Mapping[str, object]], Awaitable[Mapping[str, object]]]
 
@@ -130,7 +131,7 @@ def ask(directory: Path, do: str, **members: object) -> Mapping[str, object]:
         try:
             connection.sendall(json.dumps({"do": do, **members}).encode() + b"\n")
             with connection.makefile("rb") as answers:
-                line = answers.readline(MAX_LINE_BYTES)
+                line = answers.readline(MAX_ANSWER_BYTES)
         except OSError:
             line = b""
     try:

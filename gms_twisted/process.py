@@ -37,6 +37,7 @@ from gms_twisted.config.describe import changes
 from gms_twisted.config.options import Configuration
 from gms_twisted.control import ControlService
 from gms_twisted.domain.errors import GmsError, InvalidRequest
+from gms_twisted.embedded.chat_data import export_user
 from gms_twisted.http.frontdoor import FrontDoor
 from gms_twisted.logs import make_observer
 from gms_twisted.store.interfaces import StoreFault
@@ -291,7 +292,13 @@ class Process(MultiService):
     def _commands(
         self,
     ) -> Mapping[str, Callable[[Mapping[str, object]], Awaitable[Mapping[str, object]]]]:
-        return {"login-link": self._login_link, "backup": self._backup}
+        return {
+            "login-link": self._login_link,
+            "backup": self._backup,
+            "site-url": self._site_url,
+            "user-export": self._user_export,
+            "user-delete": self._user_delete,
+        }
 
     async def _login_link(self, asked: Mapping[str, object]) -> Mapping[str, object]:
         assert self._house is not None
@@ -309,6 +316,21 @@ class Process(MultiService):
             raise InvalidRequest(f"{target} exists already.")
         await copy(target)
         return {"file": str(target)}
+
+    async def _site_url(self, asked: Mapping[str, object]) -> Mapping[str, object]:
+        assert self._house is not None
+        return {"url": self._house.site_url(), "mode": self._house.identity.mode}
+
+    async def _user_export(self, asked: Mapping[str, object]) -> Mapping[str, object]:
+        assert self._base is not None
+        return {"chats": await export_user(self._base.store, str(asked.get("user", "")))}
+
+    async def _user_delete(self, asked: Mapping[str, object]) -> Mapping[str, object]:
+        assert self._base is not None
+        if self._base.chat_server is None:
+            raise InvalidRequest("The built-in chat server is not used: nothing is kept here.")
+        user = str(asked.get("user", ""))
+        return {"deleted": await self._base.chat_server.rooms.delete_user(user)}
 
     # Ending
 

@@ -6,6 +6,7 @@ Run with ``python -m twisted.trial tests.live.lifecycle``; ``bin/test lifecycle`
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
 import ssl
@@ -22,12 +23,33 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.live.server import ROOT, Server
 
 GMS = str(ROOT / "bin" / "gms")
 LIMIT_S = 30
+
+NGINX = """
+daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{ }}
+http {{
+    access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+    underscores_in_headers {setting};
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{
+            proxy_pass {upstream};
+            proxy_http_version 1.1;
+            proxy_set_header Host $http_host;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection $http_connection;
+            proxy_read_timeout 120s;
+        }}
+    }}
+}}
+"""
 
 
 def get(url: str) -> tuple[int, bytes]:
@@ -294,6 +316,78 @@ class CommandTests(LifecycleCase):
         with Server(data=copy.parent) as server:
             self.assertEqual(get(f"{server.url}/genesys/1/storage/{area}/Key1"), (200, b"Value1"))
         self.assertEqual(command("check", "--data", str(copy.parent)).returncode, 0)
+
+    def test_restore_puts_a_copy_back(self) -> None:
+        """With no server running; the former file is kept."""
+        data = self.folder / "data"
+        data.mkdir()
+        with Server(data=data) as server:
+            area = json.loads(post(f"{server.url}/genesys/1/storage/600", Key1="old")[1])["id"]
+            copy = self.folder / "copy.db"
+            command("backup", str(copy), "--data", str(data))
+            post(f"{server.url}/genesys/1/storage/{area}/600", Key1="new")
+            busy = command("restore", str(copy), "--data", str(data))
+            self.assertEqual(busy.returncode, 1, busy.stdout)
+        ended = command("restore", str(copy), "--data", str(data))
+        self.assertEqual(ended.returncode, 0, ended.stderr)
+        with Server(data=data) as server:
+            self.assertEqual(get(f"{server.url}/genesys/1/storage/{area}/Key1"), (200, b"old"))
+
+    def test_C12_a_persons_chats_are_exported_and_deleted(self) -> None:
+        """While the server runs."""
+        with Server(data=self.folder) as server:
+            request = Request(
+                f"{server.url}/genesys/1/service/request-chat", b"", {"gms_user": "vasya"}
+            )
+            with urlopen(request, timeout=10) as answer:
+                service = json.load(answer)["_id"]
+            chat = f"{server.url}/genesys/1/service/{service}/ixn/chat"
+            post(chat, firstName="Vasya", subject="canary subject")
+            post(f"{chat}/send", message="canary message")
+            options = ("--data", str(self.folder))
+            said = command("user-export", "vasya", *options).stdout
+            self.assertIn("canary message", said)
+            self.assertEqual(command("user-delete", "vasya", *options).stdout.strip(), "1")
+            self.assertEqual(json.loads(command("user-export", "vasya", *options).stdout), [])
+
+    def test_self_check_tries_what_clients_need(self) -> None:
+        """Straight to the server everything gets through."""
+        with Server(data=self.folder) as server:
+            ended = command("self-check", "--data", str(self.folder))
+            self.assertEqual(ended.returncode, 0, ended.stdout + ended.stderr)
+            self.assertEqual(ended.stdout.count("ok "), 4, server.said)
+
+    def test_B03_self_check_finds_a_proxy_that_drops_the_header(self) -> None:
+        """A real nginx, without and with its setting."""
+        nginx = shutil.which("nginx")
+        if nginx is None:
+            raise SkipTest("nginx is not installed; bin/test installs it where it may")
+        with Server("--set", "server/trusted_proxies=127.0.0.0/8", data=self.folder) as server:
+            for setting, wanted in (("off", 1), ("on", 0)):
+                url = self.start_nginx(nginx, server.url, setting)
+                ended = command("self-check", "--url", url, "--data", str(self.folder))
+                self.assertEqual(ended.returncode, wanted, ended.stdout + ended.stderr)
+                dropped = "underscores_in_headers" in ended.stdout
+                self.assertEqual(dropped, setting == "off", ended.stdout)
+
+    def start_nginx(self, nginx: str, upstream: str, setting: str) -> str:
+        """Start one before a server; returns its URL."""
+        port = free_port()
+        folder = self.folder / f"nginx-{setting}"
+        folder.mkdir()
+        file = folder / "nginx.conf"
+        file.write_text(NGINX.format(folder=folder, port=port, upstream=upstream, setting=setting))
+        process = subprocess.Popen([nginx, "-c", str(file), "-p", str(folder)])
+        self.addCleanup(process.wait)
+        self.addCleanup(process.terminate)
+        end = time.monotonic() + LIMIT_S
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                return f"http://127.0.0.1:{port}/"
+            except OSError:
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.05)
 
     def test_help_names_the_commands(self) -> None:
         """And how the server is run."""
