@@ -19,7 +19,7 @@ from OpenSSL import SSL, crypto
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, VerifyError
 from twisted.internet.interfaces import (
     IListeningPort,
     IOpenSSLContextFactory,
@@ -95,15 +95,16 @@ class SwappableCertificate:
             certificate = PrivateCertificate.fromCertificateAndKeyPair(
                 Certificate.loadPEM(own), key
             )
-        except (OSError, ValueError, SSL.Error) as error:
+            options = CertificateOptions(
+                privateKey=certificate.privateKey.original,
+                certificate=certificate.original,
+                extraCertChain=[Certificate.loadPEM(one).original for one in chain],
+            )
+        except (OSError, ValueError, SSL.Error, crypto.Error, VerifyError) as error:
             raise CannotListen(
                 f"The key {self._key} or certificate {self._certificate} cannot be used: {error}"
             ) from error
-        return CertificateOptions(
-            privateKey=certificate.privateKey.original,
-            certificate=certificate.original,
-            extraCertChain=[Certificate.loadPEM(one).original for one in chain],
-        )
+        return options
 
     def use(self, certificate: CertificateOptions) -> None:
         """Show this one to new connections."""
