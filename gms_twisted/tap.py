@@ -21,15 +21,18 @@ from gms_twisted.wiring import Settings
 USAGE = """[options]
 
 With no configuration at all the packaged etc/gms.ini is used: embedded chat server,
-embedded store, a few access numbers, and every API on http://127.0.0.1:8080."""
+embedded store, and every API and page on http://127.0.0.1:8080."""
 
 
 class Options(usage.Options):
     """What an operator may say on the command line."""
 
     synopsis = USAGE
-    longdesc = """SIGHUP re-reads the configuration, as a whole or not at all.
-SIGTERM finishes what is under way and ends; a second SIGTERM ends at once."""
+    longdesc = """A listener is an endpoint description of Twisted. With TLS:
+--listen ssl:8443:privateKey=key.pem:certKey=cert.pem
+
+SIGHUP re-reads the configuration, as a whole or not at all. SIGTERM finishes
+what is under way and ends; a second SIGTERM ends at once."""
 
     optParameters = [
         ["config", "c", "", "Configuration file; default: the packaged etc/gms.ini."],
@@ -44,11 +47,7 @@ SIGTERM finishes what is under way and ends; a second SIGTERM ends at once."""
         self.overrides: list[str] = []
 
     def opt_listen(self, description: str) -> None:
-        """Listen there; a Twisted endpoint description, may be repeated.
-
-        By default tcp:8080:interface=127.0.0.1; for TLS
-        ssl:8443:privateKey=key.pem:certKey=cert.pem.
-        """
+        """Listen there (default tcp:8080:interface=127.0.0.1). May be repeated."""
         self.listen.append(description)
 
     def opt_set(self, override: str) -> None:
