@@ -20,11 +20,12 @@ from typing import Any
 from treq.testing import RequestTraversalAgent, StubTreq
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IProtocol
+from twisted.internet.interfaces import IProtocol, ISSLTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
+from zope.interface import alsoProvides
 
 from gms_twisted.config.bayeux_options import BayeuxOptions
 from gms_twisted.config.options import HttpOptions
@@ -112,14 +113,24 @@ def agent_for(door: FrontDoor, agent: RequestTraversalAgent | None = None) -> Re
 class RawConnection:
     """A client that sends bytes.
 
+    :param secure: over what passes for TLS.
     :ivar transport: what the server believes to be its socket.
     """
 
-    def __init__(self, door: FrontDoor, host: str = "127.0.0.1", port: int = 40_000) -> None:
+    def __init__(
+        self,
+        door: FrontDoor,
+        host: str = "127.0.0.1",
+        port: int = 40_000,
+        *,
+        secure: bool = False,
+    ) -> None:
         address = IPv4Address("TCP", host, port)
         self.transport = StringTransport(
             hostAddress=IPv4Address("TCP", "127.0.0.1", 8080), peerAddress=address
         )
+        if secure:
+            alsoProvides(self.transport, ISSLTransport)
         self.protocol: Any = door.buildProtocol(address)
         assert IProtocol.providedBy(self.protocol)
         self.protocol.makeConnection(self.transport)
