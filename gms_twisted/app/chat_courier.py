@@ -205,7 +205,7 @@ class Courier:
                     problem=str(error),
                 )
                 await self._interruptible(pause(self._timers, self._back_off_s()))
-            if self._state.finished:
+            if self._state.finished and (self._over_told or not self._present):
                 return
 
     def _back_off_s(self) -> float:
@@ -266,6 +266,8 @@ class Courier:
 
     async def _wind_up(self) -> None:
         """The chat is over: wait until the client certainly knows, or comes back."""
+        if self._state.finished:
+            return
         if self._present and self._settled >= self.published and not self._handed:
             self._state = await self._keeper.change(
                 self._state, lambda state: replace(state, finished=True)

@@ -11,6 +11,7 @@ Knows: couriers by service and by user.  Does not know: what one does.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from twisted.logger import Logger
 
@@ -128,6 +129,13 @@ class CometDelivery:
     def rewind(self, service_id: ServiceId, position: int) -> None:
         """The client wants everything after a position again."""
         self._tell(service_id, lambda courier: courier.rewind(position))
+
+    def repeat(self, state: ChatState, position: int) -> None:
+        """The client of a chat that is over wants everything after a position again."""
+        if state.service_id in self._couriers:
+            self.rewind(state.service_id, position)
+        else:
+            self.begin(replace(state, delivered=position))
 
     def verbose_echo(self, service_id: ServiceId) -> None:
         """The client's next message comes back with every member."""

@@ -62,7 +62,7 @@ class ChatState:
     :ivar user: to whom it is delivered on ``/_genesys``; ``None``: it is polled.
     :ivar delivered: of a comet chat: everything up to here has reached the client.
     :ivar told: the agent knows that the customer cannot be reached.
-    :ivar finished: a comet chat is over and the client knows.
+    :ivar finished: a comet chat is over and the client knows, from us or since it was its wish.
     :ivar expires_at: when it is forgotten, Unix seconds.
     """
 

@@ -232,7 +232,7 @@ class Chats:
             raise ChatOver("The chat is over.")
         if state.comet:
             if wanted.position is not None:
-                self._delivery.rewind(instance.service_id, wanted.position)
+                self._delivery.repeat(state, min(wanted.position, state.known))
             return self._answer(call, state, self._seen(state), [], wanted)
         after = min(state.position if wanted.position is None else wanted.position, state.known)
         try:
@@ -300,6 +300,8 @@ class Chats:
         """What the client has got, or is about to get on ``/_genesys``."""
         if not state.comet:
             return state.position
+        if state.finished:
+            return state.known
         published = self._delivery.published(state.service_id)
         return max(state.joined, state.delivered if published is None else published)
 
@@ -318,7 +320,13 @@ class Chats:
             position = self._seen(state)
             if not state.closed:
                 exchange = await self._line.leave(state, state.known)
-                state = await self._change(state, exchange.applied_to)
+
+                def over(before: ChatState) -> ChatState:
+                    # This answer tells the client.  A client that is gone from Bayeux must
+                    # not take the end of this chat for that of its next one.
+                    return replace(exchange.applied_to(before), finished=before.comet)
+
+                state = await self._change(state, over)
             return self._answers.answer(Call.DISCONNECT, state, position, verbose=verbose)
 
     async def _throw_out(self, instance: ServiceInstance) -> None:

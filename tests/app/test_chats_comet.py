@@ -195,9 +195,39 @@ class DeliveryTests(SynchronousTestCase):
         answer = self.house.call(self.service_id, Call.DISCONNECT)
         self.assertEqual(answer["chatIxnState"], "DISCONNECTED")
         self.assertEqual(self.house.events.take()[-1]["chatIxnState"], "DISCONNECTED")
-        self.house.advance(120, step=1)
         self.assertEqual(len(self.house.delivery), 0)
         self.assertEqual(self.house.clock.getDelayedCalls(), [])
+
+    def test_end_by_the_client_is_told_once(self) -> None:
+        """A client that comes back for its next chat hears no more of the one it ended."""
+        self.house.call(self.service_id, Call.DISCONNECT)
+        self.house.events.take()
+        self.house.events.leave(USER)
+        self.house.events.arrive(USER)
+        self.house.advance(60)
+        self.assertEqual(self.house.events.take(), [])
+
+    def test_end_by_a_client_that_is_gone(self) -> None:
+        """A client that left Bayeux and then the chat hears nothing of it on return."""
+        self.house.events.leave(USER)
+        self.house.call(self.service_id, Call.DISCONNECT)
+        self.assertEqual(len(self.house.delivery), 0)
+        self.house.events.arrive(USER)
+        self.house.advance(60)
+        self.assertEqual(self.house.events.take(), [])
+
+    def test_read_after_the_end(self) -> None:
+        """A refresh that names a position gets a chat that is over again, and its position."""
+        self.house.server.agent_says("hello")
+        self.house.call(self.service_id, Call.DISCONNECT)
+        self.house.events.take()
+        answer = self.house.call(self.service_id, Call.REFRESH, transcriptPosition="1")
+        self.assertEqual(answer["chatIxnState"], "DISCONNECTED")
+        messages = self.house.events.take()
+        self.assertEqual(texts(messages)[-2:], ["hello", "has left the session"])
+        self.assertEqual(messages[-1]["chatIxnState"], "DISCONNECTED")
+        self.assertEqual(answer["transcriptPosition"], str(messages[-1]["transcriptPosition"]))
+        self.assertEqual(len(self.house.delivery), 0)
 
     def test_deleted_service(self) -> None:
         """Nothing goes on for a service that was deleted."""
@@ -568,7 +598,8 @@ class FaultTests(SynchronousTestCase):
         house.events.take()
         house.events.leave(USER)
         house.server.agent_says("bye")
-        house.call(service_id, Call.DISCONNECT)
+        house.server.agent_closes()
+        house.call(service_id, Call.REFRESH)
         house.server.down = True
         house.events.arrive(USER)
         house.advance(3)
@@ -583,7 +614,8 @@ class FaultTests(SynchronousTestCase):
         house = ChatHouse(self)
         service_id = begin(house)
         house.events.leave(USER)
-        house.call(service_id, Call.DISCONNECT)
+        house.server.agent_closes()
+        house.call(service_id, Call.REFRESH)
         house.events.take()
         house.server.down = True
         house.events.arrive(USER)
