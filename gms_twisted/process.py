@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IServiceCollection, MultiService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress
@@ -119,6 +119,7 @@ class Process(MultiService):
     async def _open(self) -> None:
         self._settings.data_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         base = Foundation(self._configuration, self._settings, self._reactor)
+        base.counters.gauge("gms_log_lines_lost", lambda: self._lost_lines)
         await base.store.start()
         self._base = base
         if base.chat_server is not None:
@@ -169,6 +170,8 @@ class Process(MultiService):
 
     def _not_opened(self, failure: Failure) -> None:
         """End the program: with one sentence for what an operator can mend."""
+        if failure.check(CancelledError):
+            return  # told to end before all was open
         self._exit_status = 1
         if failure.check(StoreFault, CannotListen, CannotListenError, GmsError, ValueError):
             self._complain(str(failure.value))

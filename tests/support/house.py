@@ -6,7 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress
 from twisted.internet.testing import MemoryReactorClock
 
 from gms_twisted.config.ini import default_path, load
@@ -24,14 +27,67 @@ class DirectPool:
         done(True, call(*args, **more))
 
 
+class HousePort:
+    """A listening port in memory.
+
+    :ivar reading: it accepts connections.
+    :ivar closed: it does not listen any more.
+    """
+
+    connected = True
+
+    def __init__(self, address: IAddress, factory: Any) -> None:
+        self.factory = factory
+        self.reading = True
+        self.closed = False
+        self._address = address
+
+    def getHost(self) -> IAddress:
+        """Where it listens."""
+        return self._address
+
+    def stopReading(self) -> None:
+        """Accept nothing for now."""
+        self.reading = False
+
+    def startReading(self) -> None:
+        """Accept."""
+        self.reading = True
+
+    def stopListening(self) -> None:
+        """Close."""
+        self.reading, self.closed = False, True
+
+
 class HouseReactor(MemoryReactorClock):
     """A reactor in memory whose time is the test's, whatever a server wants to measure by.
 
+    :ivar ports: all that have been opened.
     :ivar stopped: somebody has asked it to stop.
     """
 
     stopped = False
     running = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ports: list[HousePort] = []
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        """Open a port."""
+        taken = [one.getHost() for one in self.ports if not one.closed]
+        address = IPv4Address("TCP", interface or "0.0.0.0", port or 40_000 + len(self.ports))
+        if address in taken:
+            raise CannotListenError(interface, port, OSError(98, "Address already in use"))
+        self.ports.append(HousePort(address, factory))
+        return self.ports[-1]
+
+    def listenUNIX(
+        self, address: str, factory: Any, backlog: int = 50, mode: int = 0o666, wantPID: int = 0
+    ) -> Any:
+        """Open a Unix socket."""
+        self.ports.append(HousePort(UNIXAddress(address), factory))
+        return self.ports[-1]
 
     def __setattr__(self, name: str, value: object) -> None:
         """Keep our own time."""
@@ -62,11 +118,15 @@ def configuration_of(*overrides: str) -> Configuration:
     return loaded.configuration
 
 
-def settings_for(folder: Path, reread: Callable[[], Any] | None = None) -> Settings:
+def settings_for(
+    folder: Path,
+    reread: Callable[[], Any] | None = None,
+    listen: tuple[str, ...] = ("tcp:8080:interface=127.0.0.1",),
+) -> Settings:
     """What the command line would say."""
     return Settings(
         data_directory=folder,
-        listen=("tcp:8080:interface=127.0.0.1",),
+        listen=listen,
         log_format="json",
         log_level="info",
         log_file="",
