@@ -396,7 +396,7 @@ class FileTests(StorageFixture):
         )
         self.assertEqual(answer.header("Cross-Origin-Resource-Policy"), "same-origin")
 
-    def test_S11_types(self) -> None:
+    def test_H20_S11_types(self) -> None:
         """Only types on the safe list go out as they came."""
         for stored, served in {
             "image/png": "image/png",
