@@ -166,7 +166,8 @@ class HeadReader:
         _judge_connection(head)
         _judge_body(head)
         head.hot = self._owns(path)
-        if method == b"CONNECT" or method == b"TRACE":
+        if method == b"CONNECT":
+            # It names no resource; every other method is judged by what the resource allows.
             allow = ("Allow", _KNOWN_METHODS)
             refuse(405, "This server does not do that.", "gms.method_not_allowed", allow)
         return head

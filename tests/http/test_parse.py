@@ -88,7 +88,7 @@ class HeadReaderTests(SynchronousTestCase):
         """What is wrong with a head decides its status."""
         for block, status in (
             (b"GET / HTTP/3.0\r\n", 505),
-            (b"TRACE / HTTP/1.1\r\n", 405),
+            (b"CONNECT a:1 HTTP/1.1\r\n", 405),
             (b"GET / HTTP/1.1\r\nContent-Encoding: br\r\n", 415),
             (b"GET / HTTP/1.1\r\nUpgrade: irc\r\n", 400),
             (b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n", 400),

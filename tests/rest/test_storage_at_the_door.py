@@ -96,6 +96,14 @@ class StorageAtTheDoorTests(SynchronousTestCase):
         self.assertEqual(answer.headers["transfer-encoding"], "chunked")
         self.assertEqual(answer.json(), fields)
 
+    def test_H13_trace(self) -> None:
+        """``TRACE`` is 405 with what the URL allows, and echoes nothing."""
+        answer = self.front.raw(request("TRACE", f"{BASE}/60", "X-Secret: canary"))
+        (one,) = responses_of(answer)
+        self.assertEqual(one.status, 405)
+        self.assertEqual(one.headers["allow"], "DELETE, GET, HEAD, OPTIONS, POST")
+        self.assertNotIn(b"canary", answer)
+
     def test_H05_S09_before_the_body(self) -> None:
         """413, 415 and 507 come instead of ``100 Continue``."""
         expect = "Expect: 100-continue"
