@@ -182,8 +182,9 @@ class Exchange:
         if self._carrier is not None:
             self._carrier = None
             self._pieces = []
-            # The form stays open: what has to be finished may be reading its files.
             self._request.connectionLost(reason)
+            # The form stays open: what has to be finished may be reading its files.
+            self._let_go()
 
     # -- what twisted.web's request asks of its channel --
 
@@ -251,6 +252,7 @@ class Exchange:
         """The answer is complete."""
         carrier, self._carrier = self._carrier, None
         self._form.close()
+        self._let_go()
         if carrier is None:
             return
         if self.started:
@@ -263,6 +265,17 @@ class Exchange:
         body = self._judged(b"".join(self._pieces))
         self._pieces = []
         carrier.exchanged(self._whole(body), close=self._close)
+
+    def _let_go(self) -> None:
+        """Forget the form, and what ``twisted.web`` and Klein have put on the request.
+
+        Those refer to each other in circles: a form of a megabyte would wait there for
+        the garbage collector, which counts objects and not their size.
+        """
+        self._form = Form()
+        request = self._request
+        for interface in list(request._adapterCache):
+            del request._adapterCache[interface]
 
     def loseConnection(self) -> None:
         """Close after this answer."""

@@ -26,6 +26,9 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
+from inspect import iscoroutinefunction
+from traceback import clear_frames
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote, unquote_to_bytes
 
@@ -237,7 +240,9 @@ class Api:
             for name, function, made in _routes_of(module):
                 endpoint = f"{type(module).__name__}.{name} {made.url} {' '.join(made.methods)}"
                 self._plans[endpoint] = made.plan
-                self.app.route(made.url, methods=made.methods, endpoint=endpoint)(function)
+                self.app.route(made.url, methods=made.methods, endpoint=endpoint)(
+                    _forgetful(function)
+                )
 
     def path_of(self, path: bytes) -> str:
         """The canonical spelling of a path, aliases resolved.
@@ -322,6 +327,26 @@ class _ApiResource(KleinResource):
         except HTTPException:
             # Klein looks at Host, though nothing of ours depends on it.
             return error_reply(request, InvalidRequest("The header Host is no host.", "Host"))
+
+
+def _forgetful(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A route whose foreseen failures keep nothing of its request.
+
+    A traceback has the frames, and those have the form; nobody reads one of a refusal
+    or of a client that went away, but it waits long for the garbage collector.
+    """
+    if not iscoroutinefunction(function):
+        return function
+
+    @wraps(function)
+    async def call(*arguments: Any, **named: Any) -> Any:
+        try:
+            return await function(*arguments, **named)
+        except (GmsError, CancelledError) as error:
+            clear_frames(error.__traceback__)
+            raise
+
+    return call
 
 
 def _method_refused(error: MethodNotAllowed) -> MethodRefused:

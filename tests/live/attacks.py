@@ -20,7 +20,7 @@ import sys
 import time
 import zlib
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPResponse
 from itertools import count
@@ -356,6 +356,25 @@ class BodyTests(AttackCase):
                     [status] = self.answered(bomb)
                     allowed = (400, 413, 0) if name != "ampersands" else (200, 400, 413, 0)
                     self.assertIn(status, allowed, name)
+
+    def test_G01_G03_H16_large_forms_that_are_well(self) -> None:
+        """What was taken, or refused for another reason, is let go of at once."""
+        good = b"large=" + b"a" * (MEGABYTE - 1000)
+
+        def send(server: Server, rounds: Iterable[int]) -> None:
+            asking = Connection(server.url)
+            area = asking.good("POST", "/genesys/1/storage/60", good, **FORM)["id"]
+            for _ in rounds:
+                for name, wanted in ((area, 200), ("none", 404)):
+                    path = f"/genesys/1/storage/{name}/60"
+                    self.assertEqual(asking.ask("POST", path, good, **FORM)[0], wanted)
+            asking.close()
+
+        # Before anything is measured the store's own cache is full.
+        with self.attack(lambda server: send(server, range(20))) as server:
+            idle = Footprint.of(server.pid)
+            send(server, self.rounds(50))
+            self.assertLess(Footprint.of(server.pid).megabytes - idle.megabytes, 20.0)
 
     def test_G01_G03_H17_uploads_side_by_side(self) -> None:
         """Large files wait on disk, not in memory; those cut off leave nothing."""
