@@ -37,6 +37,7 @@ def check_configuration(
     _check_server(configuration, checker)
     _check_bayeux(configuration, checker)
     _check_services(configuration, checker)
+    _check_queues(configuration, checker)
 
 
 class _Checker:
@@ -131,6 +132,23 @@ def _check_services(configuration: Configuration, checker: _Checker) -> None:
         if group and group not in groups:
             sentence = f"there is no section resource.{group}"
             checker.service_fault(name, "_resource_group", sentence)
+
+
+def _check_queues(configuration: Configuration, checker: _Checker) -> None:
+    """See that chats enter queues that there are; the queues of others are not known here."""
+    chat, queues = configuration.chat, configuration.chat_server.queues
+    elsewhere = bool(chat.chat_server) or "://" in chat.chat_load_balancer_url_path
+    built_in = chat.embedded is not False and not elsewhere
+    missing = "the built-in chat server has no queue {!r}; see chat-server/queues"
+    default = chat.default_chat_endpoint
+    if built_in and default not in queues and not _not_queue(default):
+        checker.fault("chat", "default_chat_endpoint", missing.format(default))
+    for name, service in configuration.services.items():
+        queue = service.values.get("_chat_endpoint", "")
+        if queue and (sentence := _not_queue(queue)):
+            checker.service_fault(name, "_chat_endpoint", f"{queue!r} {sentence}")
+        elif queue and built_in and queue not in queues:
+            checker.service_fault(name, "_chat_endpoint", missing.format(queue))
 
 
 def _not_url_base(text: str) -> str:

@@ -290,6 +290,23 @@ class ServiceTests(ConfigurationTestCase):
             ],
         )
 
+    def test_L05_queues(self) -> None:
+        """Chats enter queues that the built-in chat server has."""
+        service = "[service.a]\n_type=builtin\n_service=request-chat\nchat_endpoint="
+        default = "[chat]\ndefault_chat_endpoint=Environment:vip\n"
+        queues = "[chat-server]\nqueues=Environment:default, Environment:vip\n"
+        missing = "the built-in chat server has no queue 'Environment:vip'; see chat-server/queues"
+        for text, faults in (
+            (default, [f"2: chat/default_chat_endpoint: {missing}"]),
+            (service + "Environment:vip", [f"4: service.a/chat_endpoint: {missing}"]),
+            (service + "vip", ["4: service.a/chat_endpoint: 'vip' is not TENANT:ENDPOINT"]),
+            (f"{default}{queues}{service}Environment:vip", []),
+            (f"{default}chat_server=1=127.0.0.1:4856\n{service}Environment:vip", []),
+            (f"{default}chat_load_balancer_url_path=http://lb.example/x.jsp\n", []),
+            (f"{default}embedded=false\n", []),
+        ):
+            self.assertEqual(self.faults(text), faults, text)
+
     def test_L05_names(self) -> None:
         """A service's name is a part of a URL."""
         for name in ("a/b", "x" * 65):
