@@ -265,15 +265,15 @@ class SlowTests(AttackCase):
             for foe in self.foes(50, receive_buffer=4096):
                 line = f"GET {paths[0]} HTTP/1.1\r\nHost: gms.example\r\n\r\n"
                 foe.send(line.encode() * 5)
-            most = idle.megabytes
+            seen = [idle]
 
-            def dropped() -> bool:
-                nonlocal most
-                now = Footprint.of(server.pid)
-                most = max(most, now.megabytes)
-                return now.descriptors <= idle.descriptors
+            def look() -> int:
+                seen.append(Footprint.of(server.pid))
+                return seen[-1].descriptors - idle.descriptors
 
-            self.assertTrue(eventually(dropped, 25.0), "some are still served")
+            self.assertTrue(eventually(lambda: look() >= 50, 10.0), "not all are served")
+            self.assertTrue(eventually(lambda: look() <= 0, 25.0), "some are still served")
+            most = max(one.megabytes for one in seen)
             self.assertLess(most - idle.megabytes, 60.0)
 
 
