@@ -61,8 +61,9 @@ def phrase(status: int) -> str:
 
 
 def error_body(message: str, code: str) -> bytes:
-    """``{"message": ..., "exception": ...}``."""
-    return json.dumps({"message": message, "exception": code}).encode("ascii")
+    """``{"message": ..., "exception": ...}``, compact as all JSON of answers is."""
+    problem = {"message": message, "exception": code}
+    return json.dumps(problem, separators=(",", ":")).encode("ascii")
 
 
 def refusal_of(error: GmsError) -> Refusal:

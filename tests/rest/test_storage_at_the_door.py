@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -95,6 +96,14 @@ class StorageAtTheDoorTests(SynchronousTestCase):
         answer = self.ask(request("GET", f"{BASE}/{area_id}"))
         self.assertEqual(answer.headers["transfer-encoding"], "chunked")
         self.assertEqual(answer.json(), fields)
+
+    def test_one_spelling_of_errors(self) -> None:
+        """What is refused at the door is written as what a route refuses."""
+        before, inside = self.ask(request("GET", "/x")), self.ask(request("GET", f"{BASE}/x"))
+        for answer in (before, inside):
+            self.assertEqual(answer.status, 404)
+            spelled = json.dumps(answer.json(), separators=(",", ":")).encode()
+            self.assertEqual(answer.body, spelled)
 
     def test_H13_trace(self) -> None:
         """``TRACE`` is 405 with what the URL allows, and echoes nothing."""
