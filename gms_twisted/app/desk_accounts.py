@@ -33,6 +33,7 @@ from gms_twisted.store.interfaces import (
     Absent,
     Change,
     Condition,
+    ConditionFailed,
     Delete,
     Kind,
     Put,
@@ -96,13 +97,16 @@ class Hasher(Protocol):
 
 
 class Throttle(Protocol):
-    """Counts failures per key: an address, or ``name:`` and an agent's name."""
+    """Counts tries per key: an address, or ``name:`` and an agent's name."""
 
     def wait_s(self, key: str) -> float:
         """Seconds until the next try is allowed, 0 for now."""
 
     def take(self, key: str) -> float:
-        """Count one failure; the result is of no interest here."""
+        """Count one try; the result is of no interest here."""
+
+    def give_back(self, key: str) -> None:
+        """Take back one that was counted: it was right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,21 +365,39 @@ class DeskAccounts:
         :raises TooManyRequests: too many failures.
         """
         lowered = name.strip().lower()[:64]
-        keys = (address, f"name:{lowered}")
-        wait_s = max(self._throttle.wait_s(key) for key in keys)
-        if wait_s > 0:
-            raise TooManyRequests("Too many failed log-ins; wait a little.", wait_s)
-        agent = await self.agent(AgentName(lowered))
+        tried = self._count_try(address, lowered)
+        record = await self._store.get(AGENTS, lowered)
+        agent = None if record is None else _agent(record.key, record.value)
         hashed = agent.password if agent is not None and agent.enabled else ""
         # An unknown name costs as much time as a wrong password.
         right = await self._hasher.matches(password[: PASSWORD_CHARS[1] + 1], hashed)
-        if agent is None or not right or not hashed:
-            for key in keys:
-                self._throttle.take(key)
+        if record is None or agent is None or not right or not hashed:
             raise BadLogin("Name or password is wrong.")
         login, cookie, put = self._new_session(agent)
-        await self._commit((put,))
+        try:
+            # Disabled, or given another password, while this one was compared?
+            await self._commit((put,), (Unchanged(AGENTS, lowered, record.version),))
+        except ConditionFailed as error:
+            raise BadLogin("Name or password is wrong.") from error
+        self._uncount(tried)
         return login, cookie
+
+    def _count_try(self, address: str, name: str) -> tuple[str, ...]:
+        """Count a try before it is judged, or many at a time would all be judged.
+
+        :raises TooManyRequests: there were too many.
+        """
+        keys = (address, f"name:{name}")
+        wait_s = max(self._throttle.wait_s(key) for key in keys)
+        if wait_s > 0:
+            raise TooManyRequests("Too many failed log-ins; wait a little.", wait_s)
+        for key in keys:
+            self._throttle.take(key)
+        return keys
+
+    def _uncount(self, keys: tuple[str, ...]) -> None:
+        for key in keys:
+            self._throttle.give_back(key)
 
     def _new_session(self, agent: Agent) -> tuple[Login, str, Put]:
         cookie, csrf = self._ids.token(), self._ids.token()
@@ -426,12 +448,14 @@ class DeskAccounts:
         :raises BadLogin: the old one is wrong.
         """
         checked = _checked_password(new)
-        await self._prove(login, old, address)
-        hashed = await self._hasher.hash(checked)
+        # The account as the old password was compared with it: a reset or a disabling
+        # in the meantime stays.
         record = await self._store.get(AGENTS, login.agent.name)
         if record is None:
             raise NotLoggedIn("Log in first.")
-        agent = replace(_agent(record.key, record.value), password=hashed)
+        former = _agent(record.key, record.value)
+        await self._prove(former, old, address)
+        agent = replace(former, password=await self._hasher.hash(checked))
         others = [
             change
             for change in await self._end_all(agent.name)
@@ -445,15 +469,11 @@ class DeskAccounts:
             if isinstance(change, Delete):
                 self._tell_ended(agent.name, change.key)
 
-    async def _prove(self, login: Login, password: str, address: str) -> None:
-        keys = (address, f"name:{login.agent.name}")
-        wait_s = max(self._throttle.wait_s(key) for key in keys)
-        if wait_s > 0:
-            raise TooManyRequests("Too many failed log-ins; wait a little.", wait_s)
-        if not await self._hasher.matches(password[: PASSWORD_CHARS[1] + 1], login.agent.password):
-            for key in keys:
-                self._throttle.take(key)
+    async def _prove(self, agent: Agent, password: str, address: str) -> None:
+        tried = self._count_try(address, agent.name)
+        if not await self._hasher.matches(password[: PASSWORD_CHARS[1] + 1], agent.password):
             raise BadLogin("The old password is wrong.")
+        self._uncount(tried)
 
     async def _end_all(self, name: AgentName) -> list[Change]:
         return [

@@ -70,6 +70,13 @@ class AddressLimiter:
             self._buckets.popitem(last=False)
         return 0.0
 
+    def give_back(self, address: str) -> None:
+        """Put a token back that was taken for something that does not count after all."""
+        key = counted_as(address)
+        if key in self._buckets:
+            tokens, now = self._level(key)
+            self._buckets[key] = (min(self._burst, tokens + 1.0), now)
+
     def _level(self, key: str) -> tuple[float, float]:
         """The tokens of a bucket now, and now."""
         now = self._clock.seconds()

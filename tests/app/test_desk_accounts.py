@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class FiveFailures:
-    """A throttle that allows five failures per key."""
+    """A throttle that allows five tries per key that are not given back."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
@@ -42,6 +42,36 @@ class FiveFailures:
         self.counts[key] = self.counts.get(key, 0) + 1
         return 0.0
 
+    def give_back(self, key: str) -> None:
+        """Do not count it after all."""
+        self.counts[key] -= 1
+
+
+class HeldHasher:
+    """A hasher whose comparisons wait until they are let go."""
+
+    def __init__(self, hasher: ScryptHasher) -> None:
+        self._hasher = hasher
+        self.held: list[Deferred[None]] | None = None
+
+    async def hash(self, password: str) -> str:
+        """Hash at once."""
+        return await self._hasher.hash(password)
+
+    async def matches(self, password: str, hashed: str) -> bool:
+        """Compare, when it may."""
+        if self.held is not None:
+            waiting: Deferred[None] = Deferred()
+            self.held.append(waiting)
+            await waiting
+        return await self._hasher.matches(password, hashed)
+
+    def let_go(self) -> None:
+        """Go on with all that wait."""
+        held, self.held = self.held or [], None
+        for waiting in held:
+            waiting.callback(None)
+
 
 class AccountsCase(SynchronousTestCase):
     """Accounts on an empty store, with a cheap hash and real randomness."""
@@ -52,9 +82,10 @@ class AccountsCase(SynchronousTestCase):
         self.wall = ManualWallClock(self.clock)
         ids = SystemIds()
         self.throttle = FiveFailures()
-        hasher = ScryptHasher(lambda function, *args: succeed(function(*args)), ids, cost=16)
+        scrypt = ScryptHasher(lambda function, *args: succeed(function(*args)), ids, cost=16)
+        self.hasher = HeldHasher(scrypt)
         self.accounts = DeskAccounts(
-            MemoryStore(self.wall, ids), ids, self.clock, self.wall, hasher, self.throttle
+            MemoryStore(self.wall, ids), ids, self.clock, self.wall, self.hasher, self.throttle
         )
         self.ended: list[tuple[str, str]] = []
         self.accounts.when_ended(lambda name, key: self.ended.append((name, key)))
@@ -164,6 +195,48 @@ class LoginTests(AccountsCase):
             self.fails(self.accounts.login("ada", "wrong horse 12", "a"), BadLogin)
         error = self.fails(self.accounts.login("ada", "correct horse", "z"), TooManyRequests)
         self.assertEqual(getattr(error, "retry_after_s", 0), 60.0)
+
+    def test_C07_tries_at_the_same_time_are_counted_before_they_are_judged(self) -> None:
+        """Of twenty guesses at once five are compared, the others refused."""
+        self.operator()
+        self.hasher.held = []
+        tries = [
+            Deferred.fromCoroutine(self.accounts.login("ada", f"wrong horse {number}", "a"))
+            for number in range(20)
+        ]
+        self.assertEqual(len(self.hasher.held), 5)
+        self.hasher.let_go()
+        for index, one in enumerate(tries):
+            self.failureResultOf(one, BadLogin if index < 5 else TooManyRequests)
+
+    def test_C07_right_passwords_are_not_counted(self) -> None:
+        """Many agents may come from one address."""
+        self.operator()
+        for _ in range(20):
+            self.run_now(self.accounts.login("ada", "correct horse", "a"))
+
+    def test_C07_whoever_is_disabled_while_logging_in_stays_out(self) -> None:
+        """No log-in is left for the day when the account is enabled again."""
+        self.operator()
+        self.agent()
+        self.hasher.held = []
+        login = Deferred.fromCoroutine(self.accounts.login("bob", "battery staple", "a"))
+        self.run_now(self.accounts.enable(AgentName("bob"), False))
+        self.hasher.let_go()
+        self.failureResultOf(login, BadLogin)
+
+    def test_C07_a_reset_beats_a_change_of_password_under_way(self) -> None:
+        """Who knew the old password only must not undo it."""
+        login, _ = self.agent()
+        self.hasher.held = []
+        change = Deferred.fromCoroutine(
+            self.accounts.change_password(login, "battery staple", "stolen staple 1", "a")
+        )
+        token = self.run_now(self.accounts.new_link("bob"))
+        self.run_now(self.accounts.claim(token, "", "", "another battery"))
+        self.hasher.let_go()
+        self.failureResultOf(change, Conflict)
+        self.run_now(self.accounts.login("bob", "another battery", "a"))
 
     def test_C07_logout_ends_it_on_the_server(self) -> None:
         """The cookie is worth nothing afterwards, and listeners are told."""

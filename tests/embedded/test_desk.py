@@ -98,6 +98,9 @@ class NoLimit:
         """Now."""
         return 0.0
 
+    def give_back(self, key: str) -> None:
+        """Nothing was taken."""
+
 
 class DeskCase(SynchronousTestCase):
     """A desk with the agents ada (operator) and bob."""

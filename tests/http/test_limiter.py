@@ -34,6 +34,16 @@ class AddressLimiterTests(SynchronousTestCase):
             self.assertEqual(self.limiter.wait_s("192.0.2.1"), 0.0)
         self.assertEqual(len(self.limiter), 0)
 
+    def test_a_token_given_back_can_be_taken_again(self) -> None:
+        """But a bucket never holds more than a burst, and none is made for it."""
+        self.limiter.give_back("192.0.2.9")
+        self.assertEqual(len(self.limiter), 0)
+        while self.limiter.take("192.0.2.1") == 0.0:
+            pass
+        self.limiter.give_back("192.0.2.1")
+        self.assertEqual(self.limiter.take("192.0.2.1"), 0.0)
+        self.assertGreater(self.limiter.take("192.0.2.1"), 0.0)
+
     def test_never_more_than_a_burst(self) -> None:
         """A long pause fills the bucket and no more."""
         self.clock.advance(1000)
