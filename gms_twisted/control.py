@@ -17,6 +17,7 @@ from pathlib import Path
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorUNIX
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
@@ -85,6 +86,8 @@ class ControlFactory(Factory):
 class ControlService(Service):
     """Listens on the socket while the server runs."""
 
+    log = Logger()
+
     def __init__(
         self, directory: Path, commands: Mapping[str, Command], reactor: IReactorUNIX
     ) -> None:
@@ -94,12 +97,22 @@ class ControlService(Service):
         self._port: IListeningPort | None = None
 
     def startService(self) -> None:
-        """Listen; a socket left behind by a killed server is removed."""
+        """Listen; a socket left behind by a killed server is removed.
+
+        A server whose socket cannot be made serves without it: names of sockets may
+        have about a hundred bytes only, those of data directories more.
+        """
         super().startService()
-        self._path.unlink(missing_ok=True)
         before = os.umask(0o177)
         try:
+            self._path.unlink(missing_ok=True)
             self._port = self._reactor.listenUNIX(str(self._path), self._factory, mode=0o600)
+        except (CannotListenError, OSError) as error:
+            self.log.error(
+                "No commands to this server, {path} cannot be made: {error}",
+                path=str(self._path),
+                error=getattr(error, "socketError", error),
+            )
         finally:
             os.umask(before)
 

@@ -33,6 +33,7 @@ from twisted.python.failure import Failure
 
 from gms_twisted import __version__
 from gms_twisted.app.kept_secrets import VISITOR_KEY, kept_secret
+from gms_twisted.banner import banner, start_warnings
 from gms_twisted.config.describe import changes
 from gms_twisted.config.options import Configuration
 from gms_twisted.control import ControlService
@@ -117,7 +118,7 @@ class Process(MultiService):
         self._opening.addErrback(self._not_opened)
 
     async def _open(self) -> None:
-        self._settings.data_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_directory(self._settings.data_directory)
         base = Foundation(self._configuration, self._settings, self._reactor)
         base.counters.gauge("gms_log_lines_lost", lambda: self._lost_lines)
         await base.store.start()
@@ -199,51 +200,25 @@ class Process(MultiService):
     # Saying so
 
     def _say_ready(self, house: House, link: str) -> None:
-        name = socket.gethostname()
-        urls = [listener.url(name).rstrip("/") for listener in self._listeners]
-        first = house.site_url()
-        lines = [f"GMS ready on {' and '.join(urls)}"]
-        lines.append(f"  customer page  {first}demo/")
-        if house.desk is not None:
-            lines.append(f"  agent desk     {first}desk/")
-        if link:
-            lines.append(f"  first log-in   {link}   (works once, for a day)")
-        lines += [f"  warning: {sentence}" for sentence in self._warnings(house)]
+        configuration = self._configuration
+        warnings = start_warnings(
+            self._listeners,
+            configuration.server,
+            house.identity.mode,
+            services=bool(configuration.services),
+        )
         if self._settings.log_format == "json":
-            self.log.info(
-                "GMS {version} ready on {urls}", version=__version__, urls=", ".join(urls)
-            )
-        else:
-            lines.append("  stop it with Ctrl+C")
-            # Not sys.stdout, which twistd has turned into a log.
-            output = sys.__stdout__
-            if output is not None:
-                output.write("\n".join(lines) + "\n")
-                output.flush()
-
-    def _warnings(self, house: House) -> list[str]:
-        """What an operator should know (hardening G08)."""
-        sentences = []
-        if not house.loopback_only and house.identity.mode == "open":
-            sentences.append(
-                "server/identity_mode is open on an address that others reach: "
-                "anybody can say to be anybody"
-            )
-        if (
-            house.identity.mode == "trusted-proxy"
-            and not self._configuration.server.trusted_proxies
-        ):
-            sentences.append(
-                "server/identity_mode is trusted-proxy and server/trusted_proxies is empty: "
-                "every request with gms_user is refused"
-            )
-        if not self._configuration.server.external_url_base and any(
-            listener.is_wildcard for listener in self._listeners
-        ):
-            sentences.append(
-                f"server/external_url_base is not set; links use the name {socket.gethostname()}"
-            )
-        return sentences
+            urls = ", ".join(one.url(socket.gethostname()) for one in self._listeners)
+            self.log.info("GMS {version} ready on {urls}", version=__version__, urls=urls)
+            for sentence in warnings:
+                self.log.warn("{sentence}", sentence=sentence)
+            return
+        # Not sys.stdout, which twistd has turned into a log.
+        output = sys.__stdout__
+        if output is not None:
+            desk = house.desk is not None
+            output.write(banner(self._listeners, house.site_url(), link, warnings, desk=desk))
+            output.flush()
 
     # Signals
 
@@ -398,6 +373,17 @@ async def _within(reactor: Any, seconds: float, work: Deferred[None]) -> None:
     await over
     if late.active():
         late.cancel()
+
+
+def _make_directory(path: Path) -> None:
+    """Make the data directory, which others may not read.
+
+    :raises StoreFault: there can be none.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreFault(f"The data directory {path} cannot be made: {error.strerror}.") from error
 
 
 def _raise_descriptor_limit() -> None:

@@ -105,6 +105,8 @@ RULES = {
     "process": Rule(ANYTHING, ANYTHING),
     "tap": Rule(ANYTHING, ANYTHING),
     "commands": Rule(ANYTHING, ANYTHING),
+    # Words for the terminal about what listens.
+    "banner": Rule(("config.options", "transports.listening")),
     # A client of a server; the standard library's only.
     "selfcheck": Rule(),
     "__init__": Rule(),

@@ -166,12 +166,19 @@ class Courier:
         self._go_back()
         self.wake()
 
-    def left(self, position: int | None) -> None:
-        """The client is gone, as far as Bayeux knows; it may have said how far it was."""
+    def left(self, position: int | None, *, goodbye: bool = False) -> None:
+        """The client is gone, as far as Bayeux knows; it may have said how far it was.
+
+        :param goodbye: it has ended its Bayeux session itself.  When it was told that
+            the chat is over it goes because of that, and is not told again.
+        """
         if self._present:
             self._present = False
             self._gone_since = self._timers.seconds()
             self._settle()
+            if goodbye and self._over_told and (position is None or position >= self.published):
+                self._settled = self.published
+                self._handed.clear()
             self._resume = self._settled
         if position is not None and position >= 0:
             self._resume = min(position, self._state.known)
@@ -268,7 +275,7 @@ class Courier:
         """The chat is over: wait until the client certainly knows, or comes back."""
         if self._state.finished:
             return
-        if self._present and self._settled >= self.published and not self._handed:
+        if self._over_told and self._settled >= self.published and not self._handed:
             self._state = await self._keeper.change(
                 self._state, lambda state: replace(state, finished=True)
             )

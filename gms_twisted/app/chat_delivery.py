@@ -160,7 +160,9 @@ class CometDelivery:
         for courier in tuple(self._by_user.get(user, ())):
             courier.arrived()
 
-    def left(self, user: GmsUser, transcript_position: int | None) -> None:
+    def left(
+        self, user: GmsUser, transcript_position: int | None, *, goodbye: bool = False
+    ) -> None:
         """The user's last session is gone, or has told its position once more."""
         for courier in tuple(self._by_user.get(user, ())):
-            courier.left(transcript_position)
+            courier.left(transcript_position, goodbye=goodbye)

@@ -265,11 +265,15 @@ class Comet:
             return
         was_receiver = session in self._receivers.get(user, ())
         position = self._positions.pop(user, None)
-        self._leave(session, position)
+        goodbye = session in self._goodbyes
+        self._goodbyes.discard(session)
+        self._leave(session, position, goodbye=goodbye)
         if was_receiver and user not in self._receivers:
             self._absent.keep_all(user, [one for one in leftovers if is_kept(one)])
 
-    def _leave(self, session: Session, position: int | None = None) -> None:
+    def _leave(
+        self, session: Session, position: int | None = None, *, goodbye: bool = False
+    ) -> None:
         user = session.user
         if user is None:
             return
@@ -278,11 +282,11 @@ class Comet:
             return
         if not receivers:
             del self._receivers[user]
-            self._left(user, position)
+            self._left(user, position, goodbye=goodbye)
 
-    def _left(self, user: GmsUser, position: int | None) -> None:
+    def _left(self, user: GmsUser, position: int | None, *, goodbye: bool = False) -> None:
         for presence in self._presences:
-            self._tell(presence.left, user, position)
+            self._tell(partial(presence.left, user, position, goodbye=goodbye))
 
     def _tell(self, call: Callable[..., None], *arguments: object) -> None:
         self.server.hooks.guarded("presence", None, call, *arguments)
@@ -297,7 +301,9 @@ class Comet:
         if session is None:
             if user not in self._receivers and position is not None:
                 self._left(user, position)
-        elif position is not None:
+            return
+        self._goodbyes.add(session)
+        if position is not None:
             self._positions[user] = position
 
     def called(self, session: Session, channel: ChannelName, message: Message) -> None:

@@ -117,11 +117,15 @@ class Presence(Protocol):
     def arrived(self, user: GmsUser) -> None:
         """A session of the user now receives ``/_genesys``."""
 
-    def left(self, user: GmsUser, transcript_position: int | None) -> None:
+    def left(
+        self, user: GmsUser, transcript_position: int | None, *, goodbye: bool = False
+    ) -> None:
         """The user's last such session is gone.
 
         :param transcript_position: what ``ext.transcriptPosition`` of its
             ``/meta/disconnect`` said (also of one for an unknown client), if anything.
+        :param goodbye: the client has ended the session itself, everything delivered
+            to it in its hands.
         """
 
 

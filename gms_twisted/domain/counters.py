@@ -28,7 +28,7 @@ class Counters:
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
-        self._gauges: dict[str, Callable[[], float]] = {}
+        self._read: dict[str, tuple[Callable[[], float], str]] = {}
 
     def add(self, name: str, by: float = 1.0, **labels: str) -> None:
         """Count something, ``add("gms_refusals_total", code="gms.forbidden")``."""
@@ -37,7 +37,11 @@ class Counters:
 
     def gauge(self, name: str, read: Callable[[], float]) -> None:
         """Have a number read each time somebody asks."""
-        self._gauges[name] = read
+        self._read[name] = (read, "gauge")
+
+    def total(self, name: str, read: Callable[[], float]) -> None:
+        """Have a number read that only goes up, counted elsewhere."""
+        self._read[name] = (read, "counter")
 
     def value(self, name: str, **labels: str) -> float:
         """How often something was counted."""
@@ -47,5 +51,5 @@ class Counters:
         """Everything, ordered by name."""
         for (name, labels), value in sorted(self._counts.items()):
             yield Sample(name, labels, value)
-        for name, read in sorted(self._gauges.items()):
-            yield Sample(name, (), read(), "gauge")
+        for name, (read, kind) in sorted(self._read.items()):
+            yield Sample(name, (), read(), kind)

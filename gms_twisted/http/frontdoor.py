@@ -80,7 +80,8 @@ class Counts:
     def show(self, counters: Counters) -> None:
         """Have them read among the others."""
         for name in self.__slots__:
-            counters.gauge(f"gms_http_{name}", partial(getattr, self, name))
+            tell = counters.gauge if name == "open" else counters.total
+            tell(f"gms_http_{name}", partial(getattr, self, name))
 
 
 class _TurnedAway(Protocol):

@@ -99,6 +99,8 @@ class SwappableCertificate:
                 privateKey=certificate.privateKey.original,
                 certificate=certificate.original,
                 extraCertChain=[Certificate.loadPEM(one).original for one in chain],
+                # Without it a client that offers protocols at all (browsers, curl) is refused.
+                acceptableProtocols=[b"http/1.1"],
             )
         except (OSError, ValueError, SSL.Error, crypto.Error, VerifyError) as error:
             raise CannotListen(

@@ -264,6 +264,7 @@ class SignalTests(LifecycleCase):
         with Server("--listen", tls, data=self.folder) as server:
             self.assertEqual(served_name(port), "first")
             trusting = ssl._create_unverified_context()
+            trusting.set_alpn_protocols(["h2", "http/1.1"])  # as browsers and curl do
             with urlopen(f"https://127.0.0.1:{port}/genesys/1/node", context=trusting) as answer:
                 self.assertEqual(answer.status, 200)
             certificate(self.folder, "second")

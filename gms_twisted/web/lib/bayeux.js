@@ -16,8 +16,10 @@
  *
  * - Prefers websocket; when that cannot be opened it uses long polling at once, and tries the
  *   websocket again later.
- * - Keeps its session over a change of network: a new connection continues where the old one ended.
- *   With the acknowledgement extension (the default) nothing is lost or doubled on the way.
+ * - Keeps its session over a change of network where the server can tell that it is the same
+ *   client: a new connection continues where the old one ended, and with the acknowledgement
+ *   extension (the default) nothing is lost or doubled.  Where it cannot (a websocket whose user was
+ *   named in the handshake only), there is a new session, and "session" says so.
  * - Follows the server's advice.  A session that the server no longer knows (402) is replaced by a
  *   new handshake, all subscriptions are made again, and "session" tells that events may be missing.
  * - Waits longer and longer between attempts, with jitter, so that a restarted server is not
@@ -305,6 +307,7 @@ export class BayeuxClient {
     };
     /** Absolute address of the endpoint. */
     this.url = new URL(options.url, this.environment.base).href;
+    this.leaving = false;
     /** @type {"idle"|"connecting"|"connected"|"waiting"|"refused"|"closed"} */
     this.state = "idle";
     /** When the next attempt is due, or null.  @type {number|null} */
@@ -370,9 +373,11 @@ export class BayeuxClient {
       globalThis.removeEventListener("online", this.online);
     }
     if (this.state === "connected" && this.clientId) {
+      this.leaving = true; // the held connect is answered with "none" now, which is no refusal
       const sent = this.request({ channel: "/meta/disconnect", ...(ext ? { ext } : {}) }, 2000);
       this.flush();
       await sent.catch(() => {});
+      this.leaving = false;
     }
     this.stop("closed", new BayeuxError("closed", "The client has disconnected."));
   }
@@ -476,14 +481,15 @@ export class BayeuxClient {
     const id = String(++this.counter);
     return new Promise((resolve, reject) => {
       const timer = this.environment.setTimeout(() => this.overdue(id), timeout);
-      this.pending.set(id, { message: { ...message, id }, call, sent: false, timer, resolve, reject });
+      this.pending.set(id, { message: { ...message, id }, call, sent: false, taken: false, timer, resolve, reject });
       this.outbox.push({ ...message, id });
       this.flushSoon();
     });
   }
 
   /**
-   * A request got no answer: it fails, and a connection that swallowed it counts as dead.
+   * A request got no answer: it fails, and a connection that swallowed it counts as dead.  A call
+   * that was acknowledged has only met a procedure that is slow, or that nobody serves.
    * @param {string} id
    */
   overdue(id) {
@@ -491,7 +497,7 @@ export class BayeuxClient {
     if (!entry) return;
     this.outbox = this.outbox.filter((message) => message.id !== id);
     entry.reject(new BayeuxError(entry.sent ? "timeout" : "offline", "The server did not answer in time."));
-    if (entry.sent && this.transport && this.state === "connected") this.transport.end("The server does not answer.");
+    if (entry.sent && !entry.taken && this.transport && this.state === "connected") this.transport.end("The server does not answer.");
   }
 
   flushSoon() {
@@ -768,7 +774,7 @@ export class BayeuxClient {
     const { code, text } = parseError(message.error || "");
     const error = new BayeuxError(code, text, message);
     const what = message.advice?.reconnect ?? (code === "402" ? "handshake" : "retry");
-    if (what === "none") return this.stop("refused", error);
+    if (what === "none") return this.leaving ? undefined : this.stop("refused", error);
     if (what === "handshake") {
       this.clientId = null;
       this.advice = {};
@@ -780,6 +786,7 @@ export class BayeuxClient {
 
   /** The server has ended the session. */
   ended() {
+    if (this.leaving) return;
     this.advice = {};
     this.stop("refused", new BayeuxError("closed", "The server has ended the session."));
   }
@@ -803,7 +810,10 @@ export class BayeuxClient {
 
   /** @param {string} id @param {*} entry @param {Message} message */
   answer(id, entry, message) {
-    if (entry.call && message.successful && message.data === undefined) return;
+    if (entry.call && message.successful && message.data === undefined) {
+      entry.taken = true;
+      return;
+    }
     this.settle(id);
     if (message.successful) {
       entry.resolve(entry.call ? message.data : message);

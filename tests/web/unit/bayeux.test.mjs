@@ -374,6 +374,29 @@ describe("calls", () => {
 });
 
 describe("leaving", () => {
+  it("that were taken and never answered leave the connection alone", async () => {
+    const { client, Socket, clock } = await online();
+    const call = client.call("nobody", {}).catch((error) => error.code);
+    await settle();
+    const [sent] = Socket.last.on("/service/nobody");
+    await Socket.last.say({ channel: "/service/nobody", id: sent.id, successful: true });
+    await clock.advance(60000);
+    assert.equal(await call, "timeout");
+    assert.equal(client.state, "connected");
+    assert.ok(!Socket.last.closed);
+  });
+
+  it("ends without a refusal when the held connect is let go first", async () => {
+    const { client, Socket, states } = await online();
+    const left = client.disconnect();
+    await settle();
+    const held = Socket.last.on("/meta/connect").at(-1);
+    await Socket.last.say({ channel: "/meta/connect", id: held.id, successful: true, advice: { reconnect: "none" } });
+    await Socket.last.say({ channel: "/meta/disconnect", id: Socket.last.on("/meta/disconnect")[0].id, successful: true });
+    await left;
+    assert.deepEqual(states, ["connecting", "connected", "closed"]);
+  });
+
   it("leaves no timer behind", async () => {
     const { client, Socket, clock } = await online();
     const left = client.disconnect();
