@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
 from dataclasses import fields, replace
+from functools import partial
 from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -110,6 +111,7 @@ class Comet:
         self._receivers: dict[GmsUser, dict[Session, int]] = {}
         self._presences: list[Presence] = []
         self._positions: dict[GmsUser, int] = {}
+        self._goodbyes: set[Session] = set()
         self._handlers: dict[str, ServiceHandler] = {}
         self._hooks: list[HandshakeHook] = []
         self._flushing: DelayedCall | None = None

@@ -481,6 +481,32 @@ class AbsenceTests(SynchronousTestCase):
         self.assertEqual(texts(messages), ["bye", "has left the session"])
         self.assertEqual(messages[-1]["chatIxnState"], "DISCONNECTED")
 
+    def test_goodbye_after_the_end(self) -> None:
+        """A client that heard of the end and took leave does not hear of it again."""
+        self.house.server.agent_closes()
+        self.assertEqual(self.house.events.take()[-1]["chatIxnState"], "DISCONNECTED")
+        self.house.events.leave(USER, goodbye=True)
+        self.assertEqual(len(self.house.delivery), 0)
+        self.house.events.arrive(USER)
+        self.assertEqual(self.house.events.take(), [])
+
+    def test_lost_after_the_end(self) -> None:
+        """A client that was lost when it was told the end, or is not that far, is told again."""
+        for position, goodbye in ((None, False), (2, True)):
+            self.setUp()
+            self.house.server.agent_closes()
+            self.house.events.take()
+            self.house.events.leave(USER, position, goodbye=goodbye)
+            self.house.events.arrive(USER)
+            self.assertEqual(self.house.events.take()[-1]["chatIxnState"], "DISCONNECTED")
+
+    def test_goodbye_in_a_chat(self) -> None:
+        """Taking leave while the chat goes on ends nothing."""
+        self.house.events.leave(USER, goodbye=True)
+        self.house.server.agent_says("x")
+        self.house.events.arrive(USER)
+        self.assertEqual(texts(self.house.events.take())[-1], "x")
+
     def test_end_while_gone_for_ever(self) -> None:
         """Nothing is left of a chat that nobody comes back to."""
         self.house.events.leave(USER)

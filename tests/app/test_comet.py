@@ -32,9 +32,12 @@ class Watcher:
         """Somebody came."""
         self.seen.append(("arrived", user))
 
-    def left(self, user: GmsUser, transcript_position: int | None) -> None:
+    def left(
+        self, user: GmsUser, transcript_position: int | None, *, goodbye: bool = False
+    ) -> None:
         """Somebody went."""
-        self.seen.append(("left", user, str(transcript_position)))
+        how = "took leave" if goodbye else "left"
+        self.seen.append((how, user, str(transcript_position)))
 
 
 class QuickStartTests(SynchronousTestCase):
@@ -228,7 +231,7 @@ class PresenceTests(SynchronousTestCase):
         client = world.poll("Buzz")
         client.online("/_genesys")
         client.ask("/meta/disconnect", ext={"transcriptPosition": 7})
-        self.assertEqual(watcher.seen[-1], ("left", "Buzz", "7"))
+        self.assertEqual(watcher.seen[-1], ("took leave", "Buzz", "7"))
         connection = client.send(
             client.message("/meta/disconnect", ext={"transcriptPosition": "9"})
         )

@@ -380,11 +380,11 @@ class UserEventsDouble:
         for watcher in self._watchers:
             watcher.arrived(GmsUser(user))
 
-    def leave(self, user: str, position: int | None = None) -> None:
+    def leave(self, user: str, position: int | None = None, *, goodbye: bool = False) -> None:
         """The user's last session is gone."""
         self.present.discard(GmsUser(user))
         for watcher in self._watchers:
-            watcher.left(GmsUser(user), position)
+            watcher.left(GmsUser(user), position, goodbye=goodbye)
 
     def take(self) -> list[Any]:
         """The messages since the last call."""
