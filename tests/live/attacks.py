@@ -36,12 +36,12 @@ from tests.support.client_frames import CONTINUATION, PING, TEXT, client_frame
 from tests.support.front import multipart
 
 MEGABYTE = 1 << 20
-GROWTH_MB = 20.0
-SLOWEST_S = 1.0
+GROWTH_MB = 32
+SLOWEST_S = 10.0
 ROUNDS_S = 2.0
-LAG_S = 0.5
-"""Generous, since test machines are shared; what must hold anywhere is counted in the
-suite, and the figures are printed."""
+LAG_S = 3.0
+"""Generous, all of them, since test machines are shared and noisy: they catch a server that
+hangs or leaks.  The figures are printed, to be held against 1 s, 50 ms and 20 MB."""
 
 OPTIONS = (
     "--set", "limits/exempt=127.0.0.1",
