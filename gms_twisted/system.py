@@ -56,6 +56,5 @@ class SystemWallClock:
         return time.time()
 
 
-def monotonic() -> float:
-    """Seconds on a clock that never jumps; what the reactor is told to use."""
-    return time.monotonic()
+monotonic = time.monotonic
+"""Seconds on a clock that never jumps; what the reactor is told to use."""
