@@ -15,6 +15,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import StringTransport
 from twisted.internet.threads import deferToThread
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from gms_twisted.control import (
@@ -131,6 +132,14 @@ class SocketTests(TestCase):
         self.assertEqual(mode, 0o600)
         answer = await deferToThread(ask, self.directory, "double", number=21)
         self.assertEqual(answer, {"ok": True, "number": 42})
+
+    async def test_a_name_too_long_for_a_socket(self) -> None:
+        """The server starts all the same, and says that there are no commands."""
+        self.service._path = self.directory / ("d" * 120) / SOCKET
+        with capturedLogs() as events:
+            self.service.startService()
+        await _over(self.service.stopService())
+        self.assertIn("No commands to this server", " ".join(map(str, map(formatEvent, events))))
 
     async def test_a_socket_left_behind(self) -> None:
         """That of a killed server is no obstacle, nor is starting again."""

@@ -146,6 +146,15 @@ class StartTests(ProcessCase):
         self.stop(process)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
+    def test_a_data_directory_that_cannot_be_made(self) -> None:
+        """One sentence, exit status 1, no traceback."""
+        self.folder.write_text("a file")
+        process = self.build()
+        self.start(process)
+        self.assertIn("gms: The data directory ", self.said.getvalue())
+        self.assertIn("cannot be made: File exists.", self.said.getvalue())
+        self.assertNotIn("Could not start", self.texts())
+
     def test_a_chat_port_that_is_taken(self) -> None:
         """Ends the start as any other port does."""
         process = self.build("chat/flex_port=8080")
