@@ -44,6 +44,8 @@ from gms_twisted.http.responses import Stamp
 from gms_twisted.http.websocket import FrameReader
 
 TICK_S = 1.0
+PAUSE_LOG_S = 10.0
+"""Least time between two log lines that say that nothing is accepted."""
 """How exactly deadlines are met."""
 
 _RESERVED_DESCRIPTORS = 64
@@ -165,6 +167,7 @@ class FrontDoor:
         self._of_address: dict[str, int] = {}
         self._ports: list[Any] = []
         self._accepting = True
+        self._pause_told_at = -PAUSE_LOG_S
         self._tick_call: DelayedCall | None = None
         self._waiters: list[Deferred[None]] = []
         self._requests = 0
@@ -353,7 +356,11 @@ class FrontDoor:
         if self._accepting:
             self._accepting = False
             self.counts.pauses += 1
-            self.log.warn("Not accepting: {count} connections", count=self.counts.open)
+            # At the cap each client that goes makes another pause.
+            now = self.seconds()
+            if now - self._pause_told_at >= PAUSE_LOG_S:
+                self._pause_told_at = now
+                self.log.warn("Not accepting: {count} connections", count=self.counts.open)
             for port in self._ports:
                 port.stopReading()
 

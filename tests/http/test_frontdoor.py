@@ -7,6 +7,7 @@ import tempfile
 from typing import Any
 
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
@@ -14,7 +15,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from gms_twisted.config.options import HttpOptions
 from gms_twisted.http.addresses import Networks
-from gms_twisted.http.frontdoor import FrontDoor
+from gms_twisted.http.frontdoor import PAUSE_LOG_S, FrontDoor
 from gms_twisted.http.interfaces import Refusal
 from tests.http.hot import OK, FakeHot
 from tests.http.wire import GET, GET_HOT, HOST, UPGRADE, post
@@ -339,6 +340,22 @@ class ManyConnectionsTests(SocketTestCase):
             client.close()
         self.reactor.until(lambda: self.door.counts.accepted == 12 and not self.door.counts.open)
         self.assertIn(self.port, self.reactor.getReaders())
+
+    def test_H23_a_flood_of_connections_is_no_flood_of_log_lines(self) -> None:
+        """Each client that goes makes another pause; one line in ten seconds tells."""
+        with capturedLogs() as events:
+            clients = [self.connect() for _ in range(12)]
+            self.reactor.settle(20)
+            for number, client in enumerate(clients[:5]):
+                if number == 4:
+                    self.clock.advance(PAUSE_LOG_S)
+                client.close()
+                self.reactor.settle(20)
+        for client in clients[5:]:
+            client.close()
+        told = [event for event in events if "Not accepting" in str(event.get("log_format"))]
+        self.assertGreater(self.door.counts.pauses, 4)
+        self.assertEqual(len(told), 2)
 
     def test_H23_closed_ports_stay_closed(self) -> None:
         """A port that was closed while paused is not opened again."""
