@@ -216,6 +216,7 @@ export class Desk {
   goReady = () => this.setState("ready");
 
   toggleState() {
+    if (!this.model.ready) return;
     void this.setState(this.model.state === "ready" ? "away" : "ready");
   }
 

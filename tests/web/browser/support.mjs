@@ -56,9 +56,10 @@ export async function enterDesk(page, server, { name = "anna", password = "corre
   await page.locator(".desk .connection.connected").waitFor();
 }
 
-/** Switch to ready unless it is so. */
+/** Switch to ready unless it is so; the switch can be used once the server has told the agent's state. */
 export async function goReady(page) {
-  const button = page.locator(".switch");
+  const button = page.locator(".switch:enabled");
+  await button.waitFor();
   if ((await button.getAttribute("aria-checked")) !== "true") await button.click();
   await page.locator('.switch[aria-checked="true"]').waitFor();
 }
