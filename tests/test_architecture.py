@@ -42,6 +42,7 @@ RULES = {
     "bayeux": Rule(("domain",), pure=True),
     "bayeux.codec": Rule(("domain",), ("orjson",), pure=True),
     "chatserver": Rule(("domain",), pure=True),
+    "apns": Rule(("domain",), pure=True),
     "config": Rule(("domain",), pure=True),
     # Reads the file, and looks at the date for certificates.
     "config.ini": Rule(("domain",)),
@@ -72,7 +73,7 @@ RULES = {
     "app": Rule(
         (
             *("domain", "config.options", "config.bayeux_options", "config.option"),
-            *("store.interfaces", "bayeux", "scxml"),
+            *("config.push_options", "store.interfaces", "bayeux", "scxml"),
         ),
         (*_ASYNC, "phonenumbers"),
         pure=True,
@@ -92,6 +93,22 @@ RULES = {
         (*_SHELL, "config.options"),
         # TLS settings of listeners are OpenSSL's.
         ("twisted", "treq", "autobahn", "zope.interface", "OpenSSL"),
+    ),
+    # Gateways want TLS with certificates, HTTP/2, signed tokens and encrypted messages.
+    "push": Rule(
+        ("domain", "app", "apns", "config.options", "config.push_options"),
+        (
+            *("twisted", "treq", "h2", "cryptography", "jwt", "http_ece"),
+            *("OpenSSL", "zope.interface"),
+        ),
+    ),
+    # The other side of the same wires; shares the pure part only.
+    "simulators": Rule(
+        ("domain", "apns"),
+        (
+            *("twisted", "h2", "cryptography", "jwt", "http_ece"),
+            *("OpenSSL", "zope.interface"),
+        ),
     ),
     "embedded": Rule((*_SHELL, "config.options"), ("twisted", "autobahn", "zope.interface")),
     "web": Rule(),

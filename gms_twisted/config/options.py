@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from gms_twisted.config.bayeux_options import BayeuxOptions
 from gms_twisted.config.option import GIB, KIB, MIB, option
+from gms_twisted.config.push_options import PushOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,6 +407,7 @@ class Configuration:
     """The whole configuration.
 
     :ivar services: by name.
+    :ivar push_sections: ``push`` and every ``push.provider.*``, as texts.
     :ivar resource_groups: by name.
     :ivar port_restrictions: ports and ranges by URL pattern.
     :ivar other: sections that wait for who will read them, as text.
@@ -421,6 +423,8 @@ class Configuration:
     chat_server: ChatServerOptions = field(default_factory=ChatServerOptions)
     gms: GmsOptions = field(default_factory=GmsOptions)
     resources: ResourcesOptions = field(default_factory=ResourcesOptions)
+    push: PushOptions = field(default_factory=PushOptions)
+    push_sections: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     services: Mapping[str, ServiceOptions] = field(default_factory=dict)
     resource_groups: Mapping[str, ResourceGroup] = field(default_factory=dict)
     port_restrictions: Mapping[str, str] = field(default_factory=dict)

@@ -28,5 +28,11 @@ FileId = NewType("FileId", str)
 AgentName = NewType("AgentName", str)
 """An agent's log-in name at the desk; lower case, 1 to 64 characters."""
 
+SubscriptionId = NewType("SubscriptionId", str)
+"""A subscription of the Notification API, a UUID."""
+
+DeviceId = NewType("DeviceId", str)
+"""Where a notification goes: a device token, a URL, a session id.  Spec: ``deviceId``."""
+
 NodeId = NewType("NodeId", int)
 """The number of a process in a cluster, option ``server/node_id``."""
