@@ -222,8 +222,10 @@ class House:
             answers,
             self.services,
             tasks,
+            _NoDevices(),
             reactor,
             configuration.chat,
+            configuration.push,
             configuration.bayeux.max_interval_s + 15.0,
         )
         self.chats = Chats(
@@ -338,6 +340,7 @@ class House:
             definitions, limits, user_control=configuration.resources.user_control
         )
         self.chats.reconfigure(configuration.chat, limits)
+        self.delivery.reconfigure(configuration.chat, configuration.push)
         self.areas.reconfigure(configuration.storage)
         base.gateway.reconfigure(configuration.chat)
         if base.chat_server is not None:
@@ -385,6 +388,14 @@ class House:
             return () if instance is None else await self.areas.files_of(instance.data_id)
         except GmsError:
             return ()
+
+
+class _NoDevices:
+    """A ``DeviceNotifier`` as long as no way to devices is configured."""
+
+    async def notify(self, *device: object, provider: str, debug: bool) -> bool:
+        """Nothing will come of it."""
+        return True
 
 
 def _exempt(configuration: Configuration) -> Networks:

@@ -107,7 +107,6 @@ class Chats:
         self._starter.options = options
         self._keeper.options = options
         self._answers.options = options
-        self._delivery.reconfigure(options)
 
     async def call(
         self,
