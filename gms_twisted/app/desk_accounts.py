@@ -425,9 +425,10 @@ class DeskAccounts:
                 return Login(key, agent, csrf)
         raise NotLoggedIn("Log in first.")
 
-    async def is_live(self, key: str) -> bool:
-        """Tell whether the log-in of a ticket goes on."""
-        return await self._store.get(SESSIONS, key) is not None
+    async def login_ends(self, key: str) -> float | None:
+        """Tell when the log-in of a ticket ends, Unix seconds; ``None``: it has."""
+        record = await self._store.get(SESSIONS, key)
+        return None if record is None else record.expires_at
 
     def check_csrf(self, login: Login, sent: str) -> None:
         """Compare what a call repeats with what the log-in was given.
