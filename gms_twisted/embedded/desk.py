@@ -19,7 +19,8 @@ from typing import Any, Protocol
 
 from twisted.logger import Logger
 
-from gms_twisted.app.desk_accounts import DeskAccounts, NotLoggedIn
+from gms_twisted.app.desk_accounts import DeskAccounts
+from gms_twisted.app.desk_people import NotLoggedIn
 from gms_twisted.app.interfaces import BayeuxCaller, HandshakeRefused, ServiceChannels
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.options import ChatOptions, ChatServerOptions, LimitOptions
