@@ -18,7 +18,8 @@ class LanguageTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """Anything else is refused with the parameter's name."""
-        for value in ("", None, 5, True, [], "x y", "en_", "_en", "en__US", "e" * 9, "1", "d\xe9"):
+        other: tuple[object, ...] = (None, 5, True, [])
+        for value in (*other, "", "x y", "en_", "_en", "en__US", "e" * 9, "1", "d\xe9"):
             with self.assertRaises(InvalidRequest, msg=repr(value)) as caught:
                 check_language(value)
             self.assertEqual(caught.exception.parameter, "language")
