@@ -188,7 +188,8 @@ class House:
             self.identity,
             loopback_only=self.loopback_only,
             exempt=exempt,
-            **_kept_events(configuration),
+            keep_s=configuration.push.comet_keep_s,
+            keep_max=configuration.push.comet_keep_max,
         )
         bayeux = configuration.bayeux
         self._handshakes = AddressLimiter(
@@ -401,17 +402,6 @@ class _NoDevices:
 def _exempt(configuration: Configuration) -> Networks:
     """Addresses without limits of their own; a proxy's stands for nobody it names."""
     return Networks((*configuration.limits.exempt, *configuration.server.trusted_proxies))
-
-
-def _kept_events(configuration: Configuration) -> dict[str, Any]:
-    """Options ``push/comet.keep_s`` and ``push/comet.keep_max``, of a section kept as text."""
-    push = configuration.other.get("push", {})
-    kept: dict[str, Any] = {}
-    if push.get("comet.keep_s", "").isdecimal():
-        kept["keep_s"] = float(push["comet.keep_s"])
-    if push.get("comet.keep_max", "").isdecimal():
-        kept["keep_max"] = int(push["comet.keep_max"])
-    return kept
 
 
 def _per_minute(reactor: Any, count: int, exempt: Networks) -> AddressLimiter:
