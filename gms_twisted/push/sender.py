@@ -39,7 +39,7 @@ from twisted.logger import Logger
 from gms_twisted.app.push_alarms import PushAlarms
 from gms_twisted.config.push_options import PushOptions
 from gms_twisted.domain.ids import DeviceId
-from gms_twisted.domain.notifications import Outcome, Push
+from gms_twisted.domain.notifications import TIMEOUT, Outcome, Push
 from gms_twisted.domain.sources import DelayedCall, IdSource, Timers
 from gms_twisted.push.attempts import Again, Attempt, Delivered, Rejected, Scope, Transport
 from gms_twisted.push.sender_counts import SenderCounts
@@ -60,7 +60,6 @@ QUEUE_FULL = "queue full"
 CIRCUIT_OPEN = "circuit open"
 PAUSED = "paused"
 SHUTDOWN = "shutdown"
-TIMEOUT = "timeout"
 _DROPS = frozenset((QUEUE_FULL, CIRCUIT_OPEN, PAUSED, SHUTDOWN))
 
 

@@ -68,11 +68,11 @@ class SenderCounts:
             if len(self._reasons) >= MAX_REASONS:
                 reason = "other"
             self._reasons.add(reason)
-        self._counters.add("push_failed_total", reason=reason, **self._labels)
+        self._counters.add("push_failed_total", 1.0, reason=reason, **self._labels)
 
     def dropped(self, why: str) -> None:
         """We did not even ask.
 
         :param why: ``queue full``, ``circuit open``, ``paused``, ``shutdown``.
         """
-        self._counters.add("push_dropped_total", why=why, **self._labels)
+        self._counters.add("push_dropped_total", 1.0, why=why, **self._labels)

@@ -37,6 +37,9 @@ def make_push(
     )
 
 
+_DELIVERED = Delivered()
+
+
 class ScriptedTransport:
     """A :class:`gms_twisted.push.attempts.Transport` of the test's.
 
@@ -53,7 +56,7 @@ class ScriptedTransport:
     def __init__(
         self,
         *script: Attempt | BaseException | None,
-        answer: Attempt | None = Delivered(),
+        answer: Attempt | None = _DELIVERED,
         concurrency: int = 100,
         max_attempts: int = 5,
         in_order: bool = False,
