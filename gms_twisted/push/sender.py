@@ -17,8 +17,9 @@ A device's first attempts are made one after the other, in the order of the push
 before it.
 
 Three things stop attempts: a pause that the gateway asked for (of one device or of all), a
-circuit that opened after several failed connections, the end of the process.  A push that
-would have to wait longer than it may fails at once, and says when it could be tried again.
+circuit that opened after several failed connections, the end of the process.  While the
+circuit is open, and when it would have to wait longer than it may, a push fails at once and
+says when it could be tried again.
 
 Nothing here takes longer than :data:`SLICE_S` at a time.
 
@@ -192,7 +193,7 @@ class Sender:
         if self._closing:
             return Outcome(False, SHUTDOWN, attempts=0, retry_after_s=0.0)
         blocked_s, reason = self._blocked(now)
-        if blocked_s and now + blocked_s > item.deadline:
+        if blocked_s and (reason == CIRCUIT_OPEN or now + blocked_s > item.deadline):
             return Outcome(False, reason, attempts=0, retry_after_s=blocked_s)
         if self._waiting >= self.options.queue_max:
             return Outcome(False, QUEUE_FULL, attempts=0, retry_after_s=self.options.retry_base_s)
@@ -241,7 +242,7 @@ class Sender:
                     break
                 item = self._ready.popleft()
                 if item.state is _State.READY:
-                    if blocked_s and now + blocked_s <= item.deadline:
+                    if blocked_s and reason != CIRCUIT_OPEN and now + blocked_s <= item.deadline:
                         self._ready.appendleft(item)
                         self._wake_up(now + blocked_s)
                         break
