@@ -30,6 +30,10 @@ class NotificationType(StrEnum):
     WEBPUSH = "webpush"
 
 
+TIMEOUT = "timeout"
+"""Reason of a push whose time was over before anything was tried."""
+
+
 @dataclass(frozen=True, slots=True)
 class Push:
     """One event on its way to one device.
