@@ -107,6 +107,7 @@ RULES = {
             *("OpenSSL", "zope.interface"),
         ),
     ),
+    "push.payloads": Rule(("domain",), pure=True),
     # The other side of the same wires; shares the pure part only.
     "simulators": Rule(
         ("domain", "apns"),
