@@ -97,6 +97,11 @@ RULES = {
         # TLS settings of listeners are OpenSSL's.
         ("twisted", "treq", "autobahn", "zope.interface", "OpenSSL"),
     ),
+    # What the outgoing gate goes by, and the answers that come back through it.
+    "transports.targets": Rule(("domain", "app.outgoing"), pure=True),
+    "transports.http_answers": Rule(
+        ("domain", "app.outgoing", "http.framing", "http.parse"), pure=True
+    ),
     # Gateways want TLS with certificates, HTTP/2, signed tokens and encrypted messages.
     "push": Rule(
         ("domain", "app", "apns", "config.options", "config.push_options"),
@@ -105,6 +110,7 @@ RULES = {
             *("OpenSSL", "zope.interface"),
         ),
     ),
+    "push.payloads": Rule(("domain",), pure=True),
     # The other side of the same wires; shares the pure part only.
     "simulators": Rule(
         ("domain", "apns"),

@@ -25,7 +25,8 @@ class TargetRefused(InvalidRequest):
 class Unreachable(Unavailable):
     """No answer: no address, no connection, TLS, a time-out, a connection lost.
 
-    :ivar reason: ``dns``, ``connect``, ``tls``, ``timeout``, ``lost``.
+    :ivar reason: ``dns``, ``connect``, ``tls``, ``timeout``, ``lost``; ``protocol``: what
+        came is not HTTP/1.1; ``busy``: no connection of ours became free.
     :ivar sent: the request may have been read by the other side.
     """
 
@@ -86,6 +87,7 @@ class Gate(Protocol):
         :param configured: the operator wrote it, so any port and private addresses
             (but loopback only under the rule for loopback) are allowed.
         :raises TargetRefused: it may not.
+        :raises Unreachable: ``dns``: its name cannot be looked up now.
         """
 
     async def request(

@@ -1,0 +1,85 @@
+"""Callbacks: the message is posted to a URL, which answers 200.
+
+Spec: HttpCallback Notification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gms_twisted.app.outgoing import Answer, Gate, Limits, TargetRefused, Unreachable
+from gms_twisted.config.push_options import PushOptions
+from gms_twisted.domain.errors import InvalidRequest
+from gms_twisted.domain.ids import DeviceId
+from gms_twisted.domain.notifications import Push
+from gms_twisted.domain.sources import WallClock
+from gms_twisted.push.attempts import Again, Attempt, Delivered, Rejected, Scope
+from gms_twisted.push.http_answers import failed_status, retry_after_s
+from gms_twisted.push.payloads import text_body
+
+MAX_ANSWER = 4096
+"""Bytes of an answer that are read and dropped before the connection is closed."""
+
+_AGAIN = frozenset((408, 429))
+
+
+class HttpCallbacks:
+    """A :class:`gms_twisted.push.attempts.Transport` to URLs that subscribers name."""
+
+    name = "httpcb"
+    in_order = False
+
+    def __init__(self, options: PushOptions, gate: Gate, wall: WallClock) -> None:
+        self._gate = gate
+        self._wall = wall
+        self._content_type = options.httpcb_content_type
+        self._limits = Limits(
+            options.httpcb_connect_timeout_s, options.httpcb_timeout_s, MAX_ANSWER
+        )
+        self.max_attempts = options.retry_attempts
+        # The gate has the true limit, by target; here is only what may wait there.
+        self.concurrency = 1000
+
+    async def check(self, device_id: DeviceId, properties: Mapping[str, str]) -> None:
+        """See that the URL may be asked; hardening N01."""
+        try:
+            await self._gate.check(device_id)
+        except TargetRefused as refused:
+            raise InvalidRequest(f"deviceId: {refused}", "deviceId") from None
+
+    async def attempt(self, push: Push) -> Attempt:
+        """Post once."""
+        headers = {
+            "Content-Type": self._content_type,
+            "X-Notification-Id": push.push_id,
+            "X-Notification-Tag": push.tag,
+        }
+        body = text_body(push.message)
+        try:
+            answer = await self._gate.request("POST", push.device_id, headers, body, self._limits)
+        except TargetRefused:
+            return Rejected("TargetRefused")
+        except Unreachable as error:
+            # No word about the connection: other subscribers' URLs are not concerned.
+            return Again(error.reason)
+        return judge_callback(answer, self._wall.now())
+
+    def details(self) -> Mapping[str, object]:
+        """Nothing of its own; connections are the gate's."""
+        return {}
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def judge_callback(answer: Answer, now: float) -> Attempt:
+    """Read an answer: 200 exactly is success.  Spec: "expects a response status of 200"."""
+    status = answer.status
+    if status == 200:
+        return Delivered()
+    if status in _AGAIN or status >= 500:
+        after_s = retry_after_s(answer.headers, now)
+        scope = Scope.PUSH if after_s is None else Scope.DEVICE
+        return Again(failed_status(answer), after_s, scope)
+    # Choice: 410 says that the URL is gone for good; nothing else unsubscribes.
+    return Rejected(failed_status(answer), dead=status == 410)
