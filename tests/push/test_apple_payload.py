@@ -6,7 +6,7 @@ import json
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.logger import globalLogPublisher
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.push.apple_payload import (
@@ -155,13 +155,11 @@ class ApplePayloadTests(SynchronousTestCase):
 
     def test_warned_once_for_each_option(self) -> None:
         """The log has one line for an option, however often it is met."""
-        lines: list[object] = []
-        globalLogPublisher.addObserver(lines.append)
-        self.addCleanup(globalLogPublisher.removeObserver, lines.append)
         warn = OptionWarnings()
-        for _ in range(3):
-            apple_payload(apple_push(options={"apple.badge": "x"}), 99, warn)
-            apple_priority(apple_push(options={"apple.priority": "high"}), warn)
+        with capturedLogs() as lines:
+            for _ in range(3):
+                apple_payload(apple_push(options={"apple.badge": "x"}), 99, warn)
+                apple_priority(apple_push(options={"apple.priority": "high"}), warn)
         self.assertEqual(len(lines), 2)
 
     def test_N09_limit_is_exact_and_nothing_is_cut(self) -> None:
