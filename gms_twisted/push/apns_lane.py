@@ -287,8 +287,11 @@ class Lane:
             return  # given up before
         if failure.check(CredentialsBroken):
             self._off("credentials_broken", str(failure.value))
-        else:
-            self._failed(why_failed(failure))
+            return
+        why = why_failed(failure)
+        if why == "lost":  # nothing that is known to happen here
+            self.log.failure("Failed: connecting to the APNs gateway", failure=failure)
+        self._failed(why)
 
     def _too_slow(self) -> None:
         """Neither connection nor TLS in time."""
