@@ -10,6 +10,7 @@ from typing import Any
 
 from OpenSSL import SSL
 from OpenSSL.crypto import X509
+from twisted.internet._sslverify import IOpenSSLTrustRoot  # where it lives, in all versions
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import (
     CertificateOptions,
@@ -53,19 +54,29 @@ def client_tls(
         if protocols:
             context.set_alpn_protos(list(protocols))
         return _TrustingCreator(host, context)
-    creator: Any = optionsForClientTLS(
+    return optionsForClientTLS(
         host,
+        trustRoot=_SystemAnd(trust.ca_file) if trust.ca_file else None,
         clientCertificate=certificate,
         acceptableProtocols=list(protocols) or None,
         extraCertificateOptions=options,
     )
-    if trust.ca_file:
+
+
+@implementer(IOpenSSLTrustRoot)
+class _SystemAnd:
+    """The system's trust anchors and those of a file; Twisted has either or."""
+
+    def __init__(self, ca_file: str) -> None:
+        self._ca_file = ca_file
+
+    def _addCACertsToContext(self, context: SSL.Context) -> None:
+        """Add both; the name is Twisted's."""
+        context.set_default_verify_paths()
         try:
-            # Twisted takes either the system's anchors or a list; both is this one line.
-            creator._ctx.load_verify_locations(trust.ca_file)
+            context.load_verify_locations(self._ca_file)
         except SSL.Error as error:
-            raise OSError(f"{trust.ca_file} holds no certificates in PEM") from error
-    return creator
+            raise OSError(f"{self._ca_file} holds no certificates in PEM") from error
 
 
 @implementer(IOpenSSLClientConnectionCreator)
