@@ -79,9 +79,7 @@ class PlainCredentials:
         self.providers = set(providers)
         self.ways: dict[tuple[str, str, bool], Mapping[str, str]] = {}
 
-    def add(
-        self, transport: str, provider: str = "", *, debug: bool = False, **values: str
-    ) -> None:
+    def add(self, transport: str, provider: str = "", *, debug: bool = False, **values: str) -> None:
         """Configure a transport of a provider."""
         if provider:
             self.providers.add(provider)
@@ -193,7 +191,10 @@ class NotificationHouse:
             for transport in ("apns", "c2dm", "gcm", "fcm", "webpush", "customhttp"):
                 credentials.add(transport, key="k")
         self.credentials = credentials
-        factories: dict[str, Callable[[Any], ScriptedTransport]] = dict.fromkeys(("httpcb", "orscb", "apns", "c2dm", "gcm", "fcm", "webpush", "customhttp"), self._make)
+        factories: dict[str, Callable[[Any], ScriptedTransport]] = {
+            name: self._make
+            for name in ("httpcb", "orscb", "apns", "c2dm", "gcm", "fcm", "webpush", "customhttp")
+        }
         self.senders = Senders(
             self.options,
             credentials,
