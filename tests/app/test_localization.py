@@ -399,6 +399,15 @@ class ReloadTests(SynchronousTestCase):
         self.localization.reconfigure(None, "fr")
         self.assertEqual(self.text(), "m")
 
+    def test_other_file_that_is_not_there(self) -> None:
+        """Another file that is not there leaves the texts as they were, and is told once."""
+        with capturedLogs() as logged:
+            self.localization.reconfigure(FakeFile(None), "")
+            self.assertEqual(self.later(), "de")
+            self.assertEqual(self.later(), "de")
+        self.assertEqual(len(logged), 1)
+        self.assertEqual(self.localization.health().details["fault"], "the file is not there")
+
     def test_other_file_while_one_is_read(self) -> None:
         """What was being read then does not count any more."""
         self.file.write(file("de=neu"))
