@@ -116,8 +116,6 @@ def _url(text: str, parameter: str, schemes: tuple[str, ...]) -> str:
     said = " or ".join(f"{scheme}://" for scheme in schemes)
     if not text.isprintable() or any(map(str.isspace, text)) or "\\" in text:
         raise _refused("is a URL with blanks, backslashes or control characters", parameter)
-    if len(text) > MAX_CHARACTERS:
-        raise _refused(f"is longer than {MAX_CHARACTERS} characters", parameter)
     if "#" in text:
         raise _refused("is a URL with a fragment", parameter)
     try:

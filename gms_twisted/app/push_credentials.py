@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 
 from gms_twisted.app.pushing import NoCredentials, ProviderUnknown
 from gms_twisted.config.push_provider_options import DEBUG, DEBUG_DEFAULTS, CredentialOptions
@@ -159,6 +160,8 @@ class PushCredentials:
     def __init__(self, sections: Sections) -> None:
         self._sections = sections
         self._providers = known_providers(sections)
+        # As many as there are providers, times transports, times two.
+        self._found: dict[tuple[Transport, str, bool], Credentials | None] = {}
 
     def check_provider(self, provider: str) -> None:
         """See that a provider has a section, of credentials or of events.
@@ -188,13 +191,22 @@ class PushCredentials:
         transport = select_transport(
             notification_type, device_id, properties, self._sections, provider, debug=debug
         )
-        if transport in (Transport.COMET, Transport.HTTPCB, Transport.ORSCB):
-            return Credentials(transport, Group.NONE, "", False, {})
-        found = self._find_group(transport, provider, debug)
+        place = (transport, provider, debug)
+        if place not in self._found:
+            self._found[place] = self._look_up(transport, provider, debug)
+        found = self._found[place]
         if found is None:
             kind = "debug" if debug else "production"
             whose = f" of provider {shown(provider)!r}" if provider else ""
             raise NoCredentials(f"No {kind} credentials{whose} for type {notification_type}.")
+        return found
+
+    def _look_up(self, transport: Transport, provider: str, debug: bool) -> Credentials | None:
+        if transport in (Transport.COMET, Transport.HTTPCB, Transport.ORSCB):
+            return Credentials(transport, Group.NONE, "", False, {})
+        found = self._find_group(transport, provider, debug)
+        if found is None:
+            return None
         section, group = found
         values = self._values(section, _GROUPS[group], debug)
         return Credentials(transport, group, section, debug, values)
@@ -252,7 +264,7 @@ class PushCredentials:
             concerned = option not in _KEYS_OF_GROUPS and option.startswith(rule.settings)
             if concerned and (text := self._setting(section, option, debug)):
                 values[option] = text
-        return values
+        return MappingProxyType(values)
 
     def _setting(self, section: str, option: str, debug: bool) -> str:
         """A setting of the credentials' section, else of ``push``, else its default."""

@@ -110,20 +110,11 @@ class _Files:
             self._fault(option, sentence)
             return
         password = self._texts.get(f"{self._prefix}apple.keystorePassword", "").encode()
-        loaded = None
-        for attempt in (password,) if password else (None, b""):
-            try:
-                loaded = load_key_and_certificates(data, attempt)
-            except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-                if not _is_password(error):
-                    self._fault(option, f"{path!r} is not a PKCS#12 file that can be read")
-                    return
-                continue
-            break
-        if loaded is None:
-            named = f"{self._prefix}apple.keystorePassword"
-            what = f"{named} is wrong" if password else f"it has a password; see {named}"
-            self._fault(option, f"{path!r} cannot be opened: {what}")
+        try:
+            # Without a password OpenSSL tries the empty one and none at all.
+            loaded = load_key_and_certificates(data, password or None)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            self._fault(option, f"{path!r} {self._unopened(error, bool(password))}")
             return
         key, certificate, _ = loaded
         if key is None or certificate is None:
@@ -132,6 +123,13 @@ class _Files:
             return
         check_dates(self._place, option, path, [certificate], self._problems, self._now)
         self._check_environment(option, path, certificate)
+
+    def _unopened(self, error: Exception, given: bool) -> str:
+        if "password" not in str(error).lower():
+            return "is not a PKCS#12 file that can be read"
+        option = f"{self._prefix}apple.keystorePassword"
+        what = f"{option} is wrong" if given else f"it has a password; see {option}"
+        return f"cannot be opened: {what}"
 
     def _check_environment(self, option: str, path: str, certificate: Certificate) -> None:
         named = {word for word, oid in _ENVIRONMENTS.items() if _has(certificate, oid)}
@@ -197,10 +195,6 @@ class _Files:
             ends = min(one.not_valid_after_utc for one in ended)
             sentence = f"a certificate in {path!r} expired on {ends:%Y-%m-%d}"
             self._problems.warn(self._place, option, sentence)
-
-
-def _is_password(error: Exception) -> bool:
-    return "password" in str(error).lower()
 
 
 def _has(certificate: Certificate, oid: ObjectIdentifier) -> bool:

@@ -62,7 +62,7 @@ class DeviceCase(SynchronousTestCase):
         error = caught.exception
         self.assertIn(error.parameter, str(error))
         self.assertLess(len(str(error)), 160)
-        return error.parameter
+        return str(error.parameter)
 
 
 class EveryTypeTests(DeviceCase):

@@ -189,6 +189,18 @@ class GroupTests(SynchronousTestCase):
         self.assertEqual(found, {("apns", "apns certificate", "push", False)})
         self.assertEqual(find(sections, "E"), find(sections))
 
+    def test_found_once(self) -> None:
+        """What was found is the same object the next time, and nobody can change it."""
+        credentials = PushCredentials({"push": {**A, **B}, "push.provider.S": {}})
+        for debug in (False, True):
+            first = credentials.find(IOS, TOKEN, {}, "S", debug=debug)
+            self.assertIs(credentials.find(IOS, TOKEN, {}, "S", debug=debug), first)
+            with self.assertRaises(TypeError):
+                first.values["apple.keystore"] = "x"  # type: ignore[index]  # that is tried
+        for _ in range(2):
+            with self.assertRaises(NoCredentials):
+                credentials.find(NotificationType.GCM, TOKEN, {}, "S", debug=False)
+
     def test_all_that_is_configured(self) -> None:
         """Every group in use is listed once, whichever provider and debug."""
         sections = {

@@ -90,6 +90,9 @@ class GeneralTests(ConfigurationTestCase):
     def test_targets_allowed(self) -> None:
         """Hosts, addresses and networks of both kinds, with and without a port."""
         forms = "a.example,a:81,10.0.0.1,10.0.0.0/8:80,::1,fd00::/8,[::1],[fd00::]/8,[::1]:80"
+        for form in ("[a]", "[::1]x", "a:", "a:b", "10.0.0.0/8/8", "[::1]/200", "a b", "*"):
+            (fault,) = self.faults(f"[push]\nhttpcb.allow={form}\n")
+            self.assertIn(repr(form), fault)
         self.assertEqual(self.warnings(f"[push]\nhttpcb.allow={forms}\n"), [])
         self.assertEqual(len(self.good(f"[push]\nhttpcb.allow={forms}\n").push.httpcb_allow), 9)
 
