@@ -37,7 +37,7 @@ class CometTests(SynchronousTestCase):
 
     def receiver(self, user: str = "Buzz") -> Any:
         """A session of a user that receives events; with what it was handed first."""
-        client = self.world.socket(user)
+        client: Any = self.world.socket(user)
         client.handshake()
         client.first = [
             one["data"]

@@ -147,7 +147,7 @@ class BrokenTests(SendersFixture):
                 raise OSError("No such file: /etc/gms/sales.p12")
             return ScriptedTransport()
 
-        self.senders._factories = {"apns": factory}
+        self.house.factories["apns"] = factory
         for _ in range(3):
             error = self.assertRaises(CredentialsBroken, self.find, IOS, "SalesApp")
             self.assertNotIn("sales.p12", str(error))
