@@ -255,10 +255,13 @@ class NotificationHouse:
         return self.transport(way.transport)
 
     def transport(self, name: str = "httpcb", **settings: Any) -> ScriptedTransport:
-        """The transport of a name, made with these settings when it is new."""
+        """The transport of a name, with these settings from now on."""
         if name not in self.transports:
-            self.transports[name] = ScriptedTransport(**settings)
-        return self.transports[name]
+            self.transports[name] = ScriptedTransport()
+        transport = self.transports[name]
+        for attribute, value in settings.items():
+            setattr(transport, attribute, value)
+        return transport
 
     # -- running ------------------------------------------------------------------------
 
