@@ -162,14 +162,18 @@ class UserEvents(Protocol):
         :returns: how many sessions it was queued for.
         """
 
-    def offer(self, user: GmsUser, tag: str, message: object, event_id: str) -> Offered:
-        """As :meth:`deliver`, but nothing kept before has to go for it."""
-
     def is_present(self, user: GmsUser) -> bool:
         """Tell whether a session of the user receives ``/_genesys``."""
 
     def watch(self, presence: Presence) -> None:
         """Tell this one about every user from now on."""
+
+
+class UserOffers(Protocol):
+    """Delivery on ``/_genesys`` for those who must know whether it worked."""
+
+    def offer(self, user: GmsUser, tag: str, message: object, event_id: str) -> Offered:
+        """As :meth:`UserEvents.deliver`, but nothing kept before has to go for it."""
 
 
 class BayeuxCaller(Protocol):

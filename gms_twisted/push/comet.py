@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gms_twisted.app.interfaces import Offered, UserEvents
+from gms_twisted.app.interfaces import Offered, UserOffers
 from gms_twisted.domain.ids import DeviceId
 from gms_twisted.domain.notifications import Outcome, Push
 from gms_twisted.push.sender_counts import SenderCounts
@@ -24,7 +24,7 @@ _REASONS = {Offered.FULL: "buffer full", Offered.REFUSED: "user absent"}
 class CometPusher:
     """A :class:`gms_twisted.app.pushing.Pusher` over the Bayeux server."""
 
-    def __init__(self, events: UserEvents, counts: SenderCounts) -> None:
+    def __init__(self, events: UserOffers, counts: SenderCounts) -> None:
         self._events = events
         self._counts = counts
 

@@ -104,7 +104,7 @@ class RetryTests(SenderFixture):
         """Pauses are up to 1, 2, 4 and 8 seconds; the fifth attempt is the last."""
         self.make(answer=Again("busy"))
         running = self.push()
-        tried_at = []
+        tried_at: list[float] = []
         for _ in range(200):
             while len(tried_at) < len(self.transport.tried):
                 tried_at.append(self.clock.seconds())

@@ -17,7 +17,7 @@ from gms_twisted.app.device_news import DeviceNews
 from gms_twisted.app.notifications import Notifications, Published
 from gms_twisted.app.owed_events import OwedEvents
 from gms_twisted.app.push_alarms import PushAlarms
-from gms_twisted.app.pushing import NoCredentials, ProviderUnknown
+from gms_twisted.app.pushing import NoCredentials, ProviderUnknown, Pusher
 from gms_twisted.app.retries import Retries
 from gms_twisted.app.subscription_count import SubscriptionCount
 from gms_twisted.app.subscriptions import Subscriptions
@@ -79,7 +79,9 @@ class PlainCredentials:
         self.providers = set(providers)
         self.ways: dict[tuple[str, str, bool], Mapping[str, str]] = {}
 
-    def add(self, transport: str, provider: str = "", *, debug: bool = False, **values: str) -> None:
+    def add(
+        self, transport: str, provider: str = "", *, debug: bool = False, **values: str
+    ) -> None:
         """Configure a transport of a provider."""
         if provider:
             self.providers.add(provider)
@@ -160,6 +162,8 @@ class NotificationHouse:
 
     :ivar transports: by name; what a test has not made itself is made on first use.
     :ivar made: the ways that transports were made for.
+    :ivar factories: what makes transports, by name.
+    :ivar direct: pushers without a sender, by the transport's name.
     """
 
     def __init__(
@@ -191,15 +195,16 @@ class NotificationHouse:
             for transport in ("apns", "c2dm", "gcm", "fcm", "webpush", "customhttp"):
                 credentials.add(transport, key="k")
         self.credentials = credentials
-        factories: dict[str, Callable[[Any], ScriptedTransport]] = {
-            name: self._make
-            for name in ("httpcb", "orscb", "apns", "c2dm", "gcm", "fcm", "webpush", "customhttp")
-        }
+        self.factories: dict[str, Callable[[Any], ScriptedTransport]] = dict.fromkeys(
+            ("httpcb", "orscb", "apns", "c2dm", "gcm", "fcm", "webpush", "customhttp"), self._make
+        )
+        counts = SenderCounts(self.counters, labels_of("comet"))
+        self.direct: dict[str, Pusher] = {"comet": CometPusher(self.comet, counts)}
         self.senders = Senders(
             self.options,
             credentials,
-            factories,
-            {"comet": CometPusher(self.comet, SenderCounts(self.counters, labels_of("comet")))},
+            self.factories,
+            self.direct,
             self.clock,
             self.ids,
             self.tasks,
@@ -250,10 +255,13 @@ class NotificationHouse:
         return self.transport(way.transport)
 
     def transport(self, name: str = "httpcb", **settings: Any) -> ScriptedTransport:
-        """The transport of a name, made with these settings when it is new."""
+        """The transport of a name, with these settings from now on."""
         if name not in self.transports:
-            self.transports[name] = ScriptedTransport(**settings)
-        return self.transports[name]
+            self.transports[name] = ScriptedTransport()
+        transport = self.transports[name]
+        for attribute, value in settings.items():
+            setattr(transport, attribute, value)
+        return transport
 
     # -- running ------------------------------------------------------------------------
 

@@ -49,6 +49,7 @@ class ScriptedTransport:
     :ivar tried: every attempt so far.
     :ivar most: how many were under way at a time.
     :ivar refused: a device that :meth:`check` refuses.
+    :ivar certificate_days: how long its certificate is still good.
     """
 
     name = "scripted"
@@ -71,6 +72,7 @@ class ScriptedTransport:
         self.most = 0
         self.refused = ""
         self.closed = False
+        self.certificate_days = 90
 
     async def check(self, device_id: DeviceId, properties: Mapping[str, str]) -> None:
         """Refuse one device."""
@@ -101,7 +103,7 @@ class ScriptedTransport:
 
     def details(self) -> Mapping[str, object]:
         """Something to show."""
-        return {"certificate_days": 90}
+        return {"certificate_days": self.certificate_days}
 
     async def close(self) -> None:
         """Note it."""
