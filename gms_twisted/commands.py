@@ -8,6 +8,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
 from gms_twisted import __version__
 from gms_twisted.app.localization_file import MAX_BYTES, BrokenFile, read_table
 from gms_twisted.config.ini import default_path, load
@@ -118,6 +121,33 @@ def check_self(arguments: argparse.Namespace) -> int:
     return 1 if bad else 0
 
 
+def simulate(arguments: Sequence[str]) -> int:
+    """Run a simulator until a signal ends it."""
+    # Whoever runs another command does not wait for these to load.
+    from twisted.internet.task import react
+
+    from gms_twisted.simulators.main import CannotSimulate, World, start
+    from gms_twisted.system import SystemIds, SystemWallClock
+
+    def write(line: str) -> None:
+        print(line, flush=True)
+
+    def begin(reactor: object) -> Deferred[None]:
+        started = start(arguments, World(reactor, SystemIds(), SystemWallClock()), write)
+
+        def failed(failure: Failure) -> None:
+            failure.trap(CannotSimulate)
+            print(f"gms: {failure.value}", file=sys.stderr)
+            raise SystemExit(1)
+
+        return started.addErrback(failed)
+
+    try:
+        react(begin)
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
 def _report(answer: object, member: str) -> int:
     assert isinstance(answer, dict)
     if answer.get("ok"):
@@ -167,12 +197,17 @@ def parser() -> argparse.ArgumentParser:
     gone = command("user-delete", user_delete, "delete the chats kept of a user")
     gone.add_argument("user", help="the gms_user")
     gone.add_argument("--data", "-d", default="./var", help="the server's data directory")
+    commands.add_parser(
+        "simulate", help="stand in for a push gateway; bin/gms simulate --help lists them"
+    )
     commands.add_parser("run", help="run the server; what bin/gms does without a command")
     return top
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit status."""
+    if arguments and arguments[0] == "simulate":
+        return simulate(arguments[1:])
     chosen = parser().parse_args(arguments)
     run: Run = chosen.run
     try:
