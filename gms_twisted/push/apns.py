@@ -28,9 +28,10 @@ from gms_twisted.domain.errors import InvalidRequest
 from gms_twisted.domain.ids import DeviceId
 from gms_twisted.domain.notifications import Outcome, Push
 from gms_twisted.domain.sources import IdSource, WallClock
+from gms_twisted.push.apns_backlog import Entry
 from gms_twisted.push.apns_connection import GatewayLink
 from gms_twisted.push.apns_dial import Dialer
-from gms_twisted.push.apns_lane import Entry, Lane, LaneState
+from gms_twisted.push.apns_lane import Lane, LaneState
 from gms_twisted.push.apns_settings import ApnsSettings
 from gms_twisted.push.apple_payload import (
     SPARING,
