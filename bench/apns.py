@@ -64,7 +64,7 @@ def gateway(folder: Path) -> None:
     (folder / "provider.p12").write_bytes(authority.provider().pkcs12("secret"))
 
     async def main(used: object) -> None:
-        factory = ApnsGateway(reactor)  # type: ignore[arg-type]
+        factory = ApnsGateway(reactor)
         tls = TLSMemoryBIOFactory(server_tls(authority.gateway(), authority.root), False, factory)
         port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(tls)
         print(port.getHost().port, flush=True)
@@ -73,7 +73,7 @@ def gateway(folder: Path) -> None:
             if not wanted:
                 return
             while factory.total < wanted:
-                await deferLater(reactor, 0.001, lambda: None)  # type: ignore[arg-type]
+                await deferLater(reactor, 0.001, lambda: None)
             print(factory.total, flush=True)
 
     react(lambda used: Deferred.fromCoroutine(main(used)))
@@ -94,9 +94,9 @@ def measure(folder: Path, port: int, count: int, rounds: int, peer: subprocess.P
     async def main(used: object) -> None:
         transport = ApnsTransport(
             settings,
-            Dialer(keystore, settings.trust, endpoint, reactor),  # type: ignore[arg-type]
+            Dialer(keystore, settings.trust, endpoint, reactor),
             Silent(),
-            reactor,  # type: ignore[arg-type]
+            reactor,
             wall,
             SystemIds(),
             Counters(),

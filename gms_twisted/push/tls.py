@@ -69,14 +69,16 @@ class _SystemAnd:
 
     def __init__(self, ca_file: str) -> None:
         self._ca_file = ca_file
+        # Twisted asks only when it connects; a wrong file is to be told now.
+        try:
+            SSL.Context(SSL.TLS_METHOD).load_verify_locations(ca_file)
+        except SSL.Error as error:
+            raise OSError(f"{ca_file} holds no certificates in PEM") from error
 
     def _addCACertsToContext(self, context: SSL.Context) -> None:
         """Add both; the name is Twisted's."""
         context.set_default_verify_paths()
-        try:
-            context.load_verify_locations(self._ca_file)
-        except SSL.Error as error:
-            raise OSError(f"{self._ca_file} holds no certificates in PEM") from error
+        context.load_verify_locations(self._ca_file)
 
 
 @implementer(IOpenSSLClientConnectionCreator)

@@ -183,7 +183,7 @@ class GatewayConnection(Protocol):
     def reset(self) -> None:
         """Break the connection."""
         self._over = True
-        if self.transport is not None:
+        if self.transport is not None and self in self._gateway.connections:
             self.transport.abortConnection()
 
     def say(self, status: int, identifier: int) -> None:
@@ -204,7 +204,7 @@ class GatewayConnection(Protocol):
             self._send(packet)
 
     def _send(self, packet: bytes) -> None:
-        if self.transport is None:
+        if self.transport is None or self not in self._gateway.connections:
             return
         if self._gateway.faults.split:
             for place in range(len(packet)):

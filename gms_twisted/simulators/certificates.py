@@ -79,15 +79,16 @@ class Identity:
 class Authority:
     """Issues certificates, with an intermediate as Apple does.
 
+    :param name: of whoever issues.
     :param now: what the dates are counted from; all end after ten years unless told.
     """
 
-    def __init__(self, now: datetime | None = None) -> None:
+    def __init__(self, name: str = "Test", now: datetime | None = None) -> None:
         self._now = now or datetime.now(UTC)
         root_key = ec.generate_private_key(ec.SECP256R1())
-        self.root = self._issue("Test root", root_key, root_key, None)
+        self.root = self._issue(f"{name} root", root_key, root_key, None)
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self.intermediate = self._issue("Test issuer", self._key, root_key, self.root)
+        self.intermediate = self._issue(f"{name} issuer", self._key, root_key, self.root)
 
     def root_pem(self) -> bytes:
         """The trust anchor, PEM."""
