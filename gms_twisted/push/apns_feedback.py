@@ -92,8 +92,10 @@ class ApnsFeedback:
         if self._next is not None:
             self._next.cancel()
             self._next = None
-        if self._running is not None:
-            self._running.cancel()
+        running = self._running
+        if running is not None:
+            running.cancel()
+            await running
 
     def _begin(self) -> None:
         self._next = None
@@ -132,6 +134,11 @@ class ApnsFeedback:
             self.log.error("APNs feedback: {error}", error=broken)
         except FeedbackFailed as failed:
             self.log.warn("APNs feedback {host}: {why}", host=settings.feedback_host, why=failed)
+        except CancelledError:
+            # The service has forgotten them by now.
+            if rest := reading.rest():
+                await self._store.keep(rest)
+            raise
         finally:
             reading.drop()
         if reading.incomplete:
@@ -198,11 +205,15 @@ class FeedbackLink(Protocol):
             self._waiting = Deferred()
             await self._waiting
         if self._tuples:
-            batch, self._tuples = self._tuples, []
-            return batch
+            return self.rest()
         if self._end:
             raise FeedbackFailed(self._end)
         return None
+
+    def rest(self) -> list[Feedback]:
+        """Give what was read and not fetched."""
+        batch, self._tuples = self._tuples, []
+        return batch
 
     def drop(self) -> None:
         """Let go of it."""

@@ -227,6 +227,7 @@ class FeedbackService(Factory):
     :ivar pieces: sizes in which the stream is written, the last again and again; empty:
         all at once.
     :ivar cut: so many bytes of the end are left out.
+    :ivar hang: it does not close at the end.
     """
 
     noisy = False
@@ -235,6 +236,7 @@ class FeedbackService(Factory):
         self.dead: list[Feedback] = []
         self.pieces: tuple[int, ...] = ()
         self.cut = 0
+        self.hang = False
         self.polls = 0
 
     def buildProtocol(self, addr: IAddress | None) -> FeedbackConnection:
@@ -262,4 +264,5 @@ class FeedbackConnection(Protocol):
             size = sizes.pop(0) if len(sizes) > 1 else sizes[0]
             self.transport.write(stream[:size])
             stream = stream[size:]
-        self.transport.loseConnection()
+        if not service.hang:
+            self.transport.loseConnection()

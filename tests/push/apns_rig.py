@@ -146,13 +146,13 @@ class Rig:
             self.keystore,
             self.settings.trust,
             self.network.endpoint,
-            self.clock,  # type: ignore[arg-type]
+            self.clock,
         )
         self.transport = ApnsTransport(
             self.settings,
             self.dialer,
             self.news,
-            self.clock,  # type: ignore[arg-type]
+            self.clock,
             self.wall,
             HighIds(),
             self.counters,

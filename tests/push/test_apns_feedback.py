@@ -136,13 +136,14 @@ class FeedbackTests(SynchronousTestCase):
         feedback.start()
         rig.clock.advance(POLL_S)
         self.assertTrue(rig.network.pending[0].called)
-        rig, store, feedback = self.made()
+        rig, _, feedback = self.made()
         rig.feedback.dead = [ONE]
+        rig.feedback.hang = True
         feedback.start()
-        rig.network.clients[0].stuck = True
-        rig.network.advance(POLL_S + 1, 1.0)
-        self.assertTrue(rig.network.clients[0].closing)
-        self.assertEqual(store.batches, [])
+        rig.network.advance(POLL_S - 1, 1.0)
+        self.assertEqual(rig.news.dead, [])
+        rig.network.advance(2, 1.0)
+        self.assertEqual(len(rig.news.dead), 1)
 
     def test_certificate_refused(self) -> None:
         """The list is not emptied, and nothing is told."""
@@ -169,6 +170,18 @@ class FeedbackTests(SynchronousTestCase):
         rig.network.advance(0.2)
         self.assertEqual(rig.news.dead, [])
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+
+    def test_stopped_with_something_read(self) -> None:
+        """What the service has forgotten and we have read is stored before the end."""
+        rig, store, feedback = self.made()
+        rig.feedback.dead = [ONE, TWO]
+        rig.feedback.hang = True
+        feedback.start()
+        rig.network.advance(1)
+        self.assertEqual((store.tuples, rig.feedback.dead), ([], []))
+        self.successResultOf(Deferred.fromCoroutine(feedback.stop()))
+        self.assertEqual(store.tuples, [ONE, TWO])
+        self.assertEqual(rig.news.dead, [])
 
     def test_stopped_in_the_middle(self) -> None:
         """A poll under way ends, and no other begins."""
