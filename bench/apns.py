@@ -36,7 +36,7 @@ from gms_twisted.push.apns_settings import ApnsSettings
 from gms_twisted.push.apple_keystore import KeystoreFile
 from gms_twisted.push.attempts import Delivered
 from gms_twisted.simulators.apns import ApnsGateway
-from gms_twisted.simulators.certificates import Authority, server_tls
+from gms_twisted.simulators.apple_certificates import Authority, server_tls
 from gms_twisted.system import SystemIds, SystemWallClock
 
 CLIENT_CPU, GATEWAY_CPU = 0, 1

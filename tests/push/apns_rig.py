@@ -23,7 +23,7 @@ from gms_twisted.push.apns_settings import ApnsSettings
 from gms_twisted.push.apple_keystore import KeystoreFile
 from gms_twisted.push.attempts import Attempt
 from gms_twisted.simulators.apns import ApnsGateway, FeedbackService
-from gms_twisted.simulators.certificates import Authority, Identity, server_tls
+from gms_twisted.simulators.apple_certificates import Authority, Identity, server_tls
 from tests.push.apple import TOKEN, apple_push
 from tests.push.wire import Network
 from tests.support.sources import CountingIds, ManualWallClock

@@ -19,7 +19,7 @@ from gms_twisted.push.apns_backlog import MAX_ATTEMPTS
 from gms_twisted.push.apns_connection import STALL_S
 from gms_twisted.push.apns_lane import CONNECT_S, REFUSED_S
 from gms_twisted.push.attempts import Again, Attempt, Delivered, Rejected, Scope
-from gms_twisted.simulators.certificates import DEVELOPMENT
+from gms_twisted.simulators.apple_certificates import DEVELOPMENT
 from tests.push.apns_rig import FOLDER, NOW, Rig, authority
 from tests.push.apple import TOKEN
 

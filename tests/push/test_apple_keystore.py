@@ -21,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.app.pushing import CredentialsBroken
 from gms_twisted.push.apple_keystore import KeystoreFile, read_keystore
-from gms_twisted.simulators.certificates import DEVELOPMENT, PRODUCTION, Authority
+from gms_twisted.simulators.apple_certificates import DEVELOPMENT, PRODUCTION, Authority
 from tests.push.apns_rig import FOLDER, NOW, authority
 from tests.support.sources import ManualWallClock
 

@@ -48,6 +48,17 @@ class Identity:
     key: ec.EllipticCurvePrivateKey = field(repr=False)
     issuers: tuple[x509.Certificate, ...] = ()
 
+    @classmethod
+    def read(cls, container: bytes, password: str) -> Identity:
+        """Read what :meth:`pkcs12` has made.
+
+        :raises ValueError: it is something else.
+        """
+        key, leaf, issuers = pkcs12.load_key_and_certificates(container, password.encode())
+        if leaf is None or not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise ValueError("The container holds no identity of ours.")
+        return cls(leaf, key, tuple(issuers))
+
     def pem(self) -> bytes:
         """Certificate, issuers and key in PEM."""
         parts = [one.public_bytes(Encoding.PEM) for one in (self.certificate, *self.issuers)]
