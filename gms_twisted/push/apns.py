@@ -28,9 +28,10 @@ from gms_twisted.domain.errors import InvalidRequest
 from gms_twisted.domain.ids import DeviceId
 from gms_twisted.domain.notifications import Outcome, Push
 from gms_twisted.domain.sources import IdSource, WallClock
+from gms_twisted.push.apns_backlog import Entry
 from gms_twisted.push.apns_connection import GatewayLink
 from gms_twisted.push.apns_dial import Dialer
-from gms_twisted.push.apns_lane import Entry, Lane, LaneState
+from gms_twisted.push.apns_lane import Lane, LaneState
 from gms_twisted.push.apns_settings import ApnsSettings
 from gms_twisted.push.apple_payload import (
     SPARING,
@@ -50,6 +51,8 @@ class ApnsTransport:
 
     :param dialer: with the credentials.
     :param news: told what the gateway refuses later.
+    :param alarm: told what the operator has to mend and no attempt's result says;
+        by default it is only logged.
     """
 
     log = Logger()
@@ -67,11 +70,13 @@ class ApnsTransport:
         wall: WallClock,
         ids: IdSource,
         counters: Counters,
+        alarm: Callable[[str], object] | None = None,
     ) -> None:
         self._settings = settings
         self._dialer = dialer
         self._news = news
         self._wall = wall
+        self._alarm = alarm
         self.concurrency = settings.connections if settings.command == SIMPLE else CONCURRENCY
         self._lanes = [
             Lane(settings, self._dial, self, timers, wall, ids, counters)
@@ -136,9 +141,9 @@ class ApnsTransport:
 
     def alarm(self, sentence: str) -> None:
         """Tell the operator."""
-        self.log.error(
-            "APNs gateway {host}: {sentence}", host=self._settings.host, sentence=sentence
-        )
+        self.log.error("APNs {host}: {sentence}", host=self._settings.host, sentence=sentence)
+        if self._alarm is not None:
+            self._alarm(sentence)
 
 
 def _token(device_id: DeviceId) -> bytes | None:

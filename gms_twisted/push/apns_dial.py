@@ -25,7 +25,7 @@ from gms_twisted.push.tls import client_tls
 Endpoints = Callable[[str, int], IStreamClientEndpoint]
 """Makes the plain endpoint for a host and port; TLS is put over it here."""
 
-_REFUSALS = ("certificate", "unknown ca", "access denied", "handshake failure")
+_REFUSALS = ("certificate", "unknown ca", "access denied", "decrypt error", "handshake failure")
 
 
 class Dialer:

@@ -12,34 +12,32 @@ next connection, ahead of everything newer and without counting an attempt.
     WAITING -> OPENING or IDLE                  after 1 to 60 s
     any -> CLOSED
 
-Knows: queues, the window, when to connect.  Does not know: TLS, payloads, other lanes.
+Knows: when to connect, when to write, when to close.  Does not know: TLS, payloads,
+what becomes of refused notifications (``apns_backlog.py``), other lanes.
 
 APNs: "Error Response Format", "Best Practices for Managing Connections".
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gms_twisted.apns.frames import ENHANCED, SIMPLE, ErrorPacket, enhanced, framed, simple
+from gms_twisted.apns.frames import SIMPLE, ErrorPacket
 from gms_twisted.apns.window import Verdict, Window
 from gms_twisted.app.pushing import CredentialsBroken
 from gms_twisted.domain.counters import Counters
-from gms_twisted.domain.notifications import Outcome, Push
 from gms_twisted.domain.sources import DelayedCall, IdSource, Timers, WallClock
+from gms_twisted.push.apns_backlog import Backlog, Entry, LaneOwner, tell_written
 from gms_twisted.push.apns_connection import GatewayLink
 from gms_twisted.push.apns_dial import refused_certificate, why_failed
-from gms_twisted.push.apns_refusals import refusal, status_word
+from gms_twisted.push.apns_refusals import status_word
 from gms_twisted.push.apns_settings import ApnsSettings
-from gms_twisted.push.attempts import Again, Attempt, Delivered, Rejected, Scope
+from gms_twisted.push.attempts import Again, Attempt, Rejected, Scope
 
 BATCH_BYTES = 65536
 """Written in one turn of the reactor."""
@@ -58,12 +56,6 @@ REFUSED_S = 60.0
 
 BACK_OFF_LOW_S, BACK_OFF_HIGH_S = 1.0, 60.0
 
-MAX_ATTEMPTS = 5
-"""Of one notification that the gateway could not process, or loses again and again."""
-
-MAX_WAITING = 1000
-"""Most notifications that wait after a processing error."""
-
 
 class LaneState(Enum):
     """See the module."""
@@ -73,34 +65,6 @@ class LaneState(Enum):
     OPEN = "open"
     WAITING = "waiting"
     CLOSED = "closed"
-
-
-@dataclass(slots=True, eq=False)
-class Entry:
-    """One notification on its way.
-
-    :ivar done: fires when it was written; ``None`` once it has.
-    :ivar losses: how often it may have been lost with a connection.
-    """
-
-    push: Push
-    token: bytes
-    payload: bytes
-    expiry: int
-    priority: int
-    done: Deferred[Attempt] | None = None
-    attempts: int = 1
-    losses: int = 0
-
-
-class LaneOwner(Protocol):
-    """Who hears what becomes of notifications later."""
-
-    def failed_later(self, push: Push, outcome: Outcome) -> None:
-        """As :meth:`gms_twisted.app.pushing.PushNews.failed_later`."""
-
-    def alarm(self, sentence: str) -> None:
-        """Something for the operator."""
 
 
 Dial = Callable[[Callable[[], GatewayLink]], Awaitable[None]]
@@ -129,28 +93,22 @@ class Lane:
         self._dial = dial
         self._owner = owner
         self._timers = timers
-        self._wall = wall
         self._ids = ids
         self._counters = counters
+        self._backlog = Backlog(settings.command, owner, self._go_on, timers, wall, ids, counters)
         self._keep = settings.window
         self._window: Window[Entry] = self._new_window()
-        self._queue: deque[Entry] = deque()
-        self._urgent: deque[Entry] = deque()
-        self._later: dict[Entry, DelayedCall] = {}
+        self._state = LaneState.IDLE
         self._link: GatewayLink | None = None
         self._dialing: Deferred[None] | None = None
-        self._timer: DelayedCall | None = None
-        self._pumping: DelayedCall | None = None
-        self._checking: DelayedCall | None = None
-        self._idle: DelayedCall | None = None
-        self._state = LaneState.IDLE
+        self._calls: dict[str, DelayedCall] = {}
         self._failures = 0
         self._opened_at = 0.0
         self._written_at = float("-inf")
         self._taken_at = 0.0
         self._back_at = 0.0
-        self._refusal: Rejected | None = None
-        self._why = ""
+        self._answer: Attempt = Again("waiting", free=True)
+        """What attempts get while it waits."""
         self._lingering: Deferred[None] | None = None
 
     @property
@@ -161,7 +119,7 @@ class Lane:
     @property
     def waiting(self) -> int:
         """How many notifications are not written, or not written again, yet."""
-        return len(self._queue) + len(self._urgent) + len(self._later)
+        return len(self._backlog)
 
     @property
     def kept(self) -> int:
@@ -171,18 +129,19 @@ class Lane:
     def _new_window(self) -> Window[Entry]:
         return Window(self._keep, self._settings.window_s)
 
-    # Taking
+    # Writing
 
     def send(self, entry: Entry) -> Attempt | None:
         """Take a notification, or say at once why not; ``entry.done`` fires otherwise."""
         if self._state is LaneState.WAITING:
             left = max(self._back_at - self._timers.seconds(), 0.0)
-            if self._refusal is not None:
-                return Rejected(self._refusal.reason, off_s=left)
-            return Again(self._why, after_s=left, scope=Scope.SENDER, free=True)
+            if isinstance(self._answer, Rejected):
+                return Rejected(self._answer.reason, off_s=left)
+            why = self._answer.reason if isinstance(self._answer, Again) else ""
+            return Again(why, after_s=left, scope=Scope.SENDER, free=True)
         if self._state is LaneState.CLOSED:
             return Again("closed", free=True)
-        self._queue.append(entry)
+        self._backlog.add(entry)
         self._go_on()
         return None
 
@@ -190,59 +149,37 @@ class Lane:
         """See that what waits is written."""
         if self._state is LaneState.IDLE:
             self._open()
-        elif self._state is LaneState.OPEN and self._pumping is None:
-            self._pumping = self._timers.callLater(0, self._pump)
-
-    # Writing
+        elif self._state is LaneState.OPEN and "pump" not in self._calls:
+            self._calls["pump"] = self._timers.callLater(0, self._pump)
 
     def _pump(self) -> None:
         """Write a turn's notifications."""
-        self._pumping = None
+        del self._calls["pump"]
         link = self._link
         if self._state is not LaneState.OPEN or link is None or link.paused:
             return
-        frames: list[bytes] = []
-        told: list[Deferred[Attempt]] = []
-        size = 0
+        # The oldest form cannot say which one is refused, so there is only one on its
+        # way at a time, for as long as a refusal may take.
+        alone = self._settings.command == SIMPLE
         now = self._timers.seconds()
-        most = 1 if self._settings.command == SIMPLE else BATCH_BYTES
-        while size < most and (self._urgent or self._queue):
-            entry = (self._urgent or self._queue).popleft()
-            if entry.done is not None:
-                if entry.done.called:  # nobody waits for it any more
-                    continue
-                told.append(entry.done)
-                entry.done = None
-            frame = self._frame(entry, self._window.add(entry, now))
-            frames.append(frame)
-            size += len(frame)
-        if frames:
+        data, told = self._backlog.take(self._window, now, 1 if alone else BATCH_BYTES)
+        if data:
             self._written_at = now
             self._check_later()
-            link.write(b"".join(frames))
-        for done in told:
-            done.callback(Delivered())
-        if (self._urgent or self._queue) and self._pumping is None:
-            # The oldest form cannot say which one is refused, so there is only one on
-            # its way at a time, for as long as a refusal may take.
-            pause = UNKNOWN_S if self._settings.command == SIMPLE else 0.0
-            self._pumping = self._timers.callLater(pause, self._pump)
-
-    def _frame(self, entry: Entry, identifier: int) -> bytes:
-        command = self._settings.command
-        if command == SIMPLE:
-            return simple(entry.token, entry.payload)
-        if command == ENHANCED:
-            return enhanced(entry.token, entry.payload, identifier, entry.expiry)
-        return framed(entry.token, entry.payload, identifier, entry.expiry, entry.priority)
+            link.write(data)
+        if alone and data:
+            self._calls["pump"] = self._timers.callLater(UNKNOWN_S, self._pump)
+        tell_written(told)
+        if self._backlog.pending:
+            self._go_on()
 
     def _check_later(self) -> None:
-        if self._checking is None:
-            self._checking = self._timers.callLater(CHECK_S, self._check)
+        if "check" not in self._calls:
+            self._calls["check"] = self._timers.callLater(CHECK_S, self._check)
 
     def _check(self) -> None:
         """Note what the other machine has, while there may be something it has not."""
-        self._checking = None
+        del self._calls["check"]
         if self._link is not None:
             self._taken_at = self._link.taken_until(self._timers.seconds())
             if self._taken_at <= self._written_at:
@@ -250,15 +187,13 @@ class Lane:
 
     def _unused(self) -> None:
         """Close a connection on which nothing was written for long."""
+        del self._calls["idle"]
         left = self._written_at + self._settings.idle_s - self._timers.seconds()
         if left > 0:
-            self._idle = self._timers.callLater(left, self._unused)
+            self._calls["idle"] = self._timers.callLater(left, self._unused)
             return
-        self._idle = None
-        link, self._link = self._link, None
         self._state = LaneState.IDLE
-        self._window = self._new_window()
-        self._stop_checks()
+        link = self._let_go()
         if link is not None:
             link.hang_up()
 
@@ -266,17 +201,19 @@ class Lane:
 
     def _open(self) -> None:
         self._state = LaneState.OPENING
-        self._timer = self._timers.callLater(CONNECT_S, self._too_slow)
+        self._calls["life"] = self._timers.callLater(CONNECT_S, self._too_slow)
         dialing = Deferred.fromCoroutine(_awaited(self._dial(self._build)))
         self._dialing = dialing
         dialing.addErrback(self._not_dialed, dialing)
         dialing.addBoth(self._dialed, dialing)
 
     def _build(self) -> GatewayLink:
-        self._link = GatewayLink(self, self._timers)
-        if self._state is not LaneState.OPENING:
-            self._link.drop()
-        return self._link
+        link = GatewayLink(self, self._timers)
+        if self._state is LaneState.OPENING:
+            self._link = link
+        else:  # given up before
+            link.drop()
+        return link
 
     def _dialed(self, result: object, dialing: Deferred[None]) -> None:
         if self._dialing is dialing:
@@ -295,7 +232,7 @@ class Lane:
 
     def _too_slow(self) -> None:
         """Neither connection nor TLS in time."""
-        self._timer = None
+        del self._calls["life"]
         if self._link is not None:
             self._link.drop()
         dialing, self._dialing = self._dialing, None
@@ -307,20 +244,20 @@ class Lane:
         """TLS is there."""
         if link is not self._link or self._state is not LaneState.OPENING:
             return
-        self._stop_timer()
+        self._stop("life")
         self._counters.add("push_connects_total", transport="apns", result="ok")
         self._state = LaneState.OPEN
         self._opened_at = self._written_at = self._taken_at = self._timers.seconds()
         self._window = self._new_window()
-        self._idle = self._timers.callLater(self._settings.idle_s, self._unused)
-        if self._urgent or self._queue:
+        self._calls["idle"] = self._timers.callLater(self._settings.idle_s, self._unused)
+        if self._backlog.pending:
             self._go_on()
 
     # Ends
 
     def link_resumed(self, link: GatewayLink) -> None:
         """There is room in the transport's buffer."""
-        if link is self._link:
+        if link is self._link and self._backlog.pending:
             self._go_on()
 
     def link_packet(self, link: GatewayLink, packet: ErrorPacket) -> None:
@@ -341,110 +278,66 @@ class Lane:
             again=len(verdict.again),
         )
         fruitless = verdict.refused is None and len(verdict.again) == self._window.sent
-        self._ended(verdict)
-        if verdict.refused is not None:
-            self._refused(verdict.refused, packet.status)
+        self._ended(verdict, packet.status)
+        # Choice: a gateway that takes nothing at all is not asked again at once.
         if fruitless and self._timers.seconds() - self._opened_at < UNKNOWN_S:
             self._failed("packet")
-            return
-        self._failures = 0
-        self._after_end()
+        else:
+            self._go_on_after_end()
 
     def link_lost(self, link: GatewayLink, reason: Failure) -> None:
         """The connection has ended without a packet."""
         if link is not self._link:
             return
+        refused = refused_certificate(reason)
         if self._state is LaneState.OPENING:
-            self._stop_timer()
-            if refused_certificate(reason):
+            if refused:
                 self._certificate_refused()
             else:
                 self._failed(why_failed(reason))
             return
-        if refused_certificate(reason):
+        if refused:
             # With TLS 1.3 it can come after we began: nothing at all was accepted.
             lost = self._window.closed(float("-inf")).again
             self._ended(Verdict(None, ()))
-            for entry in lost:
-                self._fail(entry, "certificate_refused")
+            self._backlog.fail_owed("certificate_refused", lost)
             self._certificate_refused()
             return
-        lived_s = self._timers.seconds() - self._opened_at
-        verdict = self._window.closed(
-            self._unknown_since() if self._settings.resend_on_eof else None
-        )
-        self._ended(verdict)
-        if lived_s < UNKNOWN_S or reason.check(TimeoutError):
+        short = self._timers.seconds() - self._opened_at < UNKNOWN_S
+        since = self._unknown_since() if self._settings.resend_on_eof else None
+        self._ended(self._window.closed(since))
+        if short or reason.check(TimeoutError):
             self._failed(why_failed(reason))
-            return
-        self._failures = 0
-        self._after_end()
+        else:
+            self._go_on_after_end()
 
     def _unknown_since(self) -> float:
-        """From when on what was written may be lost: the last second, and what is not taken."""
+        """From when on what was written may be lost.
+
+        In the last second, or later than what the other machine is known to have.
+        """
         return min(self._timers.seconds() - UNKNOWN_S, max(self._taken_at, self._opened_at))
 
-    def _ended(self, verdict: Verdict[Entry]) -> None:
-        """Put what is to be sent again before what waits, in order."""
-        self._link = None
-        self._stop_checks()
-        self._window = self._new_window()
+    def _ended(self, verdict: Verdict[Entry], status: int = 0) -> None:
+        self._let_go()
         if self._state is not LaneState.CLOSED:
             self._state = LaneState.IDLE
-        again = verdict.again
-        if verdict.refused is None and again:
-            # Nothing was taken out, so that what makes the gateway close may be among
-            # them: the first, if it has said where; any, if not.
-            for entry in again[:1] if verdict.proven else again:
-                entry.losses += 1
-        kept = [entry for entry in again if not self._given_up(entry)]
-        self._urgent.extendleft(reversed(kept))
-        if kept:
-            self._counters.add("apns_resent_total", len(kept))
-        if self._lingering is not None:
+        self._backlog.judged(verdict, status)
+        if self._lingering is not None and not self._lingering.called:
             self._lingering.callback(None)
 
-    def _given_up(self, entry: Entry) -> bool:
-        if entry.losses >= MAX_ATTEMPTS:
-            self._fail(entry, "lost")
-        elif entry.push.expires_at <= self._wall.now():
-            self._fail(entry, "expired")
-        else:
-            return False
-        return True
+    def _let_go(self) -> GatewayLink | None:
+        """Forget the connection."""
+        for name in ("pump", "check", "idle"):
+            self._stop(name)
+        self._window = self._new_window()
+        link, self._link = self._link, None
+        return link
 
-    def _after_end(self) -> None:
-        if self._state is LaneState.IDLE and (self._urgent or self._queue):
-            self._open()
-
-    def _refused(self, entry: Entry, status: int) -> None:
-        """Deal with the notification that the gateway names."""
-        means = refusal(status)
-        if means.alarm:
-            self._owner.alarm(means.alarm)
-        if means.again and entry.attempts < MAX_ATTEMPTS and len(self._later) < MAX_WAITING:
-            pause = self._ids.uniform(0.0, min(BACK_OFF_HIGH_S, 2.0**entry.attempts))
-            if self._state is not LaneState.CLOSED:
-                entry.attempts += 1
-                self._later[entry] = self._timers.callLater(pause, self._try_again, entry)
-                return
-        self._fail(entry, means.reason, dead=means.dead)
-
-    def _try_again(self, entry: Entry) -> None:
-        del self._later[entry]
-        if not self._given_up(entry):
-            self._urgent.append(entry)
+    def _go_on_after_end(self) -> None:
+        self._failures = 0
+        if self._backlog.pending:
             self._go_on()
-
-    def _fail(self, entry: Entry, reason: str, *, dead: bool = False) -> None:
-        """Tell that one will not arrive."""
-        if entry.done is None:
-            self._owner.failed_later(
-                entry.push, Outcome(False, reason, attempts=entry.attempts, dead=dead)
-            )
-        elif not entry.done.called:
-            done, entry.done = entry.done, None
-            done.callback(Rejected(reason, dead=dead))
 
     # Back-off
 
@@ -453,11 +346,8 @@ class Lane:
         self._failures += 1
         most = min(BACK_OFF_HIGH_S, 2.0 ** min(self._failures, 10))
         self._counters.add("push_connects_total", transport="apns", result=why)
-        self._why = why
-        self._wait(self._ids.uniform(BACK_OFF_LOW_S, most))
-        self._end_attempts(Again(why, connection=True))
-        owed, self._urgent = self._urgent, deque()
-        self._urgent.extend(entry for entry in owed if not self._given_up(entry))
+        self._wait(self._ids.uniform(BACK_OFF_LOW_S, most), Again(why, connection=True))
+        self._backlog.review()
 
     def _certificate_refused(self) -> None:
         self._off("certificate_refused", "The APNs gateway refuses our certificate.")
@@ -465,36 +355,27 @@ class Lane:
     def _off(self, reason: str, sentence: str) -> None:
         """Nothing will work before somebody mends it."""
         self._counters.add("push_connects_total", transport="apns", result=reason)
-        self._refusal = Rejected(reason, alarm=sentence, off_s=REFUSED_S)
-        self._wait(REFUSED_S)
-        owed, self._urgent = self._urgent, deque()
-        for entry in owed:
-            self._fail(entry, reason)
-        if not self._queue:
+        if not self._backlog.awaited:
             self._owner.alarm(sentence)
-        self._end_attempts(self._refusal)
+        self._wait(REFUSED_S, Rejected(reason, alarm=sentence, off_s=REFUSED_S))
+        self._backlog.fail_owed(reason)
 
-    def _wait(self, seconds: float) -> None:
-        self._stop_timer()
+    def _wait(self, seconds: float, answer: Attempt) -> None:
+        self._stop("life")
         self._link = None
+        self._answer = answer
         if self._state is not LaneState.CLOSED:
             self._state = LaneState.WAITING
             self._back_at = self._timers.seconds() + seconds
-            self._timer = self._timers.callLater(seconds, self._back)
+            self._calls["life"] = self._timers.callLater(seconds, self._back)
+        self._backlog.end_attempts(answer)
 
     def _back(self) -> None:
-        self._timer = None
-        self._refusal = None
+        del self._calls["life"]
         self._state = LaneState.IDLE
-        self._after_end()
-
-    def _end_attempts(self, result: Attempt) -> None:
-        """Answer everybody who waits for a first write."""
-        waiting, self._queue = self._queue, deque()
-        for entry in waiting:
-            done, entry.done = entry.done, None
-            if done is not None and not done.called:
-                done.callback(result)
+        self._backlog.review()
+        if self._backlog.pending:
+            self._go_on()
 
     # The end
 
@@ -504,42 +385,31 @@ class Lane:
             return
         was_open = self._state is LaneState.OPEN
         self._state = LaneState.CLOSED
-        self._stop_timer()
-        self._end_attempts(Again("closed", free=True))
-        if self._dialing is not None:
-            self._dialing.cancel()
+        self._backlog.close()
+        self._stop("life")
+        self._backlog.end_attempts(Again("closed", free=True))
+        dialing, self._dialing = self._dialing, None
+        if dialing is not None:
+            dialing.cancel()
         wait_s = self._written_at + UNKNOWN_S - self._timers.seconds()
-        if was_open and self._link is not None and len(self._window) and wait_s > 0:
+        if was_open and wait_s > 0 and len(self._window):
             self._lingering = Deferred()
             call = self._timers.callLater(wait_s, self._lingering.callback, None)
             await self._lingering
-            self._lingering = None
             if call.active():
                 call.cancel()
-        self._stop_checks()
-        link, self._link = self._link, None
-        if link is not None and was_open:
-            link.hang_up()
-        elif link is not None:
-            link.drop()
-        owed = [*self._urgent, *self._later]
-        for call in self._later.values():
+        link = self._let_go()
+        if link is not None:
+            if was_open:
+                link.hang_up()
+            else:
+                link.drop()
+        self._backlog.fail_owed("closed")
+
+    def _stop(self, name: str) -> None:
+        call = self._calls.pop(name, None)
+        if call is not None:
             call.cancel()
-        self._urgent.clear()
-        self._later.clear()
-        for entry in owed:
-            self._fail(entry, "closed")
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _stop_checks(self) -> None:
-        for call in (self._pumping, self._checking, self._idle):
-            if call is not None:
-                call.cancel()
-        self._pumping = self._checking = self._idle = None
 
 
 async def _awaited(work: Awaitable[None]) -> None:

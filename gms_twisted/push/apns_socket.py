@@ -61,22 +61,33 @@ class WatchedSocket(ProtocolWrapper):
     def taken_until(self, now: float, *, paused: bool) -> float:
         """Say until when what was written has reached the other machine.
 
-        As exact as the calls are frequent; ``now`` itself when it cannot be known.
+        As exact as the calls are frequent.  Without a socket to ask, everything counts
+        as taken unless the transport holds it back.
 
         :param paused: the transport holds back more than its 64 KiB.
         """
-        if self._spare is None:
-            return now
-        try:
-            answer = fcntl.ioctl(self._spare.fileno(), termios.TIOCOUTQ, b"\0" * 4)
-        except OSError:
-            return now
-        (kernel_has,) = struct.unpack("i", answer)
+        held = self._held_by_kernel()
+        if held is None:
+            if not paused:
+                self._taken_until = now
+            return self._taken_until
         self._marks.append((now, self._written))
-        taken = self._written - kernel_has - (_HELD_BACK_BYTES if paused else 0)
+        # The transport has some more as long as the kernel has any.
+        taken = self._written - held - (_HELD_BACK_BYTES if held or paused else 0)
         while self._marks and self._marks[0][1] <= taken:
             self._taken_until, _ = self._marks.popleft()
         return self._taken_until
+
+    def _held_by_kernel(self) -> int | None:
+        """Bytes that the other machine has not acknowledged; ``None`` if unknown."""
+        if self._spare is None:
+            return None
+        try:
+            answer = fcntl.ioctl(self._spare.fileno(), termios.TIOCOUTQ, b"\0" * 4)
+        except OSError:
+            return None
+        (held,) = struct.unpack("i", answer)
+        return int(held)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Give TLS what was never read, then the end."""

@@ -10,9 +10,8 @@ APNs: "Provider-to-APNs Connection Trust"; RFC: 7292.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -21,12 +20,12 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, Pub
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs12
 from cryptography.x509.oid import NameOID
 from OpenSSL.crypto import X509, PKey
-from twisted.internet.defer import Deferred
 from twisted.internet.ssl import Certificate, KeyPair, PrivateCertificate
 from twisted.logger import Logger
 
 from gms_twisted.app.pushing import CredentialsBroken
 from gms_twisted.domain.sources import WallClock
+from gms_twisted.push.threads import RunInThread
 
 DEVELOPMENT = x509.ObjectIdentifier("1.2.840.113635.100.6.3.1")
 PRODUCTION = x509.ObjectIdentifier("1.2.840.113635.100.6.3.2")
@@ -36,15 +35,6 @@ MAX_FILE_BYTES = 1 << 20
 
 _JAVA = (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")
 """First bytes of Java's own containers, JKS and JCEKS."""
-
-T = TypeVar("T")
-
-
-class RunInThread(Protocol):
-    """``deferToThread`` of a reactor, or a test's direct call."""
-
-    def __call__(self, work: Callable[[], T], /) -> Deferred[T]:
-        """Do it off the reactor; fires on the reactor."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ RFC: 5246, 8446; never below TLS 1.2.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from cryptography.x509 import load_pem_x509_certificates
 from OpenSSL import SSL
 from OpenSSL.crypto import X509
-from twisted.internet._sslverify import IOpenSSLTrustRoot  # where it lives, in all versions
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import (
     CertificateOptions,
@@ -54,29 +55,42 @@ def client_tls(
         if protocols:
             context.set_alpn_protos(list(protocols))
         return _TrustingCreator(host, context)
-    return optionsForClientTLS(
+    creator: Any = optionsForClientTLS(
         host,
-        trustRoot=_SystemAnd(trust.ca_file) if trust.ca_file else None,
         clientCertificate=certificate,
         acceptableProtocols=list(protocols) or None,
         extraCertificateOptions=options,
     )
+    return _MoreAnchors(creator, _anchors(trust.ca_file)) if trust.ca_file else creator
 
 
-@implementer(IOpenSSLTrustRoot)
-class _SystemAnd:
-    """The system's trust anchors and those of a file; Twisted has either or."""
+def _anchors(path: str) -> list[X509]:
+    """Read certificates in PEM."""
+    try:
+        found = load_pem_x509_certificates(Path(path).read_bytes())
+    except ValueError as error:
+        raise OSError(f"{path} holds no certificates in PEM") from error
+    return [X509.from_cryptography(one) for one in found]
 
-    def __init__(self, ca_file: str) -> None:
-        self._ca_file = ca_file
 
-    def _addCACertsToContext(self, context: SSL.Context) -> None:
-        """Add both; the name is Twisted's."""
-        context.set_default_verify_paths()
-        try:
-            context.load_verify_locations(self._ca_file)
-        except SSL.Error as error:
-            raise OSError(f"{self._ca_file} holds no certificates in PEM") from error
+@implementer(IOpenSSLClientConnectionCreator)
+class _MoreAnchors:
+    """Believes the system's anchors and some more; Twisted takes only either."""
+
+    def __init__(self, creator: Any, anchors: Sequence[X509]) -> None:
+        self._creator = creator
+        self._anchors = anchors
+
+    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        """Make a connection; the first one puts our anchors beside the system's."""
+        connection: SSL.Connection = self._creator.clientConnectionForTLS(tlsProtocol)
+        anchors, self._anchors = self._anchors, ()
+        if anchors:
+            store = connection.get_context().get_cert_store()
+            assert store is not None
+            for anchor in anchors:
+                store.add_cert(anchor)
+        return connection
 
 
 @implementer(IOpenSSLClientConnectionCreator)

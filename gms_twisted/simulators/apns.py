@@ -183,7 +183,7 @@ class GatewayConnection(Protocol):
     def reset(self) -> None:
         """Break the connection."""
         self._over = True
-        if self.transport is not None:
+        if self.transport is not None and self in self._gateway.connections:
             self.transport.abortConnection()
 
     def say(self, status: int, identifier: int) -> None:
@@ -204,7 +204,7 @@ class GatewayConnection(Protocol):
             self._send(packet)
 
     def _send(self, packet: bytes) -> None:
-        if self.transport is None:
+        if self.transport is None or self not in self._gateway.connections:
             return
         if self._gateway.faults.split:
             for place in range(len(packet)):
@@ -227,6 +227,7 @@ class FeedbackService(Factory):
     :ivar pieces: sizes in which the stream is written, the last again and again; empty:
         all at once.
     :ivar cut: so many bytes of the end are left out.
+    :ivar hang: it does not close at the end.
     """
 
     noisy = False
@@ -235,6 +236,7 @@ class FeedbackService(Factory):
         self.dead: list[Feedback] = []
         self.pieces: tuple[int, ...] = ()
         self.cut = 0
+        self.hang = False
         self.polls = 0
 
     def buildProtocol(self, addr: IAddress | None) -> FeedbackConnection:
@@ -262,4 +264,5 @@ class FeedbackConnection(Protocol):
             size = sizes.pop(0) if len(sizes) > 1 else sizes[0]
             self.transport.write(stream[:size])
             stream = stream[size:]
-        self.transport.loseConnection()
+        if not service.hang:
+            self.transport.loseConnection()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -24,7 +23,7 @@ from gms_twisted.push.apns_settings import ApnsSettings
 from gms_twisted.push.apple_keystore import KeystoreFile
 from gms_twisted.push.attempts import Attempt
 from gms_twisted.simulators.apns import ApnsGateway, FeedbackService
-from gms_twisted.simulators.certificates import Authority, Identity, server_tls
+from gms_twisted.simulators.apple_certificates import Authority, Identity, server_tls
 from tests.push.apple import TOKEN, apple_push
 from tests.push.wire import Network
 from tests.support.sources import CountingIds, ManualWallClock
@@ -50,11 +49,16 @@ def gateway_identity() -> Identity:
 
 
 @cache
-def keystore_path(environments: Sequence[str] | None = None) -> str:
+def foreign_authority() -> Authority:
+    """One that has not issued our certificate."""
+    return Authority("Foreign")
+
+
+@cache
+def keystore_path() -> str:
     """A provider's keystore on disk, password ``secret``."""
-    identity = authority().provider() if environments is None else Authority().provider()
-    path = FOLDER / f"provider{0 if environments is None else 1}.p12"
-    path.write_bytes(identity.pkcs12("secret"))
+    path = FOLDER / "provider.p12"
+    path.write_bytes(authority().provider().pkcs12("secret"))
     return str(path)
 
 
@@ -115,7 +119,7 @@ class Rig:
                 lambda factory=factory: TLSMemoryBIOFactory(  # type: ignore[misc]
                     server_tls(
                         gateway_identity(),
-                        Authority().root if foreign else authority().root,
+                        foreign_authority().root if foreign else authority().root,
                         newest=newest,
                     ),
                     False,
@@ -142,16 +146,17 @@ class Rig:
             self.keystore,
             self.settings.trust,
             self.network.endpoint,
-            self.clock,  # type: ignore[arg-type]
+            self.clock,
         )
         self.transport = ApnsTransport(
             self.settings,
             self.dialer,
             self.news,
-            self.clock,  # type: ignore[arg-type]
+            self.clock,
             self.wall,
             HighIds(),
             self.counters,
+            self.alarms.append,
         )
 
     def send(self, *names: object, token: bytes = TOKEN, **how: object) -> list[Deferred[Attempt]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 from twisted.internet.address import IPv4Address
@@ -54,7 +54,7 @@ class End:
             self._paused = True
             self._producer.pauseProducing()
 
-    def writeSequence(self, data: list[bytes]) -> None:
+    def writeSequence(self, data: Iterable[bytes]) -> None:
         """Buffer all."""
         self.write(b"".join(data))
 

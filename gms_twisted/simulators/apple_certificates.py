@@ -48,6 +48,17 @@ class Identity:
     key: ec.EllipticCurvePrivateKey = field(repr=False)
     issuers: tuple[x509.Certificate, ...] = ()
 
+    @classmethod
+    def read(cls, container: bytes, password: str) -> Identity:
+        """Read what :meth:`pkcs12` has made.
+
+        :raises ValueError: it is something else.
+        """
+        key, leaf, issuers = pkcs12.load_key_and_certificates(container, password.encode())
+        if leaf is None or not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise ValueError("The container holds no identity of ours.")
+        return cls(leaf, key, tuple(issuers))
+
     def pem(self) -> bytes:
         """Certificate, issuers and key in PEM."""
         parts = [one.public_bytes(Encoding.PEM) for one in (self.certificate, *self.issuers)]
@@ -79,15 +90,16 @@ class Identity:
 class Authority:
     """Issues certificates, with an intermediate as Apple does.
 
+    :param name: of whoever issues.
     :param now: what the dates are counted from; all end after ten years unless told.
     """
 
-    def __init__(self, now: datetime | None = None) -> None:
+    def __init__(self, name: str = "Test", now: datetime | None = None) -> None:
         self._now = now or datetime.now(UTC)
         root_key = ec.generate_private_key(ec.SECP256R1())
-        self.root = self._issue("Test root", root_key, root_key, None)
+        self.root = self._issue(f"{name} root", root_key, root_key, None)
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self.intermediate = self._issue("Test issuer", self._key, root_key, self.root)
+        self.intermediate = self._issue(f"{name} issuer", self._key, root_key, self.root)
 
     def root_pem(self) -> bytes:
         """The trust anchor, PEM."""
