@@ -128,6 +128,7 @@ RULES = {
     "logs": Rule((), ("twisted.logger", "zope.interface")),
     # The composition: what is plugged into what, signals, start and end, the terminal.
     "wiring": Rule(ANYTHING, ANYTHING),
+    "wiring_push": Rule(ANYTHING, ANYTHING),
     "process": Rule(ANYTHING, ANYTHING),
     "tap": Rule(ANYTHING, ANYTHING),
     "commands": Rule(ANYTHING, ANYTHING),
