@@ -56,6 +56,9 @@ class PoolLimits:
     resends: int = 5
 
 
+_POOL, _LIMITS = PoolLimits(), Limits()
+
+
 class _Waiting:
     """A request that waits, or is under way."""
 
@@ -85,8 +88,8 @@ class Http2Pool:
         port: int,
         endpoint: Endpoint,
         creator: Any,
-        pool: PoolLimits = PoolLimits(),
-        limits: Limits = Limits(),
+        pool: PoolLimits = _POOL,
+        limits: Limits = _LIMITS,
     ) -> None:
         self._timers = timers
         self._host = host

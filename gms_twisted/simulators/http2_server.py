@@ -76,7 +76,8 @@ class Http2Server(Protocol):
         self._unsent: dict[int, bytes] = {}
         self._flushing: IDelayedCall | None = None
         self.count = 0
-        self.connected = 0
+        self.alive = True
+        self.trusted = False
 
     def connectionMade(self) -> None:
         """Send SETTINGS."""
@@ -107,6 +108,7 @@ class Http2Server(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget everything."""
+        self.alive = False
         self._open.clear()
         if self._flushing is not None and self._flushing.active():
             self._flushing.cancel()
@@ -137,9 +139,7 @@ class Http2Server(Protocol):
         stream_id = exchange.stream_id
         if self._open.pop(stream_id, None) is None:
             return
-        self._h2.send_headers(
-            stream_id, [(":status", str(status)), *headers], end_stream=not body
-        )
+        self._h2.send_headers(stream_id, [(":status", str(status)), *headers], end_stream=not body)
         if body:
             self._unsent[stream_id] = body
             self._go_on()
