@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +102,7 @@ async def send(reactor: Any, port: int, ca_file: str, count: int, profile: bool)
     results.append(await transport.attempt(first))
 
     async def work() -> None:
-        for push in waiting:
-            results.append(await transport.attempt(push))
+        results.extend([await transport.attempt(push) for push in waiting])
 
     profiler = cProfile.Profile()
     if profile:
@@ -116,6 +116,8 @@ async def send(reactor: Any, port: int, ca_file: str, count: int, profile: bool)
         pstats.Stats(profiler).sort_stats("tottime").print_stats(35)
     cpu = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
     good = sum(type(one) is Delivered for one in results)
+    for word, number in Counter(map(str, results)).most_common(3):
+        print(f"{number} times {word}")
     print(f"{good} of {count + 1} delivered, {dict(pool.details())}")
     print(
         f"{count / took:,.0f} pushes/s by the clock, {cpu / count * 1e6:,.0f} us CPU of the "
@@ -154,6 +156,9 @@ def main() -> None:
         finally:
             gateway.kill()
             gateway.wait()
+            used = resource.getrusage(resource.RUSAGE_CHILDREN)
+            each = (used.ru_utime + used.ru_stime) / chosen.count * 1e6
+            print(f"{each:,.0f} us CPU of the gateway for each, its start included")
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, RequestReceived, StreamEnded, StreamReset, WindowUpdated
 from h2.exceptions import ProtocolError
-from h2.settings import SettingCodes
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from h2.settings import SettingCodes, Settings
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
@@ -66,11 +66,12 @@ class Http2Server(Protocol):
         self._timers = timers
         self._handler = handler
         self._h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
-        self._h2.local_settings.update(
-            {
+        self._h2.local_settings = Settings(
+            client=False,
+            initial_values={
                 SettingCodes.MAX_CONCURRENT_STREAMS: most_streams,
                 SettingCodes.INITIAL_WINDOW_SIZE: initial_window,
-            }
+            },
         )
         self._open: dict[int, Exchange] = {}
         self._unsent: dict[int, bytes] = {}
@@ -81,6 +82,8 @@ class Http2Server(Protocol):
 
     def connectionMade(self) -> None:
         """Send SETTINGS."""
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
         self._h2.initiate_connection()
         self._flush()
 
