@@ -123,6 +123,8 @@ RULES = {
     "process": Rule(ANYTHING, ANYTHING),
     "tap": Rule(ANYTHING, ANYTHING),
     "commands": Rule(ANYTHING, ANYTHING),
+    # A command that writes a key, and shows it as browsers want it.
+    "vapid": Rule(("push.vapid",), ("cryptography",)),
     # Words for the terminal about what listens.
     "banner": Rule(("config.options", "transports.listening")),
     # A client of a server; the standard library's only.

@@ -37,8 +37,8 @@ from gms_twisted.push.apple_payload import (
 )
 from gms_twisted.push.apple_token import ProviderToken
 from gms_twisted.push.attempts import Again, Attempt, Rejected
-from gms_twisted.push.http2 import Headers, NotProcessed, Response, Unanswered
 from gms_twisted.push.http2_pool import Http2Pool
+from gms_twisted.push.http2_words import Headers, NotProcessed, Response, Unanswered
 
 MAX_PAYLOAD_BYTES = 4096
 MAX_VOIP_BYTES = 5120

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gms_twisted.push.attempts import Again, Attempt, Delivered, Rejected, Scope
-from gms_twisted.push.http2 import Response
+from gms_twisted.push.http2_words import Response
 from gms_twisted.push.retry_after import retry_after_s
 
 EXPIRED_TOKEN = "ExpiredProviderToken"

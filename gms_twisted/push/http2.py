@@ -5,10 +5,6 @@
     DRAINING    no more requests; those under way are answered, then it closes
     CLOSED      nothing is under way
 
-Whatever becomes of a request, its Deferred fires once: with a :class:`Response`, with
-:class:`NotProcessed` (the gateway has not looked at it, it can be sent again without harm)
-or with :class:`Unanswered` (nobody knows what became of it).
-
 Everything that is written in one turn of the reactor is one write.
 
 Knows: streams, flow control, deadlines, pings.  Does not know: what is asked, how
@@ -20,11 +16,9 @@ RFC: 9113.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from enum import IntEnum
-from typing import Any, Protocol
+from typing import Any
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -51,101 +45,22 @@ from zope.interface import implementer
 
 from gms_twisted.domain.sources import DelayedCall, Timers
 from gms_twisted.push.http2_goaway import Goaway, GoawayFault, GoawayFilter
+from gms_twisted.push.http2_words import (
+    ConnectionNews,
+    Headers,
+    Limits,
+    NotProcessed,
+    Response,
+    State,
+    Unanswered,
+)
 
 # The library's debug log would show device tokens to whoever listens at that level.
 logging.getLogger("hpack").setLevel(logging.INFO)
 
-Headers = Sequence[tuple[bytes, bytes]]
-
 _PING = b"gms ping"
 _MAX_HEADER_LIST_BYTES = 16_384
 _CANCEL = int(ErrorCodes.CANCEL)
-
-
-class NotProcessed(Exception):
-    """The gateway has not looked at the request.
-
-    :ivar reason: ``goaway``, ``refused``, ``lost``, ``closed``; of a pool also
-        ``timeout`` and ``queue full``.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class Unanswered(Exception):
-    """The request was sent, and there is no answer.
-
-    :ivar reason: ``lost``, ``reset``, ``timeout``, ``protocol``, ``closed``.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What came back.
-
-    :ivar headers: by lower-case name; the last of several of one name.
-    :ivar body: no more than was asked for; ``cut`` tells that there was more.
-    :ivar via: the connection it came on.
-    """
-
-    status: int
-    headers: dict[bytes, bytes] = field(repr=False)
-    body: bytes = field(repr=False)
-    via: Http2Client = field(repr=False)
-    cut: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Times and sizes of one connection.
-
-    :ivar streams: most requests under way, whatever the gateway allows.
-    :ivar answer_s: from sending a request to its answer's end.
-    :ivar body_bytes: kept of an answer's body.
-    :ivar idle_s: nothing heard for so long: ask whether the gateway is there.
-    :ivar ping_s: and for so long wait for a sign.
-    :ivar linger_s: for an orderly end.
-    :ivar last_stream: number of the last request that a connection can carry.
-    """
-
-    streams: int = 200
-    answer_s: float = 10.0
-    body_bytes: int = 4096
-    idle_s: float = 60.0
-    ping_s: float = 10.0
-    linger_s: float = 2.0
-    last_stream: int = 2**31 - 1
-
-
-class ConnectionNews(Protocol):
-    """Told what happens to a connection, besides answers."""
-
-    def opened(self, connection: Http2Client) -> None:
-        """Requests may be made."""
-
-    def room_changed(self, connection: Http2Client) -> None:
-        """There may be room again, or never again."""
-
-    def goaway(self, connection: Http2Client, code: int, reason: bytes) -> None:
-        """The gateway takes no more on this connection."""
-
-    def gone(self, connection: Http2Client, reason: str) -> None:
-        """It is closed: ``tls``, ``no http/2``, ``lost``, ``ping``, ``protocol``, ``closed``."""
-
-
-class State(IntEnum):
-    """How far a connection is."""
-
-    SETTING_UP = 0
-    OPEN = 1
-    DRAINING = 2
-    CLOSED = 3
 
 
 class _PlainEncoder(Encoder):
@@ -182,8 +97,10 @@ class Http2Client(TwistedProtocol):
     :param alpn: the transport is TLS and must have agreed on ``h2``.
     """
 
+    transport: Any
+
     def __init__(
-        self, timers: Timers, news: ConnectionNews, limits: Limits = Limits(), *, alpn: bool = True
+        self, timers: Timers, news: ConnectionNews, limits: Limits, *, alpn: bool = True
     ) -> None:
         self._timers = timers
         self._news = news
@@ -326,7 +243,7 @@ class Http2Client(TwistedProtocol):
                     handler = self._handlers.get(type(event))
                     if handler is not None:
                         handler(event)
-                if self.state is State.CLOSED:
+                if self._over():
                     return
         except (ProtocolError, GoawayFault, ValueError):
             # A status that is no number ends here, too.
@@ -335,6 +252,9 @@ class Http2Client(TwistedProtocol):
         finally:
             self._reading = False
         self._flush_soon()
+
+    def _over(self) -> bool:
+        return self.state is State.CLOSED
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell everybody; what has not been written was not processed."""

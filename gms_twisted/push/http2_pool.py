@@ -26,7 +26,8 @@ from twisted.python.failure import Failure
 
 from gms_twisted.app.outgoing import Unreachable
 from gms_twisted.domain.sources import DelayedCall, Timers
-from gms_twisted.push.http2 import Headers, Http2Client, Limits, NotProcessed, Response, State
+from gms_twisted.push.http2 import Http2Client
+from gms_twisted.push.http2_words import Connection, Headers, Limits, NotProcessed, Response, State
 
 Endpoint = Callable[[str, int], IStreamClientEndpoint]
 """Makes the way to a host and port, TCP only."""
@@ -177,7 +178,7 @@ class Http2Pool:
 
     def _start(self, connection: Http2Client, waiting: _Waiting) -> None:
         answered = connection.request(waiting.headers, waiting.body)
-        answered.addCallbacks(self._answered, self._failed, (waiting,), None, (waiting,))
+        answered.addCallbacks(self._answered, self._failed, (waiting,), {}, (waiting,))
 
     def _answered(self, response: Response, waiting: _Waiting) -> None:
         self._barren = 0
@@ -323,17 +324,17 @@ class Http2Pool:
 
     # -- what connections tell ------------------------------------------------------------
 
-    def opened(self, connection: Http2Client) -> None:
+    def opened(self, connection: Connection) -> None:
         """Use it."""
         self._connects += 1
         self._setup_over()
         self.log.info("Connected to {host}:{port}", host=self._host, port=self._port)
 
-    def room_changed(self, connection: Http2Client) -> None:
+    def room_changed(self, connection: Connection) -> None:
         """Go on, when something waits."""
         self._pump_soon()
 
-    def goaway(self, connection: Http2Client, code: int, reason: bytes) -> None:
+    def goaway(self, connection: Connection, code: int, reason: bytes) -> None:
         """Count it, and keep the gateway's word."""
         self._goaways += 1
         self.log.info(
@@ -343,10 +344,9 @@ class Http2Pool:
             reason=_word(reason),
         )
 
-    def gone(self, connection: Http2Client, reason: str) -> None:
+    def gone(self, connection: Connection, reason: str) -> None:
         """Go on with others, or make one."""
-        if connection in self._connections:
-            self._connections.remove(connection)
+        self._connections = [one for one in self._connections if one is not connection]
         if connection is self._connecting:
             self._connect_failed("timeout" if self._late is None else reason)
         elif reason not in ("closed", "lost"):

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from jwt.types import Options
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory
 
@@ -203,7 +204,7 @@ class Apns2Simulator(Factory):
 
     def _verified(self, token: str) -> float | None:
         """When a token was issued, ``None`` when it is no good one."""
-        options = {"verify_iat": False, "verify_signature": self._key is not None}
+        options: Options = {"verify_iat": False, "verify_signature": self._key is not None}
         try:
             head = jwt.get_unverified_header(token)
             claims = jwt.decode(token, self._key or "", algorithms=["ES256"], options=options)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -55,6 +56,8 @@ class Http2Server(Protocol):
     :param handler: gets each request when it is complete.
     :param most_streams: of the first SETTINGS.
     """
+
+    transport: Any
 
     def __init__(
         self,
