@@ -44,7 +44,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gms_twisted.domain.sources import DelayedCall, Timers
-from gms_twisted.push.http2_goaway import Goaway, GoawayFault, GoawayFilter
+from gms_twisted.push.http2_goaway import FrameFault, Goaway, GoawayFilter
 from gms_twisted.push.http2_words import (
     ConnectionNews,
     Headers,
@@ -245,7 +245,7 @@ class Http2Client(TwistedProtocol):
                         handler(event)
                 if self._over():
                     return
-        except (ProtocolError, GoawayFault, ValueError):
+        except (ProtocolError, FrameFault, ValueError):
             # A status that is no number ends here, too.
             self._end("protocol")
             return

@@ -22,8 +22,8 @@ _MOST_BYTES = 16_384
 _LAST_BIT = 0x7FFFFFFF
 
 
-class GoawayFault(Exception):
-    """The frame is shorter or longer than it may be, or on a stream."""
+class FrameFault(Exception):
+    """A frame is longer than we allow, or a GOAWAY too short or on a stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class GoawayFilter:
     def feed(self, data: bytes) -> list[bytes | Goaway]:
         """Cut what has come, in order; up to 8 bytes of a head stay until the next time.
 
-        :raises GoawayFault: the peer breaks the rules; nothing more may be fed.
+        :raises FrameFault: the peer breaks the rules; nothing more may be fed.
         """
         pieces: list[bytes | Goaway] = []
         data = self._head + data if self._head else data
@@ -72,13 +72,16 @@ class GoawayFilter:
                 self._head = data[at:]
                 break
             length = int.from_bytes(data[at : at + 3], "big")
+            if length > _MOST_BYTES:
+                # The library would wait for all of it before it looks.
+                raise FrameFault(f"frame of {length} bytes")
             if data[at + 3] != _GOAWAY:
                 self._passing = length + _HEAD_BYTES
                 continue
             if at > begin:
                 pieces.append(data[begin:at])
-            if not 8 <= length <= _MOST_BYTES or any(data[at + 5 : at + _HEAD_BYTES]):
-                raise GoawayFault(f"GOAWAY of {length} bytes")
+            if length < 8 or any(data[at + 5 : at + _HEAD_BYTES]):
+                raise FrameFault(f"GOAWAY of {length} bytes")
             at = begin = at + _HEAD_BYTES
             self._taking, self._wanted = bytearray(), length
         if self._taking is None and at > begin:

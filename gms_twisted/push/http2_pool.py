@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from gms_twisted.app.outgoing import Unreachable
@@ -269,13 +269,16 @@ class Http2Pool:
             pause_s = min(2.0 ** min(self._barren - 1, 30), self._pool.grow_pause_s)
             self._connect_after = self._timers.seconds() + pause_s
         self._barren += 1
-        way = self._endpoint(self._host, self._port)
+        factory: Any = _Once(protocol)
         if self._creator is not None:
-            way = wrapClientTLS(self._creator, way)
+            factory = TLSMemoryBIOFactory(self._creator, True, factory, self._timers)
         self._late = self._timers.callLater(self._pool.connect_s, self._too_late)
-        connecting = way.connect(_Once(protocol))
+        connecting = self._endpoint(self._host, self._port).connect(factory)
         self._cancel_connect = connecting.cancel
-        connecting.addCallbacks(self._connected, self._not_connected, errbackArgs=(protocol,))
+        connecting.addCallbacks(
+            lambda ignored: self._connected(protocol),
+            lambda ignored: self._not_connected(protocol),
+        )
 
     def _connected(self, protocol: Http2Client) -> None:
         """TCP is there; TLS and SETTINGS are not."""
@@ -283,7 +286,7 @@ class Http2Pool:
         if protocol.state is not State.CLOSED:
             self._connections.append(protocol)
 
-    def _not_connected(self, failure: Failure, protocol: Http2Client) -> None:
+    def _not_connected(self, protocol: Http2Client) -> None:
         if self._connecting is protocol:
             self._connect_failed("timeout" if self._late is None else "connect")
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.interfaces import IProtocolFactory, IReactorTime
 from twisted.internet.ssl import (
     Certificate,
     CertificateOptions,
@@ -56,6 +56,7 @@ def over_tls(
     pem: bytes,
     protocols: tuple[bytes, ...] = (),
     clients: bytes = b"",
+    clock: IReactorTime | None = None,
 ) -> TLSMemoryBIOFactory:
     """Put TLS under a factory.
 
@@ -72,4 +73,4 @@ def over_tls(
         raiseMinimumTo=TLSVersion.TLSv1_2,
         acceptableProtocols=list(protocols) or None,
     )
-    return TLSMemoryBIOFactory(options, False, factory)
+    return TLSMemoryBIOFactory(options, False, factory, clock)

@@ -14,7 +14,14 @@ from typing import Any
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.events import DataReceived, RequestReceived, StreamEnded, StreamReset, WindowUpdated
+from h2.events import (
+    DataReceived,
+    PingReceived,
+    RequestReceived,
+    StreamEnded,
+    StreamReset,
+    WindowUpdated,
+)
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
@@ -55,6 +62,9 @@ class Http2Server(Protocol):
 
     :param handler: gets each request when it is complete.
     :param most_streams: of the first SETTINGS.
+    :ivar count: requests so far.
+    :ivar deaf: reads nothing more, as behind a cable that was pulled.
+    :ivar trusted: a request has succeeded.
     """
 
     transport: Any
@@ -81,6 +91,8 @@ class Http2Server(Protocol):
         self._flushing: IDelayedCall | None = None
         self.count = 0
         self.alive = True
+        self.deaf = False
+        self.pings = 0
         self.trusted = False
 
     def connectionMade(self) -> None:
@@ -92,6 +104,8 @@ class Http2Server(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Collect requests and hand them over."""
+        if self.deaf:
+            return
         try:
             events = self._h2.receive_data(data)
             for event in events:
@@ -106,6 +120,8 @@ class Http2Server(Protocol):
                     self._unsent.pop(event.stream_id, None)
                 elif isinstance(event, WindowUpdated):
                     self._go_on()
+                elif isinstance(event, PingReceived):
+                    self.pings += 1
         except ProtocolError:
             self._flush()
             self.transport.loseConnection()
@@ -152,18 +168,19 @@ class Http2Server(Protocol):
         self._flush_soon()
 
     def _go_on(self) -> None:
+        h2 = self._h2
         for stream_id, body in list(self._unsent.items()):
-            size = min(
-                len(body),
-                self._h2.local_flow_control_window(stream_id),
-                self._h2.max_outbound_frame_size,
-            )
-            if size > 0:
-                last = size == len(body)
-                self._h2.send_data(stream_id, body[:size], end_stream=last)
-                self._unsent[stream_id] = body[size:]
-                if last:
-                    del self._unsent[stream_id]
+            while body:
+                room = h2.local_flow_control_window(stream_id)
+                size = min(len(body), room, h2.max_outbound_frame_size)
+                if size <= 0:
+                    break
+                h2.send_data(stream_id, body[:size], end_stream=size == len(body))
+                body = body[size:]
+            if body:
+                self._unsent[stream_id] = body
+            else:
+                del self._unsent[stream_id]
 
     def reset(self, exchange: Exchange, code: int) -> None:
         """End the stream with RST_STREAM; 7 means refused."""
