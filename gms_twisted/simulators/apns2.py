@@ -142,6 +142,8 @@ class Apns2Simulator(Factory):
             self._answer(exchange, act)
 
     def _answer(self, exchange: Exchange, act: Act) -> None:
+        if not exchange.waits:
+            return
         headers = []
         if exchange.header("apns-id"):
             headers.append(("apns-id", exchange.header("apns-id")))

@@ -45,6 +45,11 @@ class Exchange:
     headers: list[tuple[str, str]] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
 
+    @property
+    def waits(self) -> bool:
+        """Whether an answer would reach the sender."""
+        return self.server.holds(self.stream_id)
+
     def header(self, name: str) -> str:
         """The value of a header, ``""`` when it is not there."""
         return next((value for key, value in self.headers if key == name), "")
@@ -63,6 +68,7 @@ class Http2Server(Protocol):
     :param handler: gets each request when it is complete.
     :param most_streams: of the first SETTINGS.
     :ivar count: requests so far.
+    :ivar received: bytes so far.
     :ivar deaf: reads nothing more, as behind a cable that was pulled.
     :ivar trusted: a request has succeeded.
     """
@@ -91,7 +97,9 @@ class Http2Server(Protocol):
         self._flushing: IDelayedCall | None = None
         self.count = 0
         self.alive = True
+        self._last = 2**31 - 1
         self.deaf = False
+        self.received = 0
         self.pings = 0
         self.trusted = False
 
@@ -106,6 +114,7 @@ class Http2Server(Protocol):
         """Collect requests and hand them over."""
         if self.deaf:
             return
+        self.received += len(data)
         try:
             events = self._h2.receive_data(data)
             for event in events:
@@ -149,10 +158,14 @@ class Http2Server(Protocol):
 
     def _complete(self, stream_id: int) -> None:
         exchange = self._open.get(stream_id)
-        if exchange is not None:
+        if exchange is not None and stream_id <= self._last:
             self._handler(exchange)
 
     # -- answers, and what a gateway does instead --------------------------------------------
+
+    def holds(self, stream_id: int) -> bool:
+        """Tell whether a request waits for its answer."""
+        return stream_id in self._open
 
     def answer(
         self, exchange: Exchange, status: int, headers: list[tuple[str, str]], body: bytes = b""
@@ -194,6 +207,9 @@ class Http2Server(Protocol):
         Written by hand, since the library would close.
         """
         self._flush()
+        self._last = min(self._last, last)
+        for stream_id in [one for one in self._open if one > last]:
+            del self._open[stream_id]
         payload = struct.pack("!LL", last, code) + data
         head = len(payload).to_bytes(3, "big") + bytes((_GOAWAY, 0)) + bytes(4)
         self.transport.write(head + payload)
