@@ -271,7 +271,8 @@ class Http2Pool:
         self._barren += 1
         factory: Any = _Once(protocol)
         if self._creator is not None:
-            factory = TLSMemoryBIOFactory(self._creator, True, factory, self._timers)
+            clock: Any = self._timers
+            factory = TLSMemoryBIOFactory(self._creator, True, factory, clock)
         self._late = self._timers.callLater(self._pool.connect_s, self._too_late)
         connecting = self._endpoint(self._host, self._port).connect(factory)
         self._cancel_connect = connecting.cancel

@@ -229,7 +229,8 @@ def _judge_headers(exchange: Exchange) -> str:
         return "DuplicateHeaders"
     if not exchange.header("apns-topic"):
         return "MissingTopic"
-    kind = exchange.header("apns-push-type")
+    # Clients of before it existed send none.
+    kind = exchange.header("apns-push-type") or "alert"
     if kind not in _TYPES:
         return "InvalidPushType"
     priority = exchange.header("apns-priority") or "10"

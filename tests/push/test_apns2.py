@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import (
@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred, execute
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.ssl import PrivateCertificate
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -222,7 +222,7 @@ class RequestTests(Case):
         results: list[object] = []
         asked.addBoth(results.append)
         if isinstance(results[0], Failure):
-            raise results[0].value
+            results[0].raiseException()
 
     def test_upper_case(self) -> None:
         """A token in capitals goes out in small letters."""
@@ -247,8 +247,9 @@ class RequestTests(Case):
     def test_secrets_stay_out_of_the_log(self) -> None:
         """Neither tokens nor messages are logged, at any level, come what may."""
         events: list[LogEvent] = []
-        globalLogPublisher.addObserver(events.append)
-        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        observer = cast(ILogObserver, events.append)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
         self.warm_up()
         self.script(Act(410, "Unregistered"), Act(drop=True), Act(drop=True), Act(goaway=0))
         for _ in range(3):
@@ -406,9 +407,9 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual((result.after_s, result.scope), (7.0, Scope.SENDER))
 
 
-_DROP = {"dead": False, "alarm": False, "off_s": 0.0}
-_ALARM = {"dead": False, "alarm": True, "off_s": 0.0}
-_OFF = {"dead": False, "alarm": True, "off_s": 60.0}
+_DROP: dict[str, object] = {"dead": False, "alarm": False, "off_s": 0.0}
+_ALARM: dict[str, object] = {"dead": False, "alarm": True, "off_s": 0.0}
+_OFF: dict[str, object] = {"dead": False, "alarm": True, "off_s": 60.0}
 _TABLE: list[tuple[int, str, type, dict[str, object]]] = [
     (200, "", Delivered, {}),
     (400, "BadDeviceToken", Rejected, {"dead": True, "dead_since": None, "alarm": False}),
@@ -543,14 +544,16 @@ class FaultTests(Case):
 class SimulatorTests(Case):
     """The simulated service refuses what Apple refuses."""
 
-    def raw(self, body: bytes = b'{"aps":{}}', **changes: str) -> tuple[int, str]:
+    def raw(
+        self, body: bytes = b'{"aps":{}}', path: str = "", method: str = "POST", **changes: str
+    ) -> tuple[int, str]:
         """Send a request with some headers changed; an empty one is left out."""
         token = Deferred.fromCoroutine(self.token.current())
         headers = {
-            ":method": "POST",
+            ":method": method,
             ":scheme": "https",
             ":authority": "localhost",
-            ":path": f"/3/device/{TOKEN.hex()}",
+            ":path": path or f"/3/device/{TOKEN.hex()}",
             "authorization": f"bearer {self.successResultOf(token)}",
             "apns-topic": "com.example.app",
             "apns-push-type": "alert",
@@ -566,13 +569,14 @@ class SimulatorTests(Case):
     def test_refusals(self) -> None:
         """Each fault has its status and reason."""
         self.assertEqual(self.raw(), (200, ""))
-        self.assertEqual(self.raw(**{":method": "GET"}), (405, "MethodNotAllowed"))
-        self.assertEqual(self.raw(**{":path": "/3/device/XYZ"}), (404, "BadPath"))
-        self.assertEqual(self.raw(**{":path": "/3/device/00"}), (400, "BadDeviceToken"))
+        self.assertEqual(self.raw(method="GET"), (405, "MethodNotAllowed"))
+        self.assertEqual(self.raw(path="/3/device/XYZ"), (404, "BadPath"))
+        self.assertEqual(self.raw(path="/3/device/00"), (400, "BadDeviceToken"))
         self.assertEqual(self.raw(authorization=""), (403, "MissingProviderToken"))
         self.assertEqual(self.raw(authorization="bearer x.y.z"), (403, "InvalidProviderToken"))
         self.assertEqual(self.raw(apns_topic=""), (400, "MissingTopic"))
-        self.assertEqual(self.raw(apns_push_type=""), (400, "InvalidPushType"))
+        self.assertEqual(self.raw(apns_push_type=""), (200, ""))
+        self.assertEqual(self.raw(apns_push_type="x"), (400, "InvalidPushType"))
         self.assertEqual(self.raw(apns_priority="7"), (400, "BadPriority"))
         self.assertEqual(
             self.raw(apns_push_type="background", apns_priority="10"), (400, "BadPriority")

@@ -230,7 +230,7 @@ class StreamLimitTests(Case):
         """An answer and a lower limit in the same bytes: the next request waits."""
         self.house(streams=2)
         asked = self.ask(b"1", b"2")
-        asked[0].addCallback(lambda response: self.pool.request(_HEADERS, b"3") and response)
+        asked[0].addCallback(lambda ignored: self.pool.request(_HEADERS, b"3"))
         self.gateway.answer(b"1")
         self.gateway.servers[0].allow_streams(1)
         self.wire.settle()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping
+from typing import Any, cast
 
 from cryptography.hazmat.primitives.asymmetric.ec import (
     SECP256R1,
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from treq.testing import StubTreq
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -47,7 +48,7 @@ class MemoryGate:
     """
 
     def __init__(self, simulator: WebPushSimulator) -> None:
-        self._treq = StubTreq(WebPushResource(simulator))
+        self._treq: Any = StubTreq(WebPushResource(simulator))
         self.failure: Exception | None = None
         self.checked: list[tuple[str, bool]] = []
         self.asked: list[tuple[str, Mapping[str, str], bytes, bool]] = []
@@ -181,7 +182,7 @@ class SubscriptionTests(Case):
         results: list[object] = []
         asked.addBoth(results.append)
         if isinstance(results[0], Failure):
-            raise results[0].value
+            results[0].raiseException()
 
     def test_json(self) -> None:
         """A browser's PushSubscription as it prints itself."""
@@ -336,8 +337,9 @@ class RequestTests(Case):
     def test_secrets_stay_out_of_the_log(self) -> None:
         """Neither endpoints, keys, tokens nor messages are logged or shown by repr."""
         events: list[LogEvent] = []
-        globalLogPublisher.addObserver(events.append)
-        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        observer = cast(ILogObserver, events.append)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
         self.push(topic="not good")
         self.gate.failure = Unreachable("x", "connect")
         for _ in range(6):
