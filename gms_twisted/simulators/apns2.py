@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import jwt
@@ -38,7 +38,8 @@ _TYPES = frozenset(
 )
 _ONCE = ("authorization", "apns-id", "apns-topic", "apns-priority", "apns-expiration")
 
-Say = Callable[[str], object]
+Say = Callable[[str, Mapping[str, object]], object]
+"""Told what happened, and what belongs to it."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +81,12 @@ class Shown:
 class Apns2Simulator(Factory):
     """Makes the gateway's end of connections; wants TLS with ``h2`` under it.
 
-    :param say: told in one line what a device gets.
+    :param say: told what a device gets, and what is refused.
     :param key: what tokens must be signed with; ``None``: any key is believed.
     :param team: whose tokens they must be, ``""`` for anybody's.
     :param tokens: demanded; without, the certificate in TLS is what counts.
+    :ivar script: what to do with the next good requests.
+    :ivar by_device: what to do with those of a device.
     :param first_streams: allowed until a request has succeeded, then ``streams``.
     """
 
@@ -93,7 +96,7 @@ class Apns2Simulator(Factory):
         self,
         timers: IReactorTime,
         wall: WallClock,
-        say: Say = lambda text: None,
+        say: Say = lambda what, members: None,
         *,
         key: EllipticCurvePublicKey | None = None,
         team: str = "",
@@ -110,6 +113,7 @@ class Apns2Simulator(Factory):
         self._first_streams = first_streams
         self._streams = streams
         self.script: deque[Act] = deque()
+        self.by_device: dict[str, Act] = {}
         self.shown: deque[Shown] = deque(maxlen=REMEMBERED)
         self.delivered = 0
         self.refused = 0
@@ -126,7 +130,10 @@ class Apns2Simulator(Factory):
         """Judge a request, or do what the script says."""
         status, reason = self._judge(exchange)
         act = Act(status, reason)
-        if status == 200 and self.script:
+        device = exchange.header(":path").removeprefix("/3/device/")
+        if status == 200 and device in self.by_device:
+            act = self.by_device[device]
+        elif status == 200 and self.script:
             act = self.script.popleft()
         if act.most_streams is not None:
             exchange.server.allow_streams(act.most_streams)
@@ -154,6 +161,7 @@ class Apns2Simulator(Factory):
             exchange.server.answer(exchange, 200, headers)
             return
         self.refused += 1
+        self._say("refused", {"status": act.status, "reason": act.reason})
         body: dict[str, object] = {"reason": act.reason}
         if act.timestamp_ms is not None:
             body["timestamp"] = act.timestamp_ms
@@ -163,7 +171,9 @@ class Apns2Simulator(Factory):
         token = exchange.header(":path").removeprefix("/3/device/")
         self.delivered += 1
         self.shown.append(Shown(token, dict(exchange.headers), exchange.body))
-        self._say(f"ios {token[:8]}...: {exchange.body.decode('utf-8', 'replace')}")
+        payload = exchange.body.decode("utf-8", "replace")
+        kind = exchange.header("apns-push-type") or "alert"
+        self._say("ios", {"device": f"{token[:8]}...", "type": kind, "payload": payload})
         if not exchange.server.trusted:
             exchange.server.trusted = True
             if self._first_streams != self._streams:
@@ -181,7 +191,7 @@ class Apns2Simulator(Factory):
         for check in (self._judge_token, _judge_headers, _judge_payload):
             reason = check(exchange)
             if reason:
-                return _STATUS.get(reason, 400), reason
+                return STATUSES.get(reason, 400), reason
         if len(path[1]) < 64 or len(path[1]) % 2:
             return 400, "BadDeviceToken"
         return 200, ""
@@ -261,9 +271,18 @@ def _judge_payload(exchange: Exchange) -> str:
     return ""
 
 
-_STATUS = {
+STATUSES = {
+    "Unregistered": 410,
+    "TooManyRequests": 429,
+    "TooManyProviderTokenUpdates": 429,
+    "InternalServerError": 500,
+    "ServiceUnavailable": 503,
+    "Shutdown": 503,
+    "BadCertificate": 403,
+    "Forbidden": 403,
     "PayloadTooLarge": 413,
     "MissingProviderToken": 403,
     "InvalidProviderToken": 403,
     "ExpiredProviderToken": 403,
 }
+"""Of reasons; all others have 400."""

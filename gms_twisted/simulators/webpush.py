@@ -16,7 +16,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -41,7 +41,8 @@ REMEMBERED = 1000
 _VAPID = re.compile(r"vapid\s+t=([A-Za-z0-9_.-]+)\s*,\s*k=([A-Za-z0-9_-]+)", re.I)
 _TOPIC = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
-Say = Callable[[str], object]
+Say = Callable[[str, Mapping[str, object]], object]
+"""Told what happened, and what belongs to it."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Browser:
 class WebPushSimulator:
     """The service's rules, without a socket.
 
-    :param say: told in one line what a browser shows.
+    :param say: told what a browser shows, and what is refused.
     :param origin: where it listens, ``https://host:port``; part of endpoints.
     :param key: the only public key that may sign, base64url; ``""``: any.
     """
@@ -84,7 +85,7 @@ class WebPushSimulator:
         self,
         wall: WallClock,
         ids: IdSource,
-        say: Say = lambda text: None,
+        say: Say = lambda what, members: None,
         origin: str = "",
         key: str = "",
     ) -> None:
@@ -94,6 +95,7 @@ class WebPushSimulator:
         self.origin = origin
         self._key = key
         self.script: deque[Act] = deque()
+        self.by_browser: dict[int, Act] = {}
         self.got: deque[Got] = deque(maxlen=REMEMBERED)
         self.complaints: deque[str] = deque(maxlen=REMEMBERED)
         self._browsers: dict[int, Browser] = {}
@@ -134,12 +136,13 @@ class WebPushSimulator:
             text = self._unlock(browser, headers, body)
         except (http_ece.ECEException, ValueError, UnicodeDecodeError) as error:
             return self._complain(400, f"the body cannot be unlocked: {error}")
-        if self.script:
+        act = self.by_browser.get(number)
+        if act is None and self.script:
             act = self.script.popleft()
-            if act.status >= 300:
-                return act
+        if act is not None and act.status >= 300:
+            return act
         self.got.append(Got(number, text, headers))
-        self._say(f"webpush {number}: {text}")
+        self._say("webpush", {"browser": number, "text": text})
         return Act(201)
 
     def _judge_vapid(self, value: str) -> str:
@@ -184,7 +187,7 @@ class WebPushSimulator:
 
     def _complain(self, status: int, sentence: str) -> Act:
         self.complaints.append(sentence)
-        self._say(f"webpush {status}: {sentence}")
+        self._say("refused", {"status": status, "reason": sentence})
         return Act(status, body=sentence)
 
 

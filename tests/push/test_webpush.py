@@ -95,9 +95,13 @@ class Case(SynchronousTestCase):
         self.clock = Clock()
         self.wall = ManualWallClock(self.clock, START)
         self.key = generate_private_key(SECP256R1())
-        self.said: list[str] = []
+        self.said: list[object] = []
         self.service = WebPushSimulator(
-            self.wall, CountingIds(), self.said.append, ORIGIN, public_key_text(self.key)
+            self.wall,
+            CountingIds(),
+            lambda *said: self.said.append(said),
+            ORIGIN,
+            public_key_text(self.key),
         )
         self.gate = MemoryGate(self.service)
         self.tokens = VapidTokens(
@@ -292,7 +296,8 @@ class RequestTests(Case):
         """The browser reads the message."""
         self.assertEqual(self.push("Gr\u00fc\u00dfe \U0001f600"), Delivered())
         self.assertEqual(self.texts(), ["Gr\u00fc\u00dfe \U0001f600"])
-        self.assertEqual(self.said, ["webpush 1: Gr\u00fc\u00dfe \U0001f600"])
+        shown = ("webpush", {"browser": 1, "text": "Gr\u00fc\u00dfe \U0001f600"})
+        self.assertEqual(self.said, [shown])
 
     def test_headers(self) -> None:
         """Defaults, then options; unusable ones do not count."""
