@@ -15,13 +15,10 @@ RFC: 9113.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
     DataReceived,
@@ -34,8 +31,6 @@ from h2.events import (
     WindowUpdated,
 )
 from h2.exceptions import ProtocolError
-from h2.settings import SettingCodes, Settings
-from hpack import Encoder
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer, ITCPTransport
 from twisted.internet.protocol import Protocol as TwistedProtocol
@@ -44,6 +39,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gms_twisted.domain.sources import DelayedCall, Timers
+from gms_twisted.push.http2_end import client_end
 from gms_twisted.push.http2_goaway import FrameFault, Goaway, GoawayFilter
 from gms_twisted.push.http2_words import (
     ConnectionNews,
@@ -55,24 +51,8 @@ from gms_twisted.push.http2_words import (
     Unanswered,
 )
 
-# The library's debug log would show device tokens to whoever listens at that level.
-logging.getLogger("hpack").setLevel(logging.INFO)
-
 _PING = b"gms ping"
-_MAX_HEADER_LIST_BYTES = 16_384
 _CANCEL = int(ErrorCodes.CANCEL)
-
-
-class _PlainEncoder(Encoder):
-    """Writes header values as they are.
-
-    Huffman's code would save a fifth of a request's bytes, and costs both sides more than
-    all the rest of it: it is pure Python here.
-    """
-
-    def encode(self, headers: Iterable[Any] | Mapping[Any, Any], huffman: bool = False) -> bytes:
-        """Encode; the library asks for no certain way."""
-        return super().encode(headers, huffman=huffman)
 
 
 class _Stream:
@@ -107,23 +87,7 @@ class Http2Client(TwistedProtocol):
         self._limits = limits
         self._alpn = alpn
         self.state = State.SETTING_UP
-        self._h2 = H2Connection(
-            H2Configuration(
-                client_side=True,
-                header_encoding=None,
-                # Headers are ours, and correct.
-                validate_outbound_headers=False,
-                normalize_outbound_headers=False,
-            )
-        )
-        self._h2.encoder = _PlainEncoder()
-        self._h2.local_settings = Settings(
-            client=True,
-            initial_values={
-                SettingCodes.ENABLE_PUSH: 0,
-                SettingCodes.MAX_HEADER_LIST_SIZE: _MAX_HEADER_LIST_BYTES,
-            },
-        )
+        self._h2 = client_end()
         self._filter = GoawayFilter()
         self._streams: dict[int, _Stream] = {}
         self._stuck: dict[int, None] = {}

@@ -33,6 +33,8 @@ Endpoint = Callable[[str, int], IStreamClientEndpoint]
 """Makes the way to a host and port, TCP only."""
 
 _SHOWN_BYTES = 256
+_WORDS = {"connect": "connect", "timeout": "timeout", "tls": "tls", "no http/2": "tls"}
+"""What :class:`Unreachable` calls the reasons; all others are ``lost``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,15 +310,16 @@ class Http2Pool:
         self._setup_over()
         self._failures += 1
         self._barren = 0
-        self.log.warn(
-            "No connection to {host}:{port}: {reason}",
-            host=self._host,
-            port=self._port,
-            reason=reason,
-        )
+        if self._closed is None:
+            self.log.warn(
+                "No connection to {host}:{port}: {reason}",
+                host=self._host,
+                port=self._port,
+                reason=reason,
+            )
         self._grow_after = self._timers.seconds() + self._pool.grow_pause_s
         if not self._usable():
-            word = "tls" if reason == "no http/2" else reason
+            word = _WORDS.get(reason, "lost")
             self._fail_queue(Unreachable(f"No connection to {self._host}: {reason}.", word))
         self._note_end()
 

@@ -34,6 +34,7 @@ from twisted.internet.threads import deferToThread
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.python.failure import Failure
 from twisted.web.client import Agent
+from twisted.web.http_headers import Headers
 from twisted.web.server import Site
 
 from gms_twisted.app.outgoing import Answer, Limits, Trust
@@ -97,6 +98,7 @@ class Node(ProcessProtocol):
     def stop(self) -> Deferred[None]:
         """End it."""
         if not self.ended.called:
+            assert self.transport is not None
             self.transport.signalProcess("TERM")
         return self.ended
 
@@ -123,9 +125,8 @@ class PlainGate:
     ) -> Answer:
         """Ask."""
         plain = url.replace("https://", "http://", 1)
-        response = await treq.request(
-            method, plain, headers=dict(headers), data=body, agent=self._agent
-        )
+        raw = Headers({name: [value] for name, value in headers.items()})
+        response = await treq.request(method, plain, headers=raw, data=body, agent=self._agent)
         return Answer(response.code, {}, await response.content())
 
 

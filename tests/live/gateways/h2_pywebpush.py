@@ -6,7 +6,7 @@ import json
 import sys
 
 import requests
-from pywebpush import WebPushException, webpush
+from pywebpush import WebPushException, webpush  # type: ignore[import-untyped]  # has none
 
 
 def say(name: str, fine: bool, detail: object) -> None:
