@@ -202,6 +202,16 @@ class RequestTests(Case):
             sent.append(self.sent_bytes() - before)
         self.assertLess(max(sent), 650)
 
+    def test_changing_headers_are_not(self) -> None:
+        """Path, id, token and expiration are in nobody's table, so push nothing out of it."""
+        self.warm_up()
+        self.push(collapseId="c1")
+        table = self.gateway.connections[0]._h2.decoder.header_table
+        self.assertEqual(
+            {name for name, _ in table.dynamic_entries},
+            {b":authority", b"apns-topic", b"apns-push-type", b"apns-priority"},
+        )
+
     def sent_bytes(self) -> int:
         """What the client has written so far, by the service's own count."""
         connection = self.gateway.connections[0]

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 from h2.errors import ErrorCodes
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError
@@ -569,6 +569,19 @@ class TlsTests(Case):
             self.end()
 
 
+class AnchorTests(SynchronousTestCase):
+    """Files of trust anchors."""
+
+    def test_unusable(self) -> None:
+        """One that is missing or holds no certificates is an error at once."""
+        path = self.mktemp()
+        self.assertRaises(OSError, client_tls, "localhost", Trust(ca_file=path))
+        with open(path, "w", encoding="ascii") as file:
+            file.write("nothing")
+        error = self.assertRaises(OSError, client_tls, "localhost", Trust(ca_file=path))
+        self.assertIn("no certificates", str(error))
+
+
 def _frame(kind: int, payload: bytes, stream: int = 0) -> bytes:
     return len(payload).to_bytes(3, "big") + bytes((kind, 0)) + stream.to_bytes(4, "big") + payload
 
@@ -576,6 +589,7 @@ def _frame(kind: int, payload: bytes, stream: int = 0) -> bytes:
 class GoawayFilterTests(SynchronousTestCase):
     """GOAWAY frames are taken out, everything else passes unchanged."""
 
+    @settings(deadline=None)
     @given(
         st.lists(st.tuples(st.sampled_from([0, 1, 4, 6, 7, 8]), st.binary(max_size=40))),
         st.integers(0, 2**32),
