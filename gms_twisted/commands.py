@@ -147,7 +147,6 @@ def simulate(arguments: Sequence[str]) -> int:
         react(begin)
     except SystemExit as end:
         return int(end.code or 0)
-    return 0
 
 
 def vapid(arguments: argparse.Namespace) -> int:

@@ -16,7 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from twisted.internet.defer import Deferred
@@ -35,16 +38,17 @@ from gms_twisted.app.localization import Localization
 from gms_twisted.app.localization_file import MAX_BYTES
 from gms_twisted.app.notifications import Notifications
 from gms_twisted.app.orchestration import EventReceiver, NoOrchestrator
-from gms_twisted.app.outgoing import Limits
+from gms_twisted.app.outgoing import Limits, Trust
 from gms_twisted.app.owed_events import OwedEvents
 from gms_twisted.app.push_alarms import PushAlarms
 from gms_twisted.app.push_credentials import (
     Credentials,
+    Group,
     PushCredentials,
     Transport,
     select_transport,
 )
-from gms_twisted.app.pushing import PushNews
+from gms_twisted.app.pushing import CredentialsBroken, PushNews
 from gms_twisted.app.retries import Retries
 from gms_twisted.app.subscription_count import SubscriptionCount
 from gms_twisted.app.subscriptions import Subscriptions
@@ -55,20 +59,26 @@ from gms_twisted.domain.ids import DeviceId
 from gms_twisted.domain.notifications import NotificationType, Outcome, Push
 from gms_twisted.domain.sources import IdSource, WallClock
 from gms_twisted.push.apns import ApnsTransport
+from gms_twisted.push.apns2 import Apns2Transport
 from gms_twisted.push.apns_dial import Dialer
 from gms_twisted.push.apns_feedback import ApnsFeedback
 from gms_twisted.push.apns_settings import ApnsSettings, apns_settings
-from gms_twisted.push.apple_keystore import KeystoreFile
+from gms_twisted.push.apple_keystore import Keystore, KeystoreFile
+from gms_twisted.push.apple_token import ProviderToken, ProviderTokens, read_signing_key
 from gms_twisted.push.c2dm import C2dm
 from gms_twisted.push.comet import CometPusher
 from gms_twisted.push.customhttp import CustomHttp
 from gms_twisted.push.fcm import Fcm, load_account
 from gms_twisted.push.gcm import Gcm
+from gms_twisted.push.http2_pool import Http2Pool
 from gms_twisted.push.httpcb import HttpCallbacks
 from gms_twisted.push.orscb import OrchestrationCallbacks
+from gms_twisted.push.prepared import PreparedTransport
 from gms_twisted.push.sender_counts import SenderCounts
 from gms_twisted.push.senders import Senders, labels_of, name_of
 from gms_twisted.push.tls import client_tls
+from gms_twisted.push.vapid import VapidTokens
+from gms_twisted.push.webpush import WebPushTransport
 from gms_twisted.store.interfaces import Store
 from gms_twisted.transports.ors import OrchestrationServers
 from gms_twisted.transports.outgoing import OutgoingGate
@@ -112,6 +122,7 @@ class PushHouse:
         )
         self.alarms = PushAlarms(wall)
         self._credentials = PushCredentials(configuration.push_sections)
+        self._provider_tokens = ProviderTokens(wall, self._in_thread)
         self._later = _Later()
         direct = CometPusher(comet, SenderCounts(counters, labels_of("comet")))
         self.senders = Senders(
@@ -283,16 +294,50 @@ class PushHouse:
             )
 
         def apns(way: Credentials) -> ApnsTransport:
-            name = name_of(way)
+            alarm = partial(self.alarms.set, name_of(way))
+            dialer = self._dialer(way)
+            # For its days, which operators want to see before anybody is sent to.
+            self._tasks.spawn("reading a keystore", _read(dialer.keystore, alarm))
             return ApnsTransport(
                 _apns_settings(way),
-                self._dialer(way),
+                dialer,
                 self._later,
                 self._reactor,
                 self._wall,
                 self._ids,
                 self._counters,
-                lambda sentence: self.alarms.set(name, sentence),
+                alarm,
+            )
+
+        def apns2(way: Credentials) -> Apns2Transport | PreparedTransport:
+            if way.group is Group.APNS_TOKEN:
+                pem = Path(way.values["apple.auth_key"]).read_bytes()
+                key_id = way.values.get("apple.key_id", "")
+                team = way.values.get("apple.team_id", "")
+                return self._apns2(way, token=self._provider_tokens.find(pem, key_id, team))
+            keystore = self._keystore(way)
+
+            async def make() -> Apns2Transport:
+                return self._apns2(way, keystore=await keystore.load())
+
+            alarm = partial(self.alarms.set, name_of(way))
+            return PreparedTransport(way.transport, make, self._reactor, self._tasks, alarm)
+
+        def webpush(way: Credentials) -> WebPushTransport:
+            options = self._configuration.push
+            pem = Path(way.values["webpush.private_key"]).read_bytes()
+            key = read_signing_key(pem, "webpush.private_key")
+            subject = way.values.get("webpush.subject", "")
+            return WebPushTransport(
+                self.gate,
+                VapidTokens(key, subject, self._wall, self._in_thread),
+                self._reactor,
+                self._wall,
+                allow_hosts=options.webpush_allow_hosts,
+                trust=Trust(way.values.get("webpush.ca_file", "")),
+                circuit_failures=options.circuit_failures,
+                circuit_open_s=options.circuit_open_s,
+                max_attempts=options.retry_attempts,
             )
 
         return {
@@ -303,14 +348,58 @@ class PushHouse:
             Transport.GCM: gcm,
             Transport.FCM: fcm,
             Transport.APNS: apns,
+            Transport.APNS2: apns2,
+            Transport.WEBPUSH: webpush,
         }
 
-    def _dialer(self, way: Credentials) -> Dialer:
-        settings = _apns_settings(way)
-        keystore = KeystoreFile(
-            settings.keystore, settings.password, self._in_thread, self._wall, debug=way.debug
+    def _apns2(
+        self,
+        way: Credentials,
+        *,
+        token: ProviderToken | None = None,
+        keystore: Keystore | None = None,
+    ) -> Apns2Transport:
+        """Apple's service over HTTP/2, by token or by certificate."""
+        values = way.values
+        url = urlsplit(values["apple.http2_url"])
+        host, port = url.hostname or "", url.port or 443
+        trust = Trust(values.get("apple.ca_file", ""))
+        if keystore is None:
+            creator = client_tls(host, trust, protocols=[b"h2"])
+        else:
+            creator = client_tls(
+                host,
+                trust,
+                certificate=keystore.certificate,
+                chain=keystore.chain,
+                protocols=[b"h2"],
+            )
+        topic = values.get("apple.topic", "") or ("" if keystore is None else keystore.topic)
+        own_limit = values.get("apple.max_payload", "")
+        return Apns2Transport(
+            Http2Pool(self._reactor, host, port, self.gate.endpoint, creator),
+            host if port == 443 else f"{host}:{port}",
+            topic,
+            self._wall,
+            token=token,
+            max_payload=int(own_limit) if own_limit else None,
+            expires_at=None if keystore is None else keystore.expires_at,
+            max_attempts=self._configuration.push.retry_attempts,
         )
-        return Dialer(keystore, settings.trust, self.gate.endpoint, self._reactor)
+
+    def _keystore(self, way: Credentials) -> KeystoreFile:
+        values = way.values
+        return KeystoreFile(
+            values["apple.keystore"],
+            values.get("apple.keystorePassword"),
+            self._in_thread,
+            self._wall,
+            debug=way.debug,
+        )
+
+    def _dialer(self, way: Credentials) -> Dialer:
+        trust = _apns_settings(way).trust
+        return Dialer(self._keystore(way), trust, self.gate.endpoint, self._reactor)
 
     # Credentials that nobody uses yet
 
@@ -340,6 +429,13 @@ class PushHouse:
 def _apns_settings(way: Credentials) -> ApnsSettings:
     # The values are those of production or debug already, without a prefix.
     return replace(apns_settings(way.values, {}), debug=way.debug)
+
+
+async def _read(keystore: KeystoreFile, alarm: Callable[[str], object]) -> None:
+    try:
+        await keystore.load()
+    except CredentialsBroken as broken:
+        alarm(str(broken))
 
 
 def _on_curve(point: bytes) -> bool:
