@@ -1,0 +1,1 @@
+"""Tests of the push gateways that we simulate."""
