@@ -12,7 +12,9 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from gms_twisted import __version__
+from gms_twisted.app.localization_file import MAX_BYTES, BrokenFile, read_table
 from gms_twisted.config.ini import default_path, load
+from gms_twisted.config.text import Problem
 from gms_twisted.control import NotRunning, ask
 from gms_twisted.selfcheck import self_check
 from gms_twisted.store.interfaces import StoreFault
@@ -26,17 +28,36 @@ def check(arguments: argparse.Namespace) -> int:
     """Report every problem of a configuration, and of a data directory when one is named."""
     path = Path(arguments.config) if arguments.config else default_path()
     loaded = load(path, arguments.set)
-    for problem in (*loaded.faults, *loaded.warnings):
+    faults, warnings = check_localization(loaded.configuration.push.localization_file)
+    for problem in (*loaded.faults, *faults, *loaded.warnings, *warnings):
         print(problem)
     damages = check_data(Path(arguments.data)) if arguments.data else []
     for sentence in damages:
         print(sentence)
-    faults = len(loaded.faults) + len(damages)
-    if faults:
-        print(f"{faults} fault{'s' * (faults > 1)}, {len(loaded.warnings)} warnings")
+    bad = len(loaded.faults) + len(faults) + len(damages)
+    odd = len(loaded.warnings) + len(warnings)
+    if bad:
+        print(f"{bad} fault{'s' * (bad > 1)}, {odd} warnings")
         return 1
-    print(f"{path}: no faults, {len(loaded.warnings)} warnings")
+    print(f"{path}: no faults, {odd} warnings")
     return 0
+
+
+def check_localization(name: str) -> tuple[list[Problem], list[Problem]]:
+    """Look for faults, and for what is odd, in the localization file, by its lines.
+
+    :param name: its path, or ``""``; that it cannot be read is said elsewhere.
+    """
+    try:
+        with open(name, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError):
+        return [], []
+    try:
+        warnings = read_table(data).warnings if data else ()
+    except BrokenFile as error:
+        return [Problem(name, error.line, "", "", error.sentence)], []
+    return [], [Problem(name, one.line, "", "", one.sentence) for one in warnings]
 
 
 def check_data(directory: Path) -> list[str]:

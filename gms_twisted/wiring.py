@@ -188,7 +188,8 @@ class House:
             self.identity,
             loopback_only=self.loopback_only,
             exempt=exempt,
-            **_kept_events(configuration),
+            keep_s=configuration.push.comet_keep_s,
+            keep_max=configuration.push.comet_keep_max,
         )
         bayeux = configuration.bayeux
         self._handshakes = AddressLimiter(
@@ -222,8 +223,10 @@ class House:
             answers,
             self.services,
             tasks,
+            _NoDevices(),
             reactor,
             configuration.chat,
+            configuration.push,
             configuration.bayeux.max_interval_s + 15.0,
         )
         self.chats = Chats(
@@ -338,6 +341,7 @@ class House:
             definitions, limits, user_control=configuration.resources.user_control
         )
         self.chats.reconfigure(configuration.chat, limits)
+        self.delivery.reconfigure(configuration.chat, configuration.push)
         self.areas.reconfigure(configuration.storage)
         base.gateway.reconfigure(configuration.chat)
         if base.chat_server is not None:
@@ -387,20 +391,17 @@ class House:
             return ()
 
 
+class _NoDevices:
+    """A ``DeviceNotifier`` as long as no way to devices is configured."""
+
+    async def notify(self, *device: object, provider: str, debug: bool) -> bool:
+        """Nothing will come of it."""
+        return True
+
+
 def _exempt(configuration: Configuration) -> Networks:
     """Addresses without limits of their own; a proxy's stands for nobody it names."""
     return Networks((*configuration.limits.exempt, *configuration.server.trusted_proxies))
-
-
-def _kept_events(configuration: Configuration) -> dict[str, Any]:
-    """Options ``push/comet.keep_s`` and ``push/comet.keep_max``, of a section kept as text."""
-    push = configuration.other.get("push", {})
-    kept: dict[str, Any] = {}
-    if push.get("comet.keep_s", "").isdecimal():
-        kept["keep_s"] = float(push["comet.keep_s"])
-    if push.get("comet.keep_max", "").isdecimal():
-        kept["keep_max"] = int(push["comet.keep_max"])
-    return kept
 
 
 def _per_minute(reactor: Any, count: int, exempt: Networks) -> AddressLimiter:

@@ -48,6 +48,7 @@ RULES = {
     "config.ini": Rule(("domain",)),
     # Looks at the files that options name, and into certificates.
     "config.key_files": Rule(("domain",), ("cryptography",)),
+    "config.push_files": Rule(("domain",), ("cryptography",)),
     # Its pure files have rules of their own below.  All receive the dataclass of
     # their section, as every layer does; identities are JWTs, keys PEM files.
     "http": Rule(
@@ -74,6 +75,8 @@ RULES = {
         (
             *("domain", "config.options", "config.bayeux_options", "config.option"),
             *("config.push_options", "store.interfaces", "bayeux", "scxml"),
+            # Which options of push there are and what they default to is said once.
+            *("config.push_provider_options", "config.reading"),
         ),
         (*_ASYNC, "phonenumbers"),
         pure=True,

@@ -40,7 +40,7 @@ class AbsentUsers:
 
     def keep(self, user: GmsUser, fragment: bytes) -> None:
         """Keep an event.  When there is too much in all, the longest absent user loses."""
-        if self._keep_s <= 0 or self._keep_max <= 0:
+        if not self.keeps:
             return
         events = self._kept.setdefault(user, deque())
         self._kept.move_to_end(user)
@@ -50,6 +50,23 @@ class AbsentUsers:
             self._bytes -= len(events.popleft()[1])
         while self._kept and (len(self._kept) > MAX_USERS or self._bytes > MAX_BYTES):
             self._forget(next(iter(self._kept)))
+
+    def is_full(self, user: GmsUser) -> bool:
+        """Tell whether one more event of a user would cost an older one."""
+        events = self._kept.get(user)
+        if events is None:
+            return False
+        now = self._clock.seconds()
+        while events and events[0][0] <= now:
+            self._bytes -= len(events.popleft()[1])
+        if not events:
+            del self._kept[user]
+        return len(events) >= self._keep_max
+
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is kept at all."""
+        return self._keep_s > 0 and self._keep_max > 0
 
     def keep_all(self, user: GmsUser, fragments: list[bytes]) -> None:
         """Keep several events, in order."""

@@ -9,8 +9,7 @@ durable position follows only after a while (*settled*), and a client that comes
 back gets everything after it again, unless its ``/meta/disconnect`` said how far
 it was.  An event's id is made from its position: the same at each repetition.
 
-A client that is gone: nothing is handed over, the agent is told after
-``client_gone_after``, the customer leaves for good after ``client_timeout``.
+While a client is gone nothing is handed over; ``chat_absence.py`` says what happens.
 
 Knows: one chat, presence of one user.  Does not know: HTTP, Bayeux sessions.
 """
@@ -26,6 +25,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
+from gms_twisted.app.chat_absence import Absence
 from gms_twisted.app.chat_answers import ChatAnswers
 from gms_twisted.app.chat_keeper import ChatKeeper
 from gms_twisted.app.chat_line import ChatLine, Exchange
@@ -38,10 +38,9 @@ from gms_twisted.app.chat_records import (
 from gms_twisted.app.chat_rows import Row, row
 from gms_twisted.app.interfaces import CHAT_REFRESH_TAG, ChatServerUnavailable, UserEvents
 from gms_twisted.app.pauses import pause
-from gms_twisted.app.service_definitions import ServiceDefinition
-from gms_twisted.app.services import ServiceInstances
 from gms_twisted.config.options import ChatOptions
-from gms_twisted.domain.chat import ChatEvent, EventKind, Notice, NoticeType, PartyType
+from gms_twisted.config.push_options import PushOptions
+from gms_twisted.domain.chat import ChatEvent, EventKind, PartyType
 from gms_twisted.domain.errors import GmsError
 from gms_twisted.domain.ids import GmsUser
 from gms_twisted.domain.sources import Timers
@@ -62,8 +61,6 @@ TRIES_AT_THE_END = 4
 
 RETURN_S = 30.0
 """A client that is back and asks for what it missed does so within this time."""
-
-GONE_TEXT = "The customer cannot be reached at the moment."
 
 T = TypeVar("T")
 
@@ -86,9 +83,10 @@ class Courier:
         line: ChatLine,
         events: UserEvents,
         answers: ChatAnswers,
-        services: ServiceInstances,
+        absence: Absence,
         timers: Timers,
         options: ChatOptions,
+        push: PushOptions,
         settle_s: float,
     ) -> None:
         self.service_id = state.service_id
@@ -99,12 +97,12 @@ class Courier:
         self._line = line
         self._events = events
         self._answers = answers
-        self._services = services
+        self._absence = absence
         self._timers = timers
         self.options = options
+        self.push = push
         self._settle_s = settle_s
         self._present = events.is_present(user)
-        self._gone_since = timers.seconds()
         self._returned_at: float | None = None
         self._resume = state.delivered
         self._position = max(state.delivered, state.joined)
@@ -134,7 +132,7 @@ class Courier:
 
     def heard(self) -> None:
         """The client has made a call over HTTP."""
-        self._gone_since = self._timers.seconds()
+        self._absence.begin()
 
     def verbose_echo(self) -> None:
         """Hand the customer's next message over with every member."""
@@ -174,7 +172,7 @@ class Courier:
         """
         if self._present:
             self._present = False
-            self._gone_since = self._timers.seconds()
+            self._absence.begin()
             self._settle()
             if goodbye and self._over_told and (position is None or position >= self.published):
                 self._settled = self.published
@@ -225,9 +223,9 @@ class Courier:
         await self._note_progress()
         if self._present:
             self._announce()
-            await self._say_hello_again()
+            self._state = await self._absence.end(self._state)
         else:
-            await self._while_gone()
+            self._state = await self._absence.pass_time(self._state, self._resume, self.options)
         if self._state.closed and (self._over_told or not self._present):
             await self._wind_up()
             return
@@ -252,6 +250,7 @@ class Courier:
         if exchange is None or position != self._position:
             return
         news = exchange.reached > position
+        self._absence.note(self._state.name, exchange.events, self.push)
         self._state = await self._keeper.change(self._state, exchange.applied_to)
         if position != self._position:
             # While that was stored the client came back, or wants something again.
@@ -267,9 +266,8 @@ class Courier:
         """How long to hold: not past the next thing to do."""
         if self._present:
             return HOLD_S
-        gone_s = self._timers.seconds() - self._gone_since
-        soon = [limit - gone_s for limit in (self._gone_after_s, self._timeout_s)]
-        return min([HOLD_S, *(left for left in soon if left > 0)])
+        next_s = self._absence.next_s(self._state, self._resume, self.options)
+        return HOLD_S if next_s is None else min(HOLD_S, next_s)
 
     async def _wind_up(self) -> None:
         """The chat is over: wait until the client certainly knows, or comes back."""
@@ -367,57 +365,4 @@ class Courier:
             delivered = self._resume
         self._state = await self._keeper.change(
             self._state, lambda state: replace(state, delivered=delivered)
-        )
-
-    # While the client is gone.
-
-    @property
-    def _definition(self) -> ServiceDefinition:
-        known = self._services.definitions.get(self._state.name)
-        return known or ServiceDefinition(self._state.name, False, "")
-
-    @property
-    def _gone_after_s(self) -> float:
-        return self.options.client_gone_after_s
-
-    @property
-    def _timeout_s(self) -> float:
-        return self._definition.seconds("_client_timeout", self.options.client_timeout_s)
-
-    async def _while_gone(self) -> None:
-        """Tell the agent, and in the end leave for the customer (C10)."""
-        state = self._state
-        gone_s = self._timers.seconds() - self._gone_since
-        if state.closed:
-            return
-        if gone_s >= self._timeout_s:
-            exchange = await self._line.leave(state, state.known)
-            self._state = await self._keeper.change(state, exchange.applied_to)
-            self.log.info("Chat {session_id}: its customer is gone", session_id=state.session_id)
-        elif gone_s >= self._gone_after_s and not state.told:
-            text = (
-                self._definition.options.get("_agent_timeout_notification_message")
-                or self.options.agent_timeout_notification_message
-                or GONE_TEXT
-            )
-            await self._tell_agent(Notice(NoticeType.CUSTOM, text), told=True)
-        elif gone_s < self._gone_after_s and state.told:
-            # It has made a call over HTTP, which the agent has seen.
-            self._state = await self._keeper.change(
-                state, lambda before: replace(before, told=False)
-            )
-
-    async def _say_hello_again(self) -> None:
-        """The customer is back: show the agent a sign of life."""
-        if self._state.told and not self._state.closed:
-            # Choice: a custom notice would only say again that something is odd; that the
-            # customer types no more is true, and tells any desk that it is there.
-            await self._tell_agent(Notice(NoticeType.TYPING_STOPPED), told=False)
-
-    async def _tell_agent(self, notice: Notice, *, told: bool) -> None:
-        state = self._state
-        word = f"{'gone' if told else 'back'}-{state.version}"
-        exchange = await self._line.refresh(state, state.known, notice=notice, dedupe=word)
-        self._state = await self._keeper.change(
-            state, lambda before: replace(exchange.applied_to(before), told=told)
         )

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from twisted.logger import Logger
 
+from gms_twisted.app.chat_absence import Absence, DeviceNotifier
 from gms_twisted.app.chat_answers import ChatAnswers
 from gms_twisted.app.chat_courier import Courier
 from gms_twisted.app.chat_keeper import ChatKeeper
@@ -24,6 +25,7 @@ from gms_twisted.app.interfaces import UserEvents
 from gms_twisted.app.services import ServiceInstances
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.options import ChatOptions
+from gms_twisted.config.push_options import PushOptions
 from gms_twisted.domain.ids import GmsUser, ServiceId
 from gms_twisted.domain.sources import Timers
 
@@ -46,8 +48,10 @@ class CometDelivery:
         answers: ChatAnswers,
         services: ServiceInstances,
         tasks: Tasks,
+        notifier: DeviceNotifier,
         timers: Timers,
         options: ChatOptions,
+        push: PushOptions,
         settle_s: float = 45.0,
     ) -> None:
         self._records = records
@@ -57,17 +61,19 @@ class CometDelivery:
         self._answers = answers
         self._services = services
         self._tasks = tasks
+        self._notifier = notifier
         self._timers = timers
         self._options = options
+        self._push = push
         self._settle_s = settle_s
         self._couriers: dict[ServiceId, Courier] = {}
         self._by_user: dict[GmsUser, set[Courier]] = {}
 
-    def reconfigure(self, options: ChatOptions) -> None:
+    def reconfigure(self, options: ChatOptions, push: PushOptions) -> None:
         """Take new options, for chats that are being delivered too."""
-        self._options = options
+        self._options, self._push = options, push
         for courier in self._couriers.values():
-            courier.options = options
+            courier.options, courier.push = options, push
 
     async def start(self) -> None:
         """Go on with every chat that was being delivered; call once, store and bus ready."""
@@ -84,6 +90,7 @@ class CometDelivery:
         """Deliver a chat from now on."""
         if state.user is None or state.service_id in self._couriers:
             return
+        absence = Absence(self._line, self._keeper, self._services, self._notifier, self._timers)
         courier = Courier(
             state,
             state.user,
@@ -92,9 +99,10 @@ class CometDelivery:
             self._line,
             self._events,
             self._answers,
-            self._services,
+            absence,
             self._timers,
             self._options,
+            self._push,
             self._settle_s,
         )
         self._couriers[state.service_id] = courier

@@ -61,6 +61,7 @@ class ChatState:
     :ivar closed: the chat is over.
     :ivar user: to whom it is delivered on ``/_genesys``; ``None``: it is polled.
     :ivar delivered: of a comet chat: everything up to here has reached the client.
+    :ivar pushed: of an absent client: its device was told of everything up to here.
     :ivar told: the agent knows that the customer cannot be reached.
     :ivar finished: a comet chat is over and the client knows, from us or since it was its wish.
     :ivar expires_at: when it is forgotten, Unix seconds.
@@ -80,6 +81,7 @@ class ChatState:
     closed: bool = False
     user: GmsUser | None = None
     delivered: int = UNANNOUNCED
+    pushed: int = 0
     told: bool = False
     finished: bool = False
     expires_at: float = 0.0
@@ -107,6 +109,7 @@ class ChatState:
             "closed": self.closed,
             "user": self.user,
             "delivered": self.delivered,
+            "pushed": self.pushed,
             "told": self.told,
             "finished": self.finished,
         }

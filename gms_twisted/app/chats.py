@@ -12,11 +12,9 @@ protocol, how events travel on ``/_genesys``.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
-from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
 from gms_twisted.app.chat_answers import Answer, Call, ChatAnswers
@@ -33,6 +31,7 @@ from gms_twisted.app.pauses import pause
 from gms_twisted.app.service_records import Changes, ServiceInstance
 from gms_twisted.app.services import ServiceInstances
 from gms_twisted.app.tasks import Tasks
+from gms_twisted.app.turns import TurnsByKey
 from gms_twisted.config.options import ChatOptions, LimitOptions
 from gms_twisted.domain.chat import Notice, NoticeType
 from gms_twisted.domain.errors import InvalidRequest, NotFound
@@ -98,7 +97,7 @@ class Chats:
         self._timers = timers
         self.options = options
         self.gate: Callable[[ServiceInstance], Awaitable[None]] = _basic_only
-        self._locks: dict[ServiceId, tuple[DeferredLock, int]] = {}
+        self._turns: TurnsByKey[ServiceId] = TurnsByKey()
 
     def reconfigure(self, options: ChatOptions, limits: LimitOptions) -> None:
         """Take new options, for chats that are going on too."""
@@ -107,7 +106,6 @@ class Chats:
         self._starter.options = options
         self._keeper.options = options
         self._answers.options = options
-        self._delivery.reconfigure(options)
 
     async def call(
         self,
@@ -174,7 +172,7 @@ class Chats:
         self, instance: ServiceInstance, wanted: StartRequest, user: GmsUser | None
     ) -> Answer:
         """Spec: Chat API, "Start Chat".  Starting twice gives the same chat (C05)."""
-        async with self._turn(instance.service_id):
+        async with self._turns.of(instance.service_id):
             state = await self._records.find(instance.service_id)
             if state is None:
                 state = await self._starter.begin(instance, wanted, user)
@@ -186,7 +184,7 @@ class Chats:
     # Going on.
 
     async def _talk(self, instance: ServiceInstance, call: Call, wanted: TalkRequest) -> Answer:
-        async with self._turn(instance.service_id):
+        async with self._turns.of(instance.service_id):
             state = await self._records.read(instance.service_id)
             if state.closed:
                 return await self._afterwards(instance, call, state, wanted)
@@ -263,7 +261,7 @@ class Chats:
 
     async def _type_later(self, service_id: ServiceId, wait_s: float) -> None:
         await pause(self._timers, wait_s)
-        async with self._turn(service_id):
+        async with self._turns.of(service_id):
             kind = self._limits.waiting(service_id)
             state = await self._records.find(service_id)
             if kind is None or state is None or state.closed:
@@ -314,7 +312,7 @@ class Chats:
 
     async def _disconnect(self, instance: ServiceInstance, *, verbose: bool) -> Answer:
         """Spec: Chat API, "Disconnect from chat session".  Twice is as good as once (C05)."""
-        async with self._turn(instance.service_id):
+        async with self._turns.of(instance.service_id):
             state = await self._records.read(instance.service_id)
             # The position is repeated, as in the examples: leaving is not shown.
             position = self._seen(state)
@@ -331,7 +329,7 @@ class Chats:
 
     async def _throw_out(self, instance: ServiceInstance) -> None:
         """Close a chat that does nothing but flood, and say why (C02)."""
-        async with self._turn(instance.service_id):
+        async with self._turns.of(instance.service_id):
             state = await self._records.find(instance.service_id)
             if state is None or state.closed:
                 return
@@ -343,7 +341,7 @@ class Chats:
 
     async def end(self, instance: ServiceInstance) -> Changes:
         """Leave the chat of a service that is about to be deleted; what removes its record."""
-        async with self._turn(instance.service_id):
+        async with self._turns.of(instance.service_id):
             state = await self._records.find(instance.service_id)
             if state is None:
                 return Changes()
@@ -352,16 +350,3 @@ class Chats:
             self._limits.forget(instance.service_id)
             self._delivery.end(instance.service_id)
             return Changes((Delete(CHAT, instance.service_id),))
-
-    @asynccontextmanager
-    async def _turn(self, service_id: ServiceId) -> AsyncIterator[None]:
-        """Be the only one who talks for a chat."""
-        lock, waiting = self._locks.get(service_id, (DeferredLock(), 0))
-        self._locks[service_id] = lock, waiting + 1
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, waiting = self._locks.pop(service_id)
-            if waiting > 1:
-                self._locks[service_id] = lock, waiting - 1

@@ -23,6 +23,7 @@ from gms_twisted.app.comet_callers import CometCaller, Rules
 from gms_twisted.app.interfaces import (
     HandshakeHook,
     HandshakeRefused,
+    Offered,
     Presence,
     ServiceHandler,
 )
@@ -404,8 +405,7 @@ class Comet:
 
         :returns: how many sessions it was queued for.
         """
-        data = {"id": event_id or self.ids.hex(32), "message": message, "tag": tag}
-        fragment = self.server.outbox.extend(None, {"data": data, "channel": GENESYS})
+        fragment = self._fragment(tag, message, event_id)
         if fragment is None:
             return 0
         receivers = self._receivers.get(user)
@@ -414,6 +414,26 @@ class Comet:
                 self._absent.keep(user, fragment)
             return 0
         return self.server.outbox.spread(list(receivers), fragment)
+
+    def offer(self, user: GmsUser, tag: str, message: object, event_id: str) -> Offered:
+        """As :meth:`deliver`, but nothing kept before has to go for it."""
+        fragment = self._fragment(tag, message, event_id)
+        if fragment is None:
+            return Offered.REFUSED
+        receivers = self._receivers.get(user)
+        if receivers:
+            queued = self.server.outbox.spread(list(receivers), fragment)
+            return Offered.QUEUED if queued else Offered.REFUSED
+        if not (self._absent.keeps and is_kept(fragment)):
+            return Offered.REFUSED
+        if self._absent.is_full(user):
+            return Offered.FULL
+        self._absent.keep(user, fragment)
+        return Offered.KEPT
+
+    def _fragment(self, tag: str, message: object, event_id: str) -> bytes | None:
+        data = {"id": event_id or self.ids.hex(32), "message": message, "tag": tag}
+        return self.server.outbox.extend(None, {"data": data, "channel": GENESYS})
 
     def is_present(self, user: GmsUser) -> bool:
         """Tell whether a session of the user receives ``/_genesys``."""

@@ -6,7 +6,7 @@ of their own.  A log-in is a random token in a cookie, of which only a digest is
 stored; a *ticket* trades it for one Bayeux handshake within a minute.
 
 Knows: the rules of hardening C07.  Does not know: HTTP, cookies, Bayeux, how a
-password is hashed.
+password is hashed, what names may be.
 """
 
 from __future__ import annotations
@@ -14,18 +14,33 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from gms_twisted.app.desk_people import (
+    AGENTS,
+    PASSWORD_CHARS,
+    ROLES,
+    Agent,
+    BadLogin,
+    Link,
+    LinkNotFound,
+    Login,
+    NameTaken,
+    NotLoggedIn,
+    agent_value,
+    checked_display_name,
+    checked_name,
+    checked_password,
+    read_agent,
+)
 from gms_twisted.domain.errors import (
     Conflict,
     Forbidden,
     InvalidRequest,
     NotFound,
     TooManyRequests,
-    Unauthorized,
 )
 from gms_twisted.domain.ids import AgentName
 from gms_twisted.domain.sources import Clock, IdSource, WallClock
@@ -43,7 +58,6 @@ from gms_twisted.store.interfaces import (
     UnitId,
 )
 
-AGENTS = Kind("agent")
 LINKS = Kind("desk-link")
 SESSIONS = Kind("desk-session")
 
@@ -51,35 +65,6 @@ LINK_LIFETIME_S = 86_400.0
 SESSION_LIFETIME_S = 12 * 3600.0
 TICKET_LIFETIME_S = 60.0
 MAX_TICKETS = 1000
-PASSWORD_CHARS = (10, 200)
-DISPLAY_NAME_CHARS = 64
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
-_ROLES = ("agent", "operator")
-
-
-class BadLogin(Unauthorized):
-    """Unknown name, wrong password or disabled account: one answer for all three."""
-
-    code = "gms.desk.bad_login"
-
-
-class NotLoggedIn(Unauthorized):
-    """No log-in, or its time is over."""
-
-    code = "gms.desk.not_logged_in"
-
-
-class LinkNotFound(NotFound):
-    """No such link, or it has been used, or is older than a day."""
-
-    code = "gms.desk.link_not_found"
-
-
-class NameTaken(Conflict):
-    """An agent of that name exists."""
-
-    code = "gms.desk.name_taken"
 
 
 class Hasher(Protocol):
@@ -110,55 +95,6 @@ class Throttle(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Agent:
-    """One account.
-
-    :ivar password: hashed, or ``""`` before the first log-in link was used.
-    """
-
-    name: AgentName
-    display_name: str
-    role: str
-    enabled: bool = True
-    password: str = ""
-
-    @property
-    def is_operator(self) -> bool:
-        """Tell whether this agent may administer others."""
-        return self.role == "operator"
-
-    def __repr__(self) -> str:
-        """Without the hash."""
-        return f"Agent({self.name!r}, role={self.role!r}, enabled={self.enabled})"
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """A log-in.
-
-    :ivar key: digest of the cookie; what the store knows it by.
-    :ivar csrf: what calls that change something must repeat in a header.
-    """
-
-    key: str
-    agent: Agent
-    csrf: str
-
-    def __repr__(self) -> str:
-        """Without the token."""
-        return f"Login({self.agent.name!r})"
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """What a one-time link is for; ``name`` is empty when its holder chooses one."""
-
-    name: str
-    display_name: str
-    role: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Ticket:
     login: str
     agent: AgentName
@@ -167,48 +103,6 @@ class _Ticket:
 
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
-
-
-def _agent(key: str, value: bytes) -> Agent:
-    return Agent(name=AgentName(key), **json.loads(value))
-
-
-def _agent_value(agent: Agent) -> bytes:
-    return json.dumps(
-        {
-            "display_name": agent.display_name,
-            "role": agent.role,
-            "enabled": agent.enabled,
-            "password": agent.password,
-        }
-    ).encode()
-
-
-def _checked_name(name: str) -> AgentName:
-    lowered = name.strip().lower()
-    if not _NAME.match(lowered):
-        raise InvalidRequest(
-            "name: use 1 to 64 letters a-z, digits, dots, dashes or underscores, "
-            "beginning with a letter or digit.",
-            "name",
-        )
-    return AgentName(lowered)
-
-
-def _checked_display_name(text: str) -> str:
-    shown = " ".join(text.split())
-    if not shown or len(shown) > DISPLAY_NAME_CHARS or not shown.isprintable():
-        raise InvalidRequest(
-            f"display_name: 1 to {DISPLAY_NAME_CHARS} printable characters.", "display_name"
-        )
-    return shown
-
-
-def _checked_password(password: str) -> str:
-    low, high = PASSWORD_CHARS
-    if not low <= len(password) <= high:
-        raise InvalidRequest(f"password: {low} to {high} characters.", "password")
-    return password
 
 
 class DeskAccounts:
@@ -240,26 +134,26 @@ class DeskAccounts:
 
     async def agents(self) -> Sequence[Agent]:
         """All accounts, by name; at most 1,000."""
-        return [_agent(record.key, record.value) for record in await self._store.scan(AGENTS)]
+        return [read_agent(record.key, record.value) for record in await self._store.scan(AGENTS)]
 
     async def agent(self, name: AgentName) -> Agent | None:
         """One account."""
         record = await self._store.get(AGENTS, name)
-        return None if record is None else _agent(record.key, record.value)
+        return None if record is None else read_agent(record.key, record.value)
 
     async def add(self, name: str, display_name: str, role: str) -> str:
         """Add an agent, and return the token of its first link.
 
         :raises NameTaken: there is one of that name.
         """
-        if role not in _ROLES:
+        if role not in ROLES:
             raise InvalidRequest("role: agent or operator.", "role")
-        agent = Agent(_checked_name(name), _checked_display_name(display_name), role)
+        agent = Agent(checked_name(name), checked_display_name(display_name), role)
         if await self.agent(agent.name) is not None:
             raise NameTaken("An agent of that name exists.")
         token, put = self._new_link(Link(agent.name, agent.display_name, agent.role))
         await self._commit(
-            (Put(AGENTS, agent.name, _agent_value(agent)), put), (Absent(AGENTS, agent.name),)
+            (Put(AGENTS, agent.name, agent_value(agent)), put), (Absent(AGENTS, agent.name),)
         )
         return token
 
@@ -268,12 +162,12 @@ class DeskAccounts:
         record = await self._store.get(AGENTS, name)
         if record is None:
             raise NotFound("No such agent.")
-        agent = replace(_agent(record.key, record.value), enabled=enabled)
+        agent = replace(read_agent(record.key, record.value), enabled=enabled)
         if not enabled and agent.is_operator:
             others = [one for one in await self.agents() if one.is_operator and one.enabled]
             if all(one.name == name for one in others):
                 raise Conflict("The last operator cannot be disabled.")
-        changes: list[Change] = [Put(AGENTS, name, _agent_value(agent))]
+        changes: list[Change] = [Put(AGENTS, name, agent_value(agent))]
         if not enabled:
             changes += await self._end_all(name)
         await self._commit(tuple(changes), (Unchanged(AGENTS, name, record.version),))
@@ -290,7 +184,7 @@ class DeskAccounts:
         """Make a link for an agent, or with ``""`` for a new operator; returns its token."""
         link = Link("", "", "operator")
         if name:
-            agent = await self.agent(_checked_name(name))
+            agent = await self.agent(checked_name(name))
             if agent is None:
                 raise NotFound("No such agent.")
             link = Link(agent.name, agent.display_name, agent.role)
@@ -322,14 +216,14 @@ class DeskAccounts:
         :raises LinkNotFound: unknown, used, or older than a day.
         """
         link = await self.link(token)
-        chosen = _checked_name(link.name or name)
-        shown = _checked_display_name(display_name or link.display_name)
-        hashed = await self._hasher.hash(_checked_password(password))
+        chosen = checked_name(link.name or name)
+        shown = checked_display_name(display_name or link.display_name)
+        hashed = await self._hasher.hash(checked_password(password))
         agent = Agent(chosen, shown, link.role, password=hashed)
         there = await self._store.get(AGENTS, chosen)
         if there is not None and not link.name:
             raise NameTaken("An agent of that name exists.")
-        if there is not None and not _agent(chosen, there.value).enabled:
+        if there is not None and not read_agent(chosen, there.value).enabled:
             raise LinkNotFound("This link is unknown, has been used, or is older than a day.")
         link_record = await self._store.get(LINKS, _digest(token))
         if link_record is None:
@@ -338,7 +232,7 @@ class DeskAccounts:
         ended = await self._end_all(chosen)
         await self._commit(
             (
-                Put(AGENTS, chosen, _agent_value(agent)),
+                Put(AGENTS, chosen, agent_value(agent)),
                 Delete(LINKS, _digest(token)),
                 *ended,
                 put,
@@ -367,7 +261,7 @@ class DeskAccounts:
         lowered = name.strip().lower()[:64]
         tried = self._count_try(address, lowered)
         record = await self._store.get(AGENTS, lowered)
-        agent = None if record is None else _agent(record.key, record.value)
+        agent = None if record is None else read_agent(record.key, record.value)
         hashed = agent.password if agent is not None and agent.enabled else ""
         # An unknown name costs as much time as a wrong password.
         right = await self._hasher.matches(password[: PASSWORD_CHARS[1] + 1], hashed)
@@ -425,9 +319,10 @@ class DeskAccounts:
                 return Login(key, agent, csrf)
         raise NotLoggedIn("Log in first.")
 
-    async def is_live(self, key: str) -> bool:
-        """Tell whether the log-in of a ticket goes on."""
-        return await self._store.get(SESSIONS, key) is not None
+    async def login_ends(self, key: str) -> float | None:
+        """Tell when the log-in of a ticket ends, Unix seconds; ``None``: it has."""
+        record = await self._store.get(SESSIONS, key)
+        return None if record is None else record.expires_at
 
     def check_csrf(self, login: Login, sent: str) -> None:
         """Compare what a call repeats with what the log-in was given.
@@ -447,13 +342,13 @@ class DeskAccounts:
 
         :raises BadLogin: the old one is wrong.
         """
-        checked = _checked_password(new)
+        checked = checked_password(new)
         # The account as the old password was compared with it: a reset or a disabling
         # in the meantime stays.
         record = await self._store.get(AGENTS, login.agent.name)
         if record is None:
             raise NotLoggedIn("Log in first.")
-        former = _agent(record.key, record.value)
+        former = read_agent(record.key, record.value)
         await self._prove(former, old, address)
         agent = replace(former, password=await self._hasher.hash(checked))
         others = [
@@ -462,7 +357,7 @@ class DeskAccounts:
             if not (isinstance(change, Delete) and change.key == login.key)
         ]
         await self._commit(
-            (Put(AGENTS, agent.name, _agent_value(agent)), *others),
+            (Put(AGENTS, agent.name, agent_value(agent)), *others),
             (Unchanged(AGENTS, agent.name, record.version),),
         )
         for change in others:

@@ -7,6 +7,7 @@ the real wire.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum
 from typing import Protocol
 
 from gms_twisted.domain.chat import (
@@ -134,6 +135,19 @@ CHAT_REFRESH_TAG = "service.chat.refresh."
 their sender hands over itself what a user has missed, which would come twice."""
 
 
+class Offered(Enum):
+    """What became of an event that was offered to a user."""
+
+    QUEUED = "queued"
+    """Queued for at least one session."""
+    KEPT = "kept"
+    """Nobody is there; kept for a short time."""
+    FULL = "full"
+    """Nobody is there, and as much is kept for the user as may be."""
+    REFUSED = "refused"
+    """Nobody is there and nothing is kept, or an extension held it back."""
+
+
 class UserEvents(Protocol):
     """Delivery on ``/_genesys``: per user, never broadcast."""
 
@@ -153,6 +167,13 @@ class UserEvents(Protocol):
 
     def watch(self, presence: Presence) -> None:
         """Tell this one about every user from now on."""
+
+
+class UserOffers(Protocol):
+    """Delivery on ``/_genesys`` for those who must know whether it worked."""
+
+    def offer(self, user: GmsUser, tag: str, message: object, event_id: str) -> Offered:
+        """As :meth:`UserEvents.deliver`, but nothing kept before has to go for it."""
 
 
 class BayeuxCaller(Protocol):

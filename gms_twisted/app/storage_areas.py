@@ -9,12 +9,10 @@ Knows: keys, lifetimes, quotas.  Does not know: HTTP.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from urllib.parse import quote
 
-from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
 from gms_twisted.app.area_files import StoredFile, StoredValues, Texts
@@ -29,6 +27,7 @@ from gms_twisted.app.area_records import (
     source_of,
 )
 from gms_twisted.app.storage_room import StorageRoom
+from gms_twisted.app.turns import TurnsByKey
 from gms_twisted.config.options import StorageOptions
 from gms_twisted.domain.errors import (
     AreaNotFound,
@@ -84,7 +83,7 @@ class StorageAreas:
         self._wall = wall
         self._options = options
         self._links = links
-        self._turns: dict[AreaId, DeferredLock] = {}
+        self._turns: TurnsByKey[AreaId] = TurnsByKey()
         self.room = StorageRoom(store, wall, clock, options)
 
     def reconfigure(self, options: StorageOptions) -> None:
@@ -140,7 +139,7 @@ class StorageAreas:
         """
         self._check(fields, ttl_s)
         self.room.check()
-        async with self._turn(area_id):
+        async with self._turns.of(area_id):
             await self._revise(area_id, fields, ttl_s)
 
     async def delete(self, area_id: AreaId) -> None:
@@ -148,7 +147,7 @@ class StorageAreas:
 
         :raises AreaNotFound: no such area.
         """
-        async with self._turn(area_id):
+        async with self._turns.of(area_id):
             record = await self._record(area_id)
             area = decode_area(record.value, record.files)
             unit = Unit(UnitId(self._ids.uuid()), (self.change_for_delete(area_id),))
@@ -340,22 +339,10 @@ class StorageAreas:
     async def _trim(self, area_id: AreaId) -> None:
         """Give back what the keys of an area use that are over before it."""
         try:
-            async with self._turn(area_id):
+            async with self._turns.of(area_id):
                 await self._revise(area_id, {}, 0.0)
         except (AreaNotFound, Unavailable, StorageFull):
             self.log.debug("Storage area {area_id} is not trimmed now", area_id=area_id)
-
-    @asynccontextmanager
-    async def _turn(self, area_id: AreaId) -> AsyncIterator[None]:
-        """Be the only one of this process who writes an area."""
-        lock = self._turns.setdefault(area_id, DeferredLock())
-        await lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
-            if not lock.locked:
-                self._turns.pop(area_id, None)
 
 
 def _entry_of(area: Area, key: str) -> Entry:

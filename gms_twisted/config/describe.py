@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from gms_twisted.config.bayeux_options import BayeuxOptions
 from gms_twisted.config.options import Configuration, ResourceGroup
+from gms_twisted.config.push_reading import CREDENTIALS
 from gms_twisted.config.reading import specs_of
 from gms_twisted.config.sections import SECTIONS
 
@@ -51,6 +52,11 @@ def _texts(configuration: Configuration, hide: bool) -> Texts:
         "port_restrictions": configuration.port_restrictions,
         **configuration.other,
     }
+    for section, texts in configuration.push_sections.items():
+        described.setdefault(section, {}).update(
+            (name, _shown(text, hide and name in CREDENTIALS and CREDENTIALS[name].secret))
+            for name, text in texts.items()
+        )
     for section, texts in named.items():
         if texts:
             described[section] = {

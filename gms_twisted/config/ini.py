@@ -15,6 +15,8 @@ from pathlib import Path
 from gms_twisted.config.checks import check_configuration
 from gms_twisted.config.key_files import check_files
 from gms_twisted.config.options import Configuration
+from gms_twisted.config.push_checks import check_push
+from gms_twisted.config.push_files import check_push_files
 from gms_twisted.config.reading import Problems
 from gms_twisted.config.sections import read_sections
 from gms_twisted.config.text import Parsed, Problem, override, parse
@@ -73,7 +75,10 @@ def load_text(
     problems.faults += parsed.faults
     configuration = read_sections(parsed.sections, problems)
     check_configuration(configuration, parsed.sections, problems)
-    check_files(configuration, parsed.sections, problems, now or datetime.now(UTC))
+    check_push(configuration, parsed.sections, problems)
+    now = now or datetime.now(UTC)
+    check_files(configuration, parsed.sections, problems, now)
+    check_push_files(configuration, parsed.sections, problems, now)
     return Loaded(configuration, _sorted(problems.faults), _sorted(problems.warnings))
 
 

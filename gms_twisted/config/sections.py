@@ -30,6 +30,8 @@ from gms_twisted.config.options import (
     StorageOptions,
     StoreOptions,
 )
+from gms_twisted.config.push_options import PushOptions
+from gms_twisted.config.push_reading import is_push, read_push
 from gms_twisted.config.reading import (
     BadValue,
     Problems,
@@ -52,6 +54,7 @@ SECTIONS: Mapping[str, type] = {
     "chat-server": ChatServerOptions,
     "gms": GmsOptions,
     "resources": ResourcesOptions,
+    "push": PushOptions,
 }
 """Sections that are there once, in the order of ``etc/gms.ini``."""
 
@@ -70,11 +73,13 @@ _SILENT: Mapping[str, frozenset[str]] = {
 """Options that files of the original product carry and that nothing here depends on."""
 
 _KEPT = (
-    *("push", "ors", "business-attributes", "callback", "cassandra", "commons-connection"),
+    *("ors", "business-attributes", "callback", "cassandra", "commons-connection"),
     *("cassandra-authentication-security", "cview", "elasticsearch", "features", "lab", "log"),
     *("notification", "openmedia", "profiler", "pulse", "reporting", "urs", "urs-stat"),
 )
-_KEPT_PREFIXES = ("push.provider.", "chat.", "email.", "stat.")
+_KEPT_PREFIXES = ("chat.", "email.", "stat.")
+
+_NAMED = ("service.NAME", "resource.NAME", "push.provider.NAME")
 
 _PORTS = re.compile(r"[0-9]{1,5}(-[0-9]{1,5})?")
 
@@ -83,7 +88,10 @@ def read_sections(sections: Mapping[str, Section], problems: Problems) -> Config
     """Make the configuration of a file's sections; every problem goes into ``problems``."""
     sections = _one_spelling(sections, problems)
     plain: dict[str, Any] = {}
+    plain["push"], push_sections = read_push(sections, problems)
     for name, options in SECTIONS.items():
+        if options is PushOptions:
+            continue
         section = sections.get(name, Section(name, "", 0))
         attribute = name.replace("-", "_")
         if options is BayeuxOptions:
@@ -97,7 +105,7 @@ def read_sections(sections: Mapping[str, Section], problems: Problems) -> Config
     other = {}
     for name, section in sections.items():
         kind, _, rest = name.partition(".")
-        if name in SECTIONS:
+        if name in SECTIONS or is_push(name):
             continue
         if kind == "service" and rest:
             services[rest] = read_service(rest, section, problems)
@@ -107,11 +115,12 @@ def read_sections(sections: Mapping[str, Section], problems: Problems) -> Config
             restrictions = _read_restrictions(section, problems)
         else:
             if name not in _KEPT and not name.startswith(_KEPT_PREFIXES):
-                known = (*SECTIONS, *_KEPT, "port_restrictions", "service.NAME", "resource.NAME")
+                known = (*SECTIONS, *_KEPT, "port_restrictions", *_NAMED)
                 problems.warn(section, "", f"there is no such section{suggestion(name, known)}")
             other[name] = {option: entry.text for option, entry in section.entries.items()}
     return Configuration(
         **plain,
+        push_sections=push_sections,
         services=services,
         resource_groups=groups,
         port_restrictions=restrictions,

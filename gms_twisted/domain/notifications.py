@@ -30,6 +30,10 @@ class NotificationType(StrEnum):
     WEBPUSH = "webpush"
 
 
+TIMEOUT = "timeout"
+"""Reason of a push whose time was over before anything was tried."""
+
+
 @dataclass(frozen=True, slots=True)
 class Push:
     """One event on its way to one device.
@@ -44,6 +48,7 @@ class Push:
     :ivar user: whose the subscription is; set for ``comet``.
     :ivar expires_at: of no use after, Unix seconds.
     :ivar hops: how many events in a row led to this one (``orscb``).
+    :ivar loc_args: the event's ``locArgs`` by dotted name, as texts.
     """
 
     push_id: str
@@ -57,6 +62,7 @@ class Push:
     expires_at: float
     user: GmsUser | None = None
     hops: int = 0
+    loc_args: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

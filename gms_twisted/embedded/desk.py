@@ -19,7 +19,8 @@ from typing import Any, Protocol
 
 from twisted.logger import Logger
 
-from gms_twisted.app.desk_accounts import DeskAccounts, NotLoggedIn
+from gms_twisted.app.desk_accounts import DeskAccounts
+from gms_twisted.app.desk_people import NotLoggedIn
 from gms_twisted.app.interfaces import BayeuxCaller, HandshakeRefused, ServiceChannels
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.options import ChatOptions, ChatServerOptions, LimitOptions
@@ -34,7 +35,7 @@ from gms_twisted.domain.errors import (
     TooLarge,
 )
 from gms_twisted.domain.ids import AgentName, ChatSessionId
-from gms_twisted.domain.sources import IdSource, Timers, WallClock
+from gms_twisted.domain.sources import DelayedCall, IdSource, Timers, WallClock
 from gms_twisted.embedded.desk_agents import EVENTS, AgentDesk, ReadMarks
 from gms_twisted.embedded.desk_parameters import (
     Data,
@@ -177,18 +178,25 @@ class Desk:
                 desk.chats.add(session.session_id)
                 await desk.count_unread(session)
         desk.agent = agent
+        if caller in desk.windows:
+            return desk
+        ends_at = await self._accounts.login_ends(login)
+        if ends_at is None:
+            raise Forbidden("This log-in is over.")
         if caller not in desk.windows:
-            if not await self._accounts.is_live(login):
-                raise Forbidden("This log-in is over.")
             if len(desk.windows) >= MAX_WINDOWS:
                 raise Conflict(f"At most {MAX_WINDOWS} windows of one agent.")
             if not desk.windows:
                 self._rooms.agent_back(name)
             desk.windows[caller] = login
-            caller.when_gone(lambda: self._window_gone(name, caller))
+            left_s = max(0.0, ends_at - self._wall.now())
+            over = self._timers.callLater(left_s, self._login_ended, name, login)
+            caller.when_gone(lambda: self._window_gone(name, caller, over))
         return desk
 
-    def _window_gone(self, name: AgentName, caller: BayeuxCaller) -> None:
+    def _window_gone(self, name: AgentName, caller: BayeuxCaller, over: DelayedCall) -> None:
+        if over.active():
+            over.cancel()
         desk = self._desks.get(name)
         if desk is None or desk.windows.pop(caller, None) is None or desk.windows:
             return

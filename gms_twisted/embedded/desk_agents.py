@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from gms_twisted.app.desk_accounts import Agent
+from gms_twisted.app.desk_people import Agent
 from gms_twisted.app.interfaces import BayeuxCaller
 from gms_twisted.domain.chat import ChatEvent
 from gms_twisted.domain.ids import AgentName, ChatSessionId

@@ -5,7 +5,7 @@ Knows: the page's words.  Does not know: sessions, Bayeux, who may see what.
 
 from __future__ import annotations
 
-from gms_twisted.app.desk_accounts import Agent
+from gms_twisted.app.desk_people import Agent
 from gms_twisted.domain.chat import ChatEvent, EventKind, NoticeType, Transcript, Visibility
 from gms_twisted.domain.ids import AgentName
 from gms_twisted.embedded.rooms import SessionInfo

@@ -22,6 +22,7 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred
 
 from gms_twisted.app.tasks import Tasks
+from gms_twisted.app.turns import Turns
 from gms_twisted.config.options import ChatServerOptions
 from gms_twisted.domain.chat import ChatEvent, Transcript
 from gms_twisted.domain.errors import Unavailable
@@ -45,7 +46,6 @@ from gms_twisted.embedded.room_records import (
     read_session,
 )
 from gms_twisted.embedded.rooms import RoomNotFound, SessionInfo
-from gms_twisted.embedded.turns import Turns
 from gms_twisted.store.interfaces import (
     Absent,
     Change,

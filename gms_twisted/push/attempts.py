@@ -57,7 +57,7 @@ class Again:
 
     :ivar after_s: not before that, as the gateway asks; ``None``: it does not say.
     :ivar scope: who has to wait.
-    :ivar base_s: where the back-off starts from.
+    :ivar base_s: where the back-off starts from; ``None``: option ``push/retry.base``.
     :ivar free: this attempt does not count (the gateway has not looked at it).
     :ivar connection: the connection failed; several in a row open the circuit.
     """
@@ -65,7 +65,7 @@ class Again:
     reason: str
     after_s: float | None = None
     scope: Scope = Scope.PUSH
-    base_s: float = 1.0
+    base_s: float | None = None
     free: bool = False
     connection: bool = False
 

@@ -6,8 +6,10 @@ RFC: 5246, 8446; never below TLS 1.2.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from cryptography.x509 import load_pem_x509_certificates
 from OpenSSL import SSL
 from OpenSSL.crypto import X509
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
@@ -59,13 +61,36 @@ def client_tls(
         acceptableProtocols=list(protocols) or None,
         extraCertificateOptions=options,
     )
-    if trust.ca_file:
-        try:
-            # Twisted takes either the system's anchors or a list; both is this one line.
-            creator._ctx.load_verify_locations(trust.ca_file)
-        except SSL.Error as error:
-            raise OSError(f"{trust.ca_file} holds no certificates in PEM") from error
-    return creator
+    return _MoreAnchors(creator, _anchors(trust.ca_file)) if trust.ca_file else creator
+
+
+def _anchors(path: str) -> list[X509]:
+    """Read certificates in PEM."""
+    try:
+        found = load_pem_x509_certificates(Path(path).read_bytes())
+    except ValueError as error:
+        raise OSError(f"{path} holds no certificates in PEM") from error
+    return [X509.from_cryptography(one) for one in found]
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _MoreAnchors:
+    """Believes the system's anchors and some more; Twisted takes only either."""
+
+    def __init__(self, creator: Any, anchors: Sequence[X509]) -> None:
+        self._creator = creator
+        self._anchors = anchors
+
+    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        """Make a connection; the first one puts our anchors beside the system's."""
+        connection: SSL.Connection = self._creator.clientConnectionForTLS(tlsProtocol)
+        anchors, self._anchors = self._anchors, ()
+        if anchors:
+            store = connection.get_context().get_cert_store()
+            assert store is not None
+            for anchor in anchors:
+                store.add_cert(anchor)
+        return connection
 
 
 @implementer(IOpenSSLClientConnectionCreator)

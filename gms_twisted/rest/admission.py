@@ -116,6 +116,8 @@ class RestAdmission:
     """An :class:`gms_twisted.http.interfaces.Admission` over the URL map.
 
     :param room: raises when no more data can be taken; asked for routes that store.
+    :param limits: tell the largest body of routes that have a limit of their own, by the
+        name in their plan.
     """
 
     def __init__(
@@ -127,6 +129,7 @@ class RestAdmission:
         passwords: Passwords,
         ports: PortRestrictions | None = None,
         room: Callable[[], None] = lambda: None,
+        limits: Mapping[str, Callable[[], int]] | None = None,
     ) -> None:
         self._api = api
         self._identity = identity
@@ -135,6 +138,7 @@ class RestAdmission:
         self._passwords = passwords
         self._ports = ports or PortRestrictions({})
         self._room = room
+        self._limits = limits or {}
 
     def reconfigure(self, http: HttpOptions) -> None:
         """Follow other limits from now on; the other parts are told for themselves."""
@@ -161,8 +165,13 @@ class RestAdmission:
         except GmsError as error:
             return self._refused(head, refusal_for(error, close=head.has_body), headers)
         plan = match.plan
-        multipart = self._http.max_body_multipart if plan.multipart else self._http.max_body
-        return BodyPlan(plan.body, self._http.max_body, multipart, caller, headers)
+        limit = self._limit_of(plan)
+        multipart = self._http.max_body_multipart if plan.multipart else limit
+        return BodyPlan(plan.body, limit, multipart, caller, headers)
+
+    def _limit_of(self, plan: Plan) -> int:
+        own = self._limits.get(plan.limit)
+        return self._http.max_body if own is None else own()
 
     def _refused(
         self, head: Head, refusal: Refusal, headers: tuple[tuple[str, str], ...]
@@ -204,7 +213,7 @@ class RestAdmission:
 
     def _check_body(self, plan: Plan, head: Head) -> None:
         media_type = _media_type(head)
-        limit = self._http.max_body
+        limit = self._limit_of(plan)
         if plan.body is not BodyKind.NONE:
             if media_type not in _types_of(plan):
                 raise UnsupportedMedia(

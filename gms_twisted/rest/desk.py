@@ -14,7 +14,8 @@ from collections.abc import Mapping
 
 from twisted.web.iweb import IRequest
 
-from gms_twisted.app.desk_accounts import Agent, DeskAccounts, Login, NotLoggedIn
+from gms_twisted.app.desk_accounts import DeskAccounts
+from gms_twisted.app.desk_people import Agent, Login, NotLoggedIn
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.domain.errors import InvalidRequest
 from gms_twisted.domain.ids import GmsUser

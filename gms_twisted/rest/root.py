@@ -81,6 +81,7 @@ class Plan:
     :ivar password: whose HTTP Basic authentication it asks for, if any is
         configured: ``"server"``; ``"service"``, the service's that the URL argument
         ``service`` names, else the server's; or nobody's.
+    :ivar limit: whose limit of a body it has, if not that of section ``http``: ``"push"``.
     """
 
     body: BodyKind = BodyKind.NONE
@@ -88,6 +89,7 @@ class Plan:
     internal: bool = False
     stores: bool = False
     password: str = ""
+    limit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ def route(
     internal: bool = False,
     stores: bool = False,
     password: str = "",
+    limit: str = "",
 ) -> Callable[[F], F]:
     """Serve a URL with a method of a module; may be used several times on one.
 
@@ -140,7 +143,7 @@ def route(
 
     The others are those of :class:`Plan`.
     """
-    made = Route(url, methods, Plan(body, multipart, internal, stores, password))
+    made = Route(url, methods, Plan(body, multipart, internal, stores, password, limit))
 
     def remember(function: F) -> F:
         routes = function.__dict__.setdefault("gms_routes", [])

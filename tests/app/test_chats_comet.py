@@ -8,7 +8,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.app.chat_answers import COMET_MESSAGE, Call
-from gms_twisted.config.options import ChatOptions, LimitOptions
+from gms_twisted.config.options import ChatOptions
+from gms_twisted.config.push_options import PushOptions
 from gms_twisted.domain.chat import EventKind, NoticeType, PartyType, Visibility
 from gms_twisted.domain.errors import InvalidRequest, ServiceNotFound
 from gms_twisted.domain.ids import ServiceId
@@ -685,6 +686,6 @@ class ReloadTests(SynchronousTestCase):
         house = ChatHouse(self)
         begin(house)
         house.events.leave(USER)
-        house.chats.reconfigure(ChatOptions(client_timeout_s=20), LimitOptions())
+        house.delivery.reconfigure(ChatOptions(client_timeout_s=20), PushOptions())
         house.advance(31)
         self.assertTrue(house.server.room.left)

@@ -9,14 +9,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from gms_twisted.app.desk_accounts import (
-    BadLogin,
-    DeskAccounts,
-    LinkNotFound,
-    Login,
-    NameTaken,
-    NotLoggedIn,
-)
+from gms_twisted.app.desk_accounts import DeskAccounts
+from gms_twisted.app.desk_people import BadLogin, LinkNotFound, Login, NameTaken, NotLoggedIn
 from gms_twisted.domain.errors import Conflict, Forbidden, InvalidRequest, TooManyRequests
 from gms_twisted.domain.ids import AgentName
 from gms_twisted.embedded.passwords import ScryptHasher

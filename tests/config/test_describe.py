@@ -26,7 +26,8 @@ class DescribeTests(SynchronousTestCase):
             f"[server]\nusername=joe\npassword={secret}\nidentity_secret={secret}\n"
             f"[service.a]\n_type=ors\nusername=x\npassword={secret}\n"
             f"[push]\nandroid.gcm.apiKey={secret}\napple.keystorePassword={secret}\n"
-            f"[push.provider.A]\nandroid.senderAccountType={secret}\nfcm.token_x={secret}\n"
+            f"[push.provider.A]\ndebug.android.senderAuthToken={secret}\nfcm.token_x={secret}\n"
+            f"apple.sound=ping\n"
         )
         described = describe(configuration(text))
         self.assertNotIn(secret, repr(described))
@@ -35,6 +36,10 @@ class DescribeTests(SynchronousTestCase):
         self.assertEqual(described["server"]["username"], "joe")
         self.assertEqual(described["service.a"]["_password"], HIDDEN)
         self.assertEqual(described["push"]["android.gcm.apiKey"], HIDDEN)
+        self.assertEqual(described["push"]["pushEnabled"], "comet, httpcb, orscb")
+        provider = described["push.provider.A"]
+        self.assertEqual(provider["debug.android.senderAuthToken"], HIDDEN)
+        self.assertEqual(provider["apple.sound"], "ping")
         self.assertEqual(describe(Configuration())["server"]["password"], "")
 
     def test_values_as_in_files(self) -> None:
@@ -43,6 +48,7 @@ class DescribeTests(SynchronousTestCase):
             "[bayeux]\ntimeout=1500\nsweepPeriod=997\nws.timeout=2500\nannounceAck=no\n"
             "maxProcessing=none\n[chat]\ncanned=a=b | c=d, e\n[resource.G]\none=1\n"
             "_backup_resource=8,9\n[service.s]\n_type=ors\n_x=y\n[port_restrictions]\n/a=1\n"
+            "[push]\nqueue.max=7\napple.badge=3\n[push.provider.P.event.a]\napple.sound=\n"
         )
         described = describe(configuration(text))
         self.assertEqual(described["bayeux"]["timeout"], "1500")

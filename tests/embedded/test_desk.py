@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from gms_twisted.app.desk_accounts import DeskAccounts
+from gms_twisted.app.desk_accounts import SESSION_LIFETIME_S, DeskAccounts
 from gms_twisted.app.interfaces import HandshakeHook, HandshakeRefused, ServiceHandler
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.chatserver.messages import FlexJoin, FlexLogin, FlexLogout, FlexRefresh
@@ -261,6 +261,26 @@ class EntranceTests(DeskCase):
         window = self.handshake(self.accounts.ticket(login))
         self.run_now(self.accounts.logout(login))
         self.refused(window, Forbidden, "hello")
+
+    def test_C07_a_login_that_runs_out_ends_its_windows(self) -> None:
+        """Twelve hours after the log-in, whether the agent touches the page or not."""
+        login, _ = self.run_now(self.accounts.login("ada", "correct horse", "a"))
+        window = self.handshake(self.accounts.ticket(login))
+        self.call(window, "hello")
+        self.clock.advance(SESSION_LIFETIME_S - 1)
+        self.assertFalse(window.ended)
+        self.clock.advance(1)
+        self.assertEqual(window.of_type("signed_out")[0]["reason"], "logout")
+        self.assertTrue(window.ended)
+
+    def test_a_closed_window_leaves_nothing_on_the_clock(self) -> None:
+        """The end of its log-in is of no interest any more."""
+        before = len(self.clock.getDelayedCalls())
+        window = self.window("ada")
+        self.assertEqual(len(self.clock.getDelayedCalls()), before + 1)
+        window.close()
+        calls = [call for call in self.clock.getDelayedCalls() if call.getTime() > 3600]
+        self.assertEqual(calls, [])
 
     def test_disabling_an_agent_ends_its_windows(self) -> None:
         """At once."""

@@ -1,1 +1,1 @@
-"""Tests of the ways to devices."""
+"""Tests of push."""

@@ -394,7 +394,14 @@ class SocketClient(Client):
 class World:
     """A Bayeux server with a clock, and its clients."""
 
-    def __init__(self, *, loopback_only: bool = True, keep_s: float = 60.0, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        loopback_only: bool = True,
+        keep_s: float = 60.0,
+        keep_max: int = 100,
+        **options: Any,
+    ) -> None:
         self.clock = Clock()
         self.clock.advance(1000.0)
         self.wall = ManualWallClock(self.clock)
@@ -412,6 +419,7 @@ class World:
             self.identity,
             loopback_only=loopback_only,
             keep_s=keep_s,
+            keep_max=keep_max,
         )
         self.server = self.comet.server
         self.hot = BayeuxHotPath(self.comet, self.identity, FakeOrigins(), self.limiter)

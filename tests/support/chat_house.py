@@ -29,6 +29,7 @@ from gms_twisted.app.interfaces import (
     ChatServerUnavailable,
     ChatSessionClosed,
     ChatSessionUnknown,
+    Offered,
     Presence,
     UserEvents,
 )
@@ -40,6 +41,7 @@ from gms_twisted.app.services import ServiceInstances
 from gms_twisted.app.storage_areas import StorageAreas
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.options import ChatOptions, LimitOptions, ServiceOptions, StorageOptions
+from gms_twisted.config.push_options import PushOptions
 from gms_twisted.domain.chat import (
     ChatCredentials,
     ChatEvent,
@@ -53,7 +55,7 @@ from gms_twisted.domain.chat import (
     UserData,
     Visibility,
 )
-from gms_twisted.domain.ids import ChatSessionId, ChatUserId, GmsUser, ServiceId
+from gms_twisted.domain.ids import ChatSessionId, ChatUserId, DeviceId, GmsUser, ServiceId
 from gms_twisted.domain.values import FormValue
 from gms_twisted.store.memory import MemoryStore
 from tests.support.sources import CountingIds, ManualWallClock
@@ -366,6 +368,11 @@ class UserEventsDouble:
         self.delivered.append((user, tag, message, event_id))
         return 1 if user in self.present else 0
 
+    def offer(self, user: GmsUser, tag: str, message: object, event_id: str) -> Offered:
+        """Keep it for the test."""
+        there = self.deliver(user, tag, message, event_id)
+        return Offered.QUEUED if there else Offered.KEPT
+
     def is_present(self, user: GmsUser) -> bool:
         """Tell whether the test says so."""
         return user in self.present
@@ -391,6 +398,49 @@ class UserEventsDouble:
         messages = [message for _, _, message, _ in self.delivered]
         self.delivered.clear()
         return messages
+
+
+@dataclass(frozen=True)
+class SentPush:
+    """What a device was sent."""
+
+    device_os: str
+    device_id: DeviceId
+    user: GmsUser | None
+    tag: str
+    message: str
+    event_id: str
+    provider: str
+    debug: bool
+
+
+class DevicesDouble:
+    """Devices of customers; a ``DeviceNotifier``.
+
+    :ivar settles: what is answered.
+    :ivar sent: all pushes, in order.
+    """
+
+    def __init__(self) -> None:
+        self.settles = True
+        self.sent: list[SentPush] = []
+
+    async def notify(
+        self,
+        device_os: str,
+        device_id: DeviceId,
+        user: GmsUser | None,
+        tag: str,
+        message: str,
+        event_id: str,
+        *,
+        provider: str,
+        debug: bool,
+    ) -> bool:
+        """Keep it for the test."""
+        push = SentPush(device_os, device_id, user, tag, message, event_id, provider, debug)
+        self.sent.append(push)
+        return self.settles
 
 
 @dataclass
@@ -424,6 +474,7 @@ class ChatHouse:
         options: Mapping[str, str] | None = None,
         services: Mapping[str, Mapping[str, str]] | None = None,
         user_control: bool = False,
+        push: PushOptions | None = None,
         house: ChatHouse | None = None,
         ground: Ground | None = None,
     ) -> None:
@@ -442,6 +493,7 @@ class ChatHouse:
             self.server if ground is None or ground.gateway is None else ground.gateway
         )
         self.published = LocalEvents()
+        self.devices = DevicesDouble()
         self.tasks = Tasks()
         self.chat_options = chat or ChatOptions()
         self.limits = limits or LimitOptions()
@@ -483,8 +535,10 @@ class ChatHouse:
             self.answers,
             self.services,
             self.tasks,
+            self.devices,
             self.clock,
             self.chat_options,
+            push or PushOptions(),
         )
         self.chat_limits = ChatLimits(self.clock, self.limits)
         self.chats = Chats(

@@ -10,9 +10,14 @@ Knows: whose turn it is.  Does not know: for what.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import TracebackType
+from typing import Generic, TypeVar
 
 from twisted.internet.defer import Deferred
+
+K = TypeVar("K")
 
 
 class Turns:
@@ -51,3 +56,26 @@ class Turns:
                 self._waiting.popleft().callback(None)
         finally:
             self._handing = False
+
+
+class TurnsByKey(Generic[K]):
+    """Turns for each of many things; nothing is kept of one that nobody wants."""
+
+    def __init__(self) -> None:
+        self._turns: dict[K, tuple[Turns, int]] = {}
+
+    @asynccontextmanager
+    async def of(self, key: K) -> AsyncIterator[None]:
+        """Be the only one who has a turn with this one."""
+        turns, wanted = self._turns.get(key, (Turns(), 0))
+        self._turns[key] = turns, wanted + 1
+        try:
+            async with turns:
+                yield
+        finally:
+            turns, wanted = self._turns.pop(key)
+            if wanted > 1:
+                self._turns[key] = turns, wanted - 1
+
+    def __len__(self) -> int:
+        return len(self._turns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from gms_twisted.embedded.turns import Turns
+from gms_twisted.app.turns import Turns, TurnsByKey
 
 
 class TurnsTests(SynchronousTestCase):
@@ -72,3 +72,27 @@ class TurnsTests(SynchronousTestCase):
         self.failureResultOf(failing, RuntimeError)
         self.successResultOf(last)
         self.assertEqual(self.log, ["a begins", "c begins", "c ends"])
+
+
+class KeyTests(SynchronousTestCase):
+    """Turns for each of many things."""
+
+    def test_each_by_itself(self) -> None:
+        """One thing's turn does not wait for another's; nothing stays behind."""
+        turns: TurnsByKey[str] = TurnsByKey()
+        gate: Deferred[None] = Deferred()
+        log: list[str] = []
+
+        async def work(key: str, until: Deferred[None] | None = None) -> None:
+            async with turns.of(key):
+                if until is not None:
+                    await until
+                log.append(key)
+
+        works = [Deferred.fromCoroutine(work("a", gate))]
+        works += [Deferred.fromCoroutine(work(key)) for key in ("a", "b")]
+        self.assertEqual((log, len(turns)), (["b"], 1))
+        gate.callback(None)
+        self.assertEqual((log, len(turns)), (["b", "a", "a"], 0))
+        for one in works:
+            self.successResultOf(one)

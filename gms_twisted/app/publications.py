@@ -1,0 +1,91 @@
+"""A publish under way: its deliveries, and who waits for them.
+
+Knows: what is decided and what is not.  Does not know: how anything is delivered or kept.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+
+from gms_twisted.app.deliveries import Delivery
+from gms_twisted.app.pauses import pause
+from gms_twisted.domain.notifications import Outcome
+from gms_twisted.domain.sources import Timers
+
+SLICE_S = 0.01
+"""Longest time to spend on one publish before the reactor gets its turn (N06)."""
+
+
+class Slice:
+    """Time that a loop may take before it has to breathe."""
+
+    def __init__(self, timers: Timers) -> None:
+        self._timers = timers
+        self._end = timers.seconds() + SLICE_S
+
+    async def breathe(self) -> None:
+        """Let the reactor have its turn, if it is time for that."""
+        if self._timers.seconds() >= self._end:
+            await pause(self._timers, 0)
+            self._end = self._timers.seconds() + SLICE_S
+
+
+class Publication:
+    """One event on its way to many.
+
+    :ivar deadline: when the publisher is answered at the latest, on the timers' clock.
+    :ivar cut: not everything that matched was tried.
+    :ivar is_open: results still count for the answer.
+    :ivar is_kept: the record is written; what comes now goes into it.
+    :ivar late: results that came in between.
+    """
+
+    def __init__(self, event_id: str, tag: str, published: float, deadline: float) -> None:
+        self.event_id = event_id
+        self.tag = tag
+        self.published = published
+        self.deadline = deadline
+        self.deliveries: list[Delivery] = []
+        self.cut = False
+        self.is_open = True
+        self.is_kept = False
+        self.late: list[tuple[Delivery, Outcome, bool]] = []
+        self._undecided = 0
+        self._decided: Deferred[None] | None = None
+
+    def add(self, delivery: Delivery) -> None:
+        """One more to wait for."""
+        self.deliveries.append(delivery)
+        self._undecided += 1
+
+    def settle(self, delivery: Delivery, outcome: Outcome, *, unsubscribed: bool) -> bool:
+        """Note a result; ``False``: it came too late for the answer."""
+        if not self.is_open:
+            return False
+        delivery.take(outcome, unsubscribed=unsubscribed)
+        self._undecided -= 1
+        if not self._undecided and self._decided is not None and not self._decided.called:
+            self._decided.callback(None)
+        return True
+
+    async def wait(self, timers: Timers) -> None:
+        """Wait until everything is decided, or the deadline."""
+        left_s = self.deadline - timers.seconds()
+        if not self._undecided:
+            return
+        self._decided = Deferred()
+        # What gives up at the same moment shall count.
+        late = timers.callLater(max(0.0, left_s), timers.callLater, 0, self._give_up)
+        try:
+            await self._decided
+        finally:
+            if late.active():
+                late.cancel()
+
+    def _give_up(self) -> None:
+        if self._decided is not None and not self._decided.called:
+            self._decided.callback(None)
+
+    def delivery_of(self, push_id: str) -> Delivery | None:
+        """Find a delivery by its push's id."""
+        return next((one for one in self.deliveries if one.push.push_id == push_id), None)

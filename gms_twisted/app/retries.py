@@ -1,0 +1,289 @@
+"""Deliveries that are owed: tried again after the publisher was answered, across restarts.
+
+Each is a record with a due time.  Whoever works on one first moves its due time ahead by
+:data:`LEASE_S`, so that no two processes do, and a process that dies leaves it to be found
+again.  Until it is over, the delivery record says ``pending`` (hardening N12).
+
+Knows: jobs.  Does not know: publishers, what was answered.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+
+from gms_twisted.app.composing import EventOptions
+from gms_twisted.app.deliveries import Delivery, DeliveryRecords, LateResult, Status
+from gms_twisted.app.device_news import DeviceNews, way_of
+from gms_twisted.app.pauses import pause
+from gms_twisted.app.pushing import Pushers
+from gms_twisted.app.subscriptions import Subscriptions
+from gms_twisted.app.tasks import Tasks
+from gms_twisted.config.push_options import PushOptions
+from gms_twisted.domain.errors import GmsError, Unavailable
+from gms_twisted.domain.ids import DeviceId, GmsUser, SubscriptionId
+from gms_twisted.domain.notifications import NotificationType, Outcome, Push
+from gms_twisted.domain.sources import IdSource, Timers, WallClock
+from gms_twisted.store.interfaces import (
+    Change,
+    ConditionFailed,
+    Delete,
+    Kind,
+    Put,
+    Record,
+    Schedule,
+    Store,
+    Unchanged,
+    Unit,
+    UnitId,
+    Unschedule,
+)
+
+JOB = Kind("push-job")
+QUEUE = "push-jobs"
+
+POLL_S = 1.0
+TRY_S = 20.0
+"""How long one round of a job may wait for attempts."""
+LEASE_S = 60.0
+"""For so long a job belongs to whoever works on it."""
+MAX_AT_A_TIME = 200
+_KEEP_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A delivery that is owed.
+
+    :ivar number: of its result in the delivery record.
+    :ivar attempts: made so far.
+    :ivar until: no attempt after that, Unix seconds.
+    :ivar version: of its record.
+    """
+
+    push: Push
+    number: int
+    subscription_id: SubscriptionId | None
+    provider: str
+    debug: bool
+    attempts: int
+    until: float
+    version: int = field(default=0, compare=False)
+
+    @classmethod
+    def of(cls, delivery: Delivery) -> Job:
+        """The job that a delivery leaves."""
+        subscription = delivery.subscription
+        return cls(
+            delivery.push,
+            delivery.number,
+            None if subscription is None else subscription.subscription_id,
+            delivery.provider,
+            delivery.debug,
+            delivery.attempts,
+            delivery.push.expires_at,
+        )
+
+    def put(self) -> Put:
+        """The change that stores it."""
+        push = self.push
+        document = {
+            "event": push.event_id,
+            "type": push.notification_type,
+            "device": push.device_id,
+            "properties": dict(push.properties),
+            "tag": push.tag,
+            "message": push.message,
+            "user": push.user,
+            "hops": push.hops,
+            "number": self.number,
+            "subscription": self.subscription_id,
+            "provider": self.provider,
+            "debug": self.debug,
+            "attempts": self.attempts,
+            "until": self.until,
+        }
+        value = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+        return Put(JOB, push.push_id, value, self.until + _KEEP_S)
+
+    @classmethod
+    def from_record(cls, record: Record, options: EventOptions) -> Job:
+        """Read a record of kind :data:`JOB`; formatting options are today's."""
+        document = json.loads(record.value)
+        user, subscription = document["user"], document["subscription"]
+        push = Push(
+            push_id=record.key,
+            event_id=document["event"],
+            notification_type=NotificationType(document["type"]),
+            device_id=DeviceId(document["device"]),
+            properties=document["properties"],
+            tag=document["tag"],
+            message=document["message"],
+            options=options.options_for(document["tag"], document["provider"]),
+            expires_at=document["until"],
+            user=None if user is None else GmsUser(user),
+            hops=document["hops"],
+        )
+        return cls(
+            push,
+            document["number"],
+            None if subscription is None else SubscriptionId(subscription),
+            document["provider"],
+            document["debug"],
+            document["attempts"],
+            document["until"],
+            record.version,
+        )
+
+
+class Retries:
+    """Works on jobs when they are due."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        store: Store,
+        subscriptions: Subscriptions,
+        pushers: Pushers,
+        event_options: EventOptions,
+        records: DeliveryRecords,
+        news: DeviceNews,
+        tasks: Tasks,
+        timers: Timers,
+        wall: WallClock,
+        ids: IdSource,
+        options: PushOptions,
+    ) -> None:
+        self._store = store
+        self._subscriptions = subscriptions
+        self._pushers = pushers
+        self._event_options = event_options
+        self._records = records
+        self._news = news
+        self._tasks = tasks
+        self._timers = timers
+        self._wall = wall
+        self._ids = ids
+        self._options = options
+        self._running: set[str] = set()
+
+    def reconfigure(self, options: PushOptions, event_options: EventOptions) -> None:
+        """Follow other options."""
+        self._options = options
+        self._event_options = event_options
+
+    # -- owing --------------------------------------------------------------------------
+
+    def changes_for(self, delivery: Delivery) -> tuple[Change, ...]:
+        """What must be stored for a delivery that is owed."""
+        wait_s = LEASE_S if delivery.retry_after_s is None else delivery.retry_after_s
+        at = self._wall.now() + wait_s
+        return Job.of(delivery).put(), Schedule(QUEUE, delivery.push.push_id, at)
+
+    def over(self, job: Job, outcome: Outcome, *, unsubscribed: bool) -> None:
+        """A job's push has come to this: write that down, and owe it no more or go on."""
+        attempts = job.attempts + outcome.attempts
+        now = self._wall.now()
+        key = job.push.push_id
+        members: dict[str, object] = {"attempts": attempts, "retried": attempts > 1}
+        changes: tuple[Change, ...]
+        again_s = outcome.retry_after_s
+        if (
+            not outcome.delivered
+            and again_s is not None
+            and attempts < self._options.retry_attempts
+            and now + again_s < job.until
+        ):
+            # A moment at least, for what was refused without being tried.
+            again_s = max(again_s, self._ids.uniform(0.0, self._options.retry_base_s))
+            changes = (replace(job, attempts=attempts).put(), Schedule(QUEUE, key, now + again_s))
+            members["reason"] = outcome.reason
+        else:
+            changes = (Delete(JOB, key), Unschedule(QUEUE, key))
+            members |= {
+                "status": Status.DELIVERED if outcome.delivered else Status.FAILED,
+                "reason": outcome.reason,
+                "unsubscribed": unsubscribed,
+            }
+        self._records.late(LateResult(job.push.event_id, job.number, members, changes))
+
+    # -- working ------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Look for jobs that are due, again and again; until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except CancelledError:
+                raise
+            except GmsError as error:
+                self.log.warn("Jobs could not be read: {error}", error=error.code)
+            except Exception:  # noqa: BLE001 - one bad job must not end all others
+                self.log.failure("Failed to look for jobs")
+            await pause(self._timers, POLL_S)
+
+    async def look(self) -> None:
+        """Begin to work on what is due now."""
+        free = MAX_AT_A_TIME - len(self._running)
+        if free <= 0:
+            return
+        # Those that run are not due, but for the moment before their lease is stored.
+        limit = min(MAX_AT_A_TIME, free + len(self._running))
+        for due in await self._store.due(QUEUE, self._wall.now(), limit=limit):
+            if due.key not in self._running and len(self._running) < MAX_AT_A_TIME:
+                self._running.add(due.key)
+                self._tasks.spawn("a delivery that is owed", self._work(due.key))
+
+    async def _work(self, key: str) -> None:
+        try:
+            job = await self._take(key)
+            if job is None:
+                return
+            outcome, unsubscribed = await self._try(job)
+            self.over(job, outcome, unsubscribed=unsubscribed)
+        finally:
+            self._running.discard(key)
+
+    async def _take(self, key: str) -> Job | None:
+        """Lease a job; ``None``: there is none, or another process has it."""
+        record = await self._store.get(JOB, key)
+        if record is None:
+            await self._store.commit(Unit(UnitId(self._ids.uuid()), (Unschedule(QUEUE, key),)))
+            return None
+        job = Job.from_record(record, self._event_options)
+        lease = Schedule(QUEUE, key, self._wall.now() + LEASE_S)
+        unit = Unit(
+            UnitId(self._ids.uuid()), (job.put(), lease), (Unchanged(JOB, key, record.version),)
+        )
+        try:
+            await self._store.commit(unit)
+        except ConditionFailed:
+            return None
+        return job
+
+    async def _try(self, job: Job) -> tuple[Outcome, bool]:
+        push = job.push
+        left_s = job.until - self._wall.now()
+        if left_s <= 0:
+            return Outcome(False, "timeout", attempts=0), False
+        if job.subscription_id is not None:
+            subscription = await self._subscriptions.get(job.subscription_id)
+            if subscription is None:
+                return Outcome(False, "unsubscribed", attempts=0), False
+        try:
+            pusher = self._pushers.find(
+                push.notification_type, push.device_id, push.properties, job.provider,
+                debug=job.debug,
+            )  # fmt: skip
+        except Unavailable as error:
+            wait_s = self._options.retry_cap_s
+            return Outcome(False, error.code, attempts=0, retry_after_s=wait_s), False
+        except GmsError as error:
+            return Outcome(False, error.code, attempts=0), False
+        outcome = await pusher.push(push, min(TRY_S, left_s))
+        way = way_of(push.notification_type, job.provider, job.debug)
+        return outcome, await self._news.heed(way, job.subscription_id, push, outcome)

@@ -1,0 +1,574 @@
+"""One way to devices: what waits, what is tried now, what is tried again.
+
+A push goes through these states::
+
+    HELD     behind an earlier push of the same device, whose first attempt is not over
+    READY    waits for one of the transport's attempts to be free
+    TRYING   the transport is at work
+    RESTING  was not delivered; waits for its next attempt
+    DONE     its outcome is known
+
+      (new) -> HELD -> READY -> TRYING -> DONE
+      (new) --------->   ^        |
+                         +- RESTING       any but TRYING -> DONE when its time is over
+
+A device's first attempts are made one after the other, in the order of the pushes; with
+``in_order`` or ``push/strict_order`` a device's next push waits for the end of the one
+before it.
+
+Three things stop attempts: a pause that the gateway asked for (of one device or of all), a
+circuit that opened after several failed connections, the end of the process.  While the
+circuit is open, and when it would have to wait longer than it may, a push fails at once and
+says when it could be tried again.
+
+Nothing here takes longer than :data:`SLICE_S` at a time.
+
+Spec: Push Notification Service, "Details on Notification Propagation".  Knows: queues,
+pauses, attempts.  Does not know: any gateway, subscriptions.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from enum import IntEnum
+from heapq import heapify, heappop, heappush
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from gms_twisted.app.push_alarms import PushAlarms
+from gms_twisted.config.push_options import PushOptions
+from gms_twisted.domain.ids import DeviceId
+from gms_twisted.domain.notifications import TIMEOUT, Outcome, Push
+from gms_twisted.domain.sources import DelayedCall, IdSource, Timers
+from gms_twisted.push.attempts import Again, Attempt, Delivered, Rejected, Scope, Transport
+from gms_twisted.push.sender_counts import SenderCounts
+
+SLICE_S = 0.01
+"""Longest time to spend before the reactor gets its turn."""
+
+MAX_RETRY_AFTER_S = 3600.0
+"""A gateway that asks for more patience loses the push."""
+
+MAX_FREE = 20
+"""So many attempts of a push need not be counted; more are."""
+
+MAX_STALE = 1000
+"""Timed entries that have become void are thrown away when there are more."""
+
+QUEUE_FULL = "queue full"
+CIRCUIT_OPEN = "circuit open"
+PAUSED = "paused"
+SHUTDOWN = "shutdown"
+_DROPS = frozenset((QUEUE_FULL, CIRCUIT_OPEN, PAUSED, SHUTDOWN))
+
+
+class _State(IntEnum):
+    HELD = 0
+    READY = 1
+    TRYING = 2
+    RESTING = 3
+    DONE = 4
+
+
+class _Lane:
+    """What waits for one device.
+
+    :ivar first: whose first attempt is to come or under way; everything up to its end
+        where order is strict.
+    :ivar until: nothing of this device before that.
+    """
+
+    __slots__ = ("first", "until", "waiting")
+
+    def __init__(self) -> None:
+        self.first: _Item | None = None
+        self.waiting: deque[_Item] = deque()
+        self.until = 0.0
+
+
+class _Item:
+    """One push."""
+
+    __slots__ = (
+        "attempts", "began", "deadline", "done", "frees", "lane", "outcome", "push", "reason",
+        "state", "wake",
+    )  # fmt: skip
+
+    def __init__(self, push: Push, now: float, give_up_s: float) -> None:
+        self.push = push
+        self.began = now
+        self.deadline = now + give_up_s
+        self.attempts = 0
+        self.frees = 0
+        self.reason = ""
+        self.state = _State.READY
+        self.wake = 0.0
+        self.lane: _Lane | None = None
+        self.outcome: Outcome | None = None
+        self.done: Deferred[Outcome] | None = None
+
+
+class Sender:
+    """A :class:`gms_twisted.app.pushing.Pusher` over one transport.
+
+    :param name: for logs and alarms; no secrets.
+    :param counts: shared with the senders before and after this one.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        transport: Transport,
+        timers: Timers,
+        ids: IdSource,
+        options: PushOptions,
+        counts: SenderCounts,
+        alarms: PushAlarms,
+        name: str,
+    ) -> None:
+        self.options = options
+        self.name = name
+        self._transport = transport
+        self._timers = timers
+        self._ids = ids
+        self._counts = counts
+        self._alarms = alarms
+        self._lanes: dict[DeviceId, _Lane] = {}
+        self._ready: deque[_Item] = deque()
+        self._waiting = 0
+        self._trying = 0
+        self._timed: list[tuple[float, int, _Item | DeviceId | None]] = []
+        self._serial = 0
+        self._stale = 0
+        self._timer: DelayedCall | None = None
+        self._timer_at = 0.0
+        self._pumping = False
+        self._turn: DelayedCall | None = None
+        self._woken_at = 0.0
+        self._paused_until = 0.0
+        self._pause_reason = PAUSED
+        self._failures = 0
+        self._sender_waits = 0
+        self._open_until = 0.0
+        self._probing = False
+        self._alarmed = False
+        self._closing = self._closed = False
+        self._idle: Deferred[None] | None = None
+        counts.show(
+            lambda: float(self._waiting),
+            lambda: float(self._trying),
+            lambda: float(self._circuit_is_open(self._timers.seconds())),
+        )
+
+    # -- app.pushing.Pusher -----------------------------------------------------------
+
+    async def check(self, device_id: DeviceId, properties: Mapping[str, str]) -> None:
+        """See that a device may be addressed."""
+        await self._transport.check(device_id, properties)
+
+    async def push(self, push: Push, give_up_s: float) -> Outcome:
+        """Deliver; see :class:`gms_twisted.app.pushing.Pusher`."""
+        now = self._timers.seconds()
+        item = _Item(push, now, give_up_s)
+        refusal = self._refusal(item, now)
+        if refusal is not None:
+            self._count(item, refusal, now)
+            return refusal
+        self._enter(item)
+        self._pump()
+        if item.outcome is not None:
+            return item.outcome
+        if item.state is not _State.TRYING:
+            self._at(item.deadline, item)
+        item.done = Deferred(lambda _: self._cancelled(item))
+        return await item.done
+
+    # -- in -----------------------------------------------------------------------------
+
+    def _refusal(self, item: _Item, now: float) -> Outcome | None:
+        """Why a push is not even queued."""
+        if self._closing:
+            return Outcome(False, SHUTDOWN, attempts=0, retry_after_s=0.0)
+        blocked_s, reason = self._blocked(now)
+        if blocked_s and (reason == CIRCUIT_OPEN or now + blocked_s > item.deadline):
+            return Outcome(False, reason, attempts=0, retry_after_s=blocked_s)
+        if self._waiting >= self.options.queue_max:
+            return Outcome(False, QUEUE_FULL, attempts=0, retry_after_s=self.options.retry_base_s)
+        return None
+
+    def _blocked(self, now: float) -> tuple[float, str]:
+        """For how long nothing can be tried, and why; ``0.0``: it can."""
+        pause_s, open_s = self._paused_until - now, self._open_until - now
+        if open_s > 0 and open_s >= pause_s:
+            return open_s, CIRCUIT_OPEN
+        return (pause_s, self._pause_reason) if pause_s > 0 else (0.0, "")
+
+    def _circuit_is_open(self, now: float) -> bool:
+        return self._open_until > now or self._probing
+
+    def _enter(self, item: _Item) -> None:
+        self._waiting += 1
+        device = item.push.device_id
+        lane = self._lanes.get(device)
+        if lane is None:
+            lane = self._lanes[device] = _Lane()
+        item.lane = lane
+        if lane.first is None and not lane.waiting and not lane.until:
+            lane.first = item
+            self._ready.append(item)
+        else:
+            item.state = _State.HELD
+            lane.waiting.append(item)
+
+    # -- through ------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Begin attempts, and fail what can wait no longer, for a slice of time."""
+        if self._pumping or self._turn is not None:
+            return
+        self._pumping = True
+        seconds = self._timers.seconds
+        now = seconds()
+        end = now + SLICE_S
+        try:
+            while self._ready:
+                blocked_s, reason = self._blocked(now)
+                if not blocked_s and (
+                    self._trying >= self._transport.concurrency or (self._probing and self._trying)
+                ):
+                    break
+                item = self._ready.popleft()
+                if item.state is _State.READY:
+                    if blocked_s and reason != CIRCUIT_OPEN and now + blocked_s <= item.deadline:
+                        self._ready.appendleft(item)
+                        self._wake_up(now + blocked_s)
+                        break
+                    if blocked_s:
+                        self._fail(item, reason, blocked_s, now)
+                    else:
+                        self._try(item, now)
+                now = seconds()
+                if now >= end and self._ready:
+                    self._turn = self._timers.callLater(0, self._next_turn)
+                    break
+        finally:
+            self._pumping = False
+        if self._closing:
+            self._note_idle()
+
+    def _wake_up(self, when: float) -> None:
+        """Look at the queue again when the pause is over."""
+        if self._woken_at != when:
+            self._woken_at = when
+            self._at(when, None)
+
+    def _next_turn(self) -> None:
+        self._turn = None
+        self._pump()
+
+    def _try(self, item: _Item, now: float) -> None:
+        item.state = _State.TRYING
+        item.attempts += 1
+        self._waiting -= 1
+        self._trying += 1
+        if self._failures >= self.options.circuit_failures:
+            self._probing = True
+        Deferred.fromCoroutine(self._attempt(item, now))
+
+    async def _attempt(self, item: _Item, began: float) -> None:
+        result: Attempt
+        try:
+            result = await self._transport.attempt(item.push)
+        except CancelledError:
+            result = Again("cancelled")
+        except Exception:  # noqa: BLE001 - whatever it is, one push must not stop all others
+            self.log.failure("Failed in an attempt of {name}", name=self.name)
+            result = Rejected("internal error")
+        now = self._timers.seconds()
+        self._trying -= 1
+        counts = self._counts
+        counts.attempts += 1
+        counts.remote_s += now - began
+        self._probing = False
+        if type(result) is Delivered:
+            self._failures = self._sender_waits = 0
+            if self._alarmed:
+                self._alarmed = False
+                self._alarms.clear(self.name)
+            self._finish(
+                item, Outcome(True, "", item.attempts, replaced_by=result.replaced_by), now
+            )
+        elif type(result) is Rejected:
+            self._rejected(item, result, now)
+        else:
+            assert isinstance(result, Again)
+            self._again(item, result, now)
+        self._pump()
+
+    def _rejected(self, item: _Item, result: Rejected, now: float) -> None:
+        self._failures = 0
+        if result.alarm:
+            self._alarmed = True
+            self._alarms.set(self.name, result.alarm)
+        if result.off_s > 0:
+            self._pause(now + result.off_s, result.reason)
+        outcome = Outcome(
+            False, result.reason, item.attempts, dead=result.dead, dead_since=result.dead_since
+        )
+        self._finish(item, outcome, now)
+
+    def _again(self, item: _Item, result: Again, now: float) -> None:
+        """Decide whether and when a push is tried again."""
+        item.reason = result.reason
+        self._note_connection(result.connection, now)
+        if result.free and item.frees < MAX_FREE:
+            item.frees += 1
+            item.attempts -= 1
+        delay_s = self._rest(item, result, now)
+        if delay_s > MAX_RETRY_AFTER_S or item.attempts >= self._transport.max_attempts:
+            self._finish(item, Outcome(False, result.reason, item.attempts), now)
+            return
+        delay_s = max(delay_s, self._blocked(now)[0])
+        if now + delay_s > item.deadline or self._closing:
+            outcome = Outcome(False, result.reason, item.attempts, retry_after_s=delay_s)
+            self._finish(item, outcome, now)
+            return
+        self._counts.retried += 1
+        self._counts.backoff_s += delay_s
+        item.state = _State.RESTING
+        item.wake = now + delay_s
+        self._waiting += 1
+        self._at(item.wake, item)
+        if not (result.free or self._transport.in_order or self.options.strict_order):
+            self._leave_lane(item, now)
+
+    def _rest(self, item: _Item, result: Again, now: float) -> float:
+        """How long a push has to wait, and everybody whom the gateway means."""
+        asked_s = max(0.0, result.after_s or 0.0)
+        base_s = self.options.retry_base_s if result.base_s is None else result.base_s
+        delay_s = asked_s
+        if not result.free:
+            # RFC 9110, Retry-After: a lower bound.
+            delay_s = max(asked_s, self._backoff(base_s, item.attempts - 1))
+        if result.scope is Scope.SENDER:
+            if not asked_s:
+                delay_s = max(delay_s, self._backoff(base_s, self._sender_waits))
+            self._sender_waits = min(self._sender_waits + 1, 30)
+            self._pause(now + min(delay_s, MAX_RETRY_AFTER_S), result.reason)
+        # A flood of paused devices is not remembered for ever.
+        elif result.scope is Scope.DEVICE and len(self._lanes) <= 2 * self.options.queue_max:
+            lane = self._lanes.setdefault(item.push.device_id, _Lane())
+            lane.until = max(lane.until, now + min(delay_s, MAX_RETRY_AFTER_S))
+            self._at(lane.until, item.push.device_id)
+        return delay_s
+
+    def _backoff(self, base_s: float, exponent: int) -> float:
+        cap_s = min(self.options.retry_cap_s, base_s * 2.0 ** min(max(exponent, 0), 30))
+        return self._ids.uniform(0.0, cap_s)
+
+    def _note_connection(self, failed: bool, now: float) -> None:
+        """Count failed connections in a row; enough of them open the circuit."""
+        if not failed:
+            self._failures = 0
+            return
+        self._failures += 1
+        if self._failures >= self.options.circuit_failures:
+            if self._failures == self.options.circuit_failures:
+                self.log.warn(
+                    "{name}: {failures} connections failed in a row",
+                    name=self.name,
+                    failures=self._failures,
+                )
+            self._open_until = now + self.options.circuit_open_s
+
+    def _pause(self, until: float, reason: str) -> None:
+        if until > self._paused_until:
+            self._paused_until, self._pause_reason = until, reason
+
+    # -- out ----------------------------------------------------------------------------
+
+    def _fail(self, item: _Item, reason: str, retry_after_s: float, now: float) -> None:
+        """End a push that waits; what its last attempt came to is the better reason."""
+        outcome = Outcome(
+            False, item.reason or reason, item.attempts, retry_after_s=max(0.0, retry_after_s)
+        )
+        self._waiting -= 1
+        self._finish(item, outcome, now)
+
+    def _finish(self, item: _Item, outcome: Outcome, now: float) -> None:
+        if item.state is _State.DONE:
+            return
+        item.state = _State.DONE
+        item.outcome = outcome
+        self._leave_lane(item, now)
+        self._count(item, outcome, now)
+        if item.done is not None:
+            item.done.callback(outcome)
+
+    def _count(self, item: _Item, outcome: Outcome, now: float) -> None:
+        counts = self._counts
+        counts.finished += 1
+        counts.latency_s += now - item.began
+        if outcome.delivered:
+            counts.delivered += 1
+        elif not outcome.attempts and outcome.reason in _DROPS:
+            counts.dropped(outcome.reason)
+        else:
+            counts.failed(outcome.reason)
+
+    def _leave_lane(self, item: _Item, now: float) -> None:
+        """Let the device's next push go."""
+        lane, item.lane = item.lane, None
+        if lane is None:
+            return
+        if lane.first is item:
+            lane.first = None
+        self._advance(item.push.device_id, lane, now)
+
+    def _advance(self, device: DeviceId, lane: _Lane, now: float) -> None:
+        if lane.first is not None or lane.until > now:
+            return
+        lane.until = 0.0
+        while lane.waiting:
+            held = lane.waiting.popleft()
+            if held.state is _State.HELD:
+                held.state = _State.READY
+                lane.first = held
+                self._ready.append(held)
+                return
+        if self._lanes.get(device) is lane:
+            del self._lanes[device]
+
+    def _cancelled(self, item: _Item) -> None:
+        """Whoever waited has gone; an attempt under way is left alone."""
+        if item.state in (_State.TRYING, _State.DONE):
+            # Its end is counted, and told to nobody.
+            item.done = None
+            return
+        now = self._timers.seconds()
+        self._waiting -= 1
+        item.state = _State.DONE
+        item.done = None
+        self._leave_lane(item, now)
+        self._pump()
+
+    # -- time -----------------------------------------------------------------------------
+
+    def _at(self, when: float, what: _Item | DeviceId | None) -> None:
+        """Look at an item, a device or the queue at a time."""
+        self._serial += 1
+        heappush(self._timed, (when, self._serial, what))
+        if len(self._timed) > 2 * self._waiting + MAX_STALE:
+            self._forget_stale()
+        self._arm()
+
+    def _forget_stale(self) -> None:
+        """Drop entries of pushes that are done, so that the list is as long as the queue."""
+        self._timed = [
+            one
+            for one in self._timed
+            if not isinstance(one[2], _Item) or one[2].state is not _State.DONE
+        ]
+        heapify(self._timed)
+
+    def _arm(self) -> None:
+        if not self._timed or self._closed:
+            return
+        when = self._timed[0][0]
+        timer = self._timer
+        if timer is not None and timer.active():
+            if self._timer_at <= when:
+                return
+            timer.cancel()
+        self._timer_at = when
+        self._timer = self._timers.callLater(max(0.0, when - self._timers.seconds()), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        now = self._timers.seconds()
+        end = now + SLICE_S
+        while self._timed and self._timed[0][0] <= now:
+            _, _, what = heappop(self._timed)
+            if isinstance(what, _Item):
+                self._look_at(what, now)
+            elif what is not None:
+                lane = self._lanes.get(what)
+                if lane is not None:
+                    self._advance(what, lane, now)
+            if self._timers.seconds() >= end:
+                break
+        self._arm()
+        self._pump()
+
+    def _look_at(self, item: _Item, now: float) -> None:
+        """A push's pause or time is over."""
+        if item.state is _State.RESTING and item.wake <= now:
+            item.state = _State.READY
+            self._ready.append(item)
+            self._at(item.deadline, item)
+        elif item.state in (_State.HELD, _State.READY) and item.deadline <= now:
+            self._fail(item, TIMEOUT, 0.0, now)
+
+    # -- end ------------------------------------------------------------------------------
+
+    async def close(self, timeout_s: float) -> None:
+        """Take no more, give what waits ``timeout_s`` seconds, then fail it; let go."""
+        self._closing = True
+        if self._waiting or self._trying:
+            self._idle = Deferred()
+            late = self._timers.callLater(timeout_s, self._drop)
+            await self._idle
+            if late.active():
+                late.cancel()
+        self._closed = True
+        for call in (self._timer, self._turn):
+            if call is not None and call.active():
+                call.cancel()
+        self._timer = self._turn = None
+        self._timed.clear()
+        await self._transport.close()
+
+    def _note_idle(self) -> None:
+        if self._idle is not None and not (self._waiting or self._trying):
+            idle, self._idle = self._idle, None
+            idle.callback(None)
+
+    def _drop(self) -> None:
+        """The time for an orderly end is over; attempts under way have time-outs."""
+        now = self._timers.seconds()
+        waiting = [*self._ready]
+        waiting += [one[2] for one in self._timed if isinstance(one[2], _Item)]
+        for lane in self._lanes.values():
+            waiting += lane.waiting
+        dropped = 0
+        for item in waiting:
+            if item.state not in (_State.TRYING, _State.DONE):
+                dropped += 1
+                self._fail(item, SHUTDOWN, 0.0, now)
+        if dropped or self._trying:
+            self.log.warn(
+                "{name}: {dropped} pushes dropped, {trying} attempts under way at the end",
+                name=self.name,
+                dropped=dropped,
+                trying=self._trying,
+            )
+        self._ready.clear()
+        # What is under way is not waited for any longer.
+        if self._idle is not None:
+            idle, self._idle = self._idle, None
+            idle.callback(None)
+
+    def details(self) -> Mapping[str, object]:
+        """What an operator wants to see; no secrets."""
+        now = self._timers.seconds()
+        return {
+            "queued": self._waiting,
+            "in_flight": self._trying,
+            "circuit": "open" if self._circuit_is_open(now) else "closed",
+            "paused_s": round(max(0.0, self._paused_until - now), 1),
+            "delivered": self._counts.delivered,
+            **self._transport.details(),
+        }

@@ -1,0 +1,1 @@
+"""Tests of Apple's binary interface, pure."""
