@@ -178,7 +178,7 @@ class Net:
     ) -> None:
         """Have a server at an address."""
         if tls:
-            factory = TLSMemoryBIOFactory(server_context(), False, factory)
+            factory = TLSMemoryBIOFactory(server_context(), False, factory, clock=self.clock)
         self.servers[host, port] = factory
 
     def hang(self, host: str, port: int = 80) -> None:
