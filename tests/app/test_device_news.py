@@ -175,5 +175,3 @@ class AlarmTests(SynchronousTestCase):
         shown = alarms.health().details["alarms"]
         assert isinstance(shown, list)
         self.assertEqual((len(shown), shown[0]["cause"]), (MAX_ALARMS, "1"))
-
-

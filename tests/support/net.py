@@ -253,5 +253,3 @@ class Net:
             accepted.makeConnection(server_end)
             client.makeConnection(client_end)
         return moved
-
-

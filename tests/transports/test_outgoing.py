@@ -254,7 +254,13 @@ class PinningTests(GateTests):
     def test_endpoint_refused(self) -> None:
         """Loopback and nonsense are not connected to."""
         self.net.resolver.names["gateway.example"] = ["127.0.0.1"]
-        for host, port in (("gateway.example", 1), ("127.0.0.1", 1), ("::1", 1), ("a b", 1), ("x", 0)):
+        for host, port in (
+            ("gateway.example", 1),
+            ("127.0.0.1", 1),
+            ("::1", 1),
+            ("a b", 1),
+            ("x", 0),
+        ):
             connecting = self.net.gate.endpoint(host, port).connect(Factory.forProtocol(Protocol))
             self.failureResultOf(connecting, TargetRefused)
         gone = self.net.gate.endpoint(PRIVATE, 1).connect(Factory.forProtocol(Protocol))

@@ -211,7 +211,9 @@ class FormTests(SynchronousTestCase):
         }.items():
             self.assertEqual(parse_target(url).netloc, netloc)
 
-    @given(st.text(max_size=60) | st.text("htps:/@#[]\\.0127x%", max_size=40).map("http://".__add__))
+    @given(
+        st.text(max_size=60) | st.text("htps:/@#[]\\.0127x%", max_size=40).map("http://".__add__)
+    )
     def test_any_text(self, url: str) -> None:
         """Whatever the text, it is refused, or written as one line of visible ASCII."""
         try:
@@ -313,6 +315,15 @@ class PolicyTests(SynchronousTestCase):
 
     def test_bad_entries(self) -> None:
         """An entry that is neither host nor network is named."""
-        for entry in ("10.0.0.0/33", "host:0", "host:70000", "a b", "http://x/", "127.1", "x/8", "[x]"):
+        for entry in (
+            "10.0.0.0/33",
+            "host:0",
+            "host:70000",
+            "a b",
+            "http://x/",
+            "127.1",
+            "x/8",
+            "[x]",
+        ):
             error = self.assertRaises(ValueError, AllowList, (entry,))
             self.assertIn(repr(entry), str(error))
