@@ -30,6 +30,7 @@ from gms_twisted.simulators.httpcb import CallbackSimulator
 Write = Callable[[str], object]
 """Puts a line on the terminal."""
 
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _BAD_DESCRIPTION = (ValueError, TypeError, KeyError, IndexError, OverflowError)
 
 Hints = Callable[[str], Sequence[str]]
@@ -111,12 +112,13 @@ async def _run(options: argparse.Namespace, world: World, write: Write) -> None:
 
 
 def url_of(description: str, port: IListeningPort) -> str:
-    """The URL of a port."""
+    """The URL of a port, as this machine reaches it."""
     host = port.getHost()
     scheme = "https" if description.startswith("ssl:") else "http"
     if not isinstance(host, IPv4Address | IPv6Address):
         return description
-    name = f"[{host.host}]" if ":" in host.host else host.host
+    reached = _WILDCARDS.get(host.host, host.host)
+    name = f"[{reached}]" if ":" in reached else reached
     return f"{scheme}://{name}:{host.port}"
 
 
