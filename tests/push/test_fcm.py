@@ -102,7 +102,7 @@ class FcmTests(SynchronousTestCase):
             waiting.append((Deferred(), work))
             return waiting[-1][0]
 
-        self.house.off_reactor = thread  # type: ignore[method-assign]
+        self.house.off_reactor = thread  # type: ignore[method-assign, assignment]
         self.transport = self.transport_with()
         running = [self.house.attempt(self.transport, push()) for _ in range(5)]
         running[0].cancel()

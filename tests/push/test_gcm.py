@@ -233,14 +233,15 @@ class AnswerTests(SynchronousTestCase):
 
     def test_whose_result_is_whose(self) -> None:
         """When results and devices do not match, all failed and nobody is unsubscribed."""
-        for document in (
+        documents: tuple[object, ...] = (
             {"results": [{"error": "NotRegistered"}]},
             {"results": [{"error": "NotRegistered"}] * 3},
             {"results": "x"},
             {},
             [],
             None,
-        ):
+        )
+        for document in documents:
             body = json.dumps(document).encode()
             self.assertEqual(
                 judge_gcm(Answer(200, {}, body), 2, 0.0), [Rejected("NotUnderstood")] * 2

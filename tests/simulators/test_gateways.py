@@ -167,13 +167,13 @@ class GcmTests(SimulatorTests):
 
     def test_refused(self) -> None:
         """Wrong keys, types and documents."""
-        good = {"registration_ids": ["R"]}
+        good: dict[str, object] = {"registration_ids": ["R"]}
         self.assertEqual(self.send(good, authorization="key=x").status, 401)
         self.assertEqual(self.send(good, authorization="Bearer key").status, 401)
         self.assertEqual(self.send(good, content_type=FORM).status, 400)
         self.assertEqual(self.ask(self.gateway, "/x", b"").status, 404)
         self.assertEqual(self.ask(self.gateway, "/gcm/send", b"", "GET").status, 405)
-        for document in (
+        documents: tuple[object, ...] = (
             [],
             {},
             {"registration_ids": []},
@@ -186,7 +186,8 @@ class GcmTests(SimulatorTests):
             good | {"delay_while_idle": "true"},
             good | {"data": {"message": 5}},
             good | {"colapse_key": "k"},
-        ):
+        )
+        for document in documents:
             self.assertEqual(self.send(document).status, 400, document)
 
     def test_errors(self) -> None:
@@ -298,7 +299,8 @@ class FcmTests(SimulatorTests):
             details = json.loads(reply.body)["error"]["details"]
             self.assertEqual(details[0]["errorCode"], "INVALID_ARGUMENT")
             self.assertEqual(details[1]["fieldViolations"][0]["field"], field)
-        for document in ([], {"message": []}, {"message": {"token": "T"}, "x": 1}):
+        documents: tuple[object, ...] = ([], {"message": []}, {"message": {"token": "T"}, "x": 1})
+        for document in documents:
             self.assertEqual(self.send(document).status, 400)
 
     def test_ordered(self) -> None:

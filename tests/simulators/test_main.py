@@ -6,17 +6,18 @@ import contextlib
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
+from twisted.test.iosim import FakeTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.commands import parser as commands
 from gms_twisted.push.service_account import read_account
 from gms_twisted.simulators.gateway import Call
 from gms_twisted.simulators.main import KINDS, CannotSimulate, World, parser, readable, start
-from tests.support.net import FakeTransport
 from tests.support.sources import CountingIds, ManualWallClock
 
 
@@ -43,7 +44,7 @@ class SimulateTests(SynchronousTestCase):
 
     def post(self, path: str, body: bytes, *headers: str) -> bytes:
         """Post to what listens first; the answer's bytes."""
-        factory = self.reactor.tcpServers[0][1]
+        factory: Any = self.reactor.tcpServers[0][1]
         protocol = factory.buildProtocol(None)
         transport = FakeTransport(protocol, isServer=True)
         protocol.makeConnection(transport)

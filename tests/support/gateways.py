@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from twisted.internet.defer import Deferred, execute
@@ -25,6 +25,8 @@ from tests.support.sources import CountingIds, ManualWallClock
 
 GATEWAY = "10.9.9.9"
 """Where the gateways are: private, as a configured target may be."""
+
+T = TypeVar("T")
 
 Said = tuple[str, Mapping[str, object]]
 
@@ -116,7 +118,7 @@ class Gateways:
         self.serve(made)
         return made
 
-    def off_reactor(self, work: Callable[[], str]) -> Deferred[str]:
+    def off_reactor(self, work: Callable[[], T], /) -> Deferred[T]:
         """Stands for a thread: works at once."""
         self.signed += 1
         return execute(work)

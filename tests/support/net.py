@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, TypeVar
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -220,7 +220,7 @@ class Net:
         limits: Limits = LIMITS,
         headers: Mapping[str, str] | None = None,
         *,
-        trust: Trust = Trust(),
+        trust: Trust = Trust(),  # noqa: B008 - frozen
         configured: bool = False,
     ) -> Deferred[Answer]:
         """Begin a POST."""
@@ -236,11 +236,12 @@ class Net:
         for host, port, factory, _timeout, _bind in clients:
             key = (host, port)
             self.connected.append(key)
+            away: Any = None
             server = self.servers.get(key)
             if server is None:
                 if key not in self.servers:
                     moved = True
-                    factory.clientConnectionFailed(None, Failure(ConnectionRefusedError()))
+                    factory.clientConnectionFailed(away, Failure(ConnectionRefusedError()))
                 continue
             moved = True
             kind = IPv6Address if ":" in host else IPv4Address

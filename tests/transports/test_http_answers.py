@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,7 +20,8 @@ GOOD = {
     b"HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 1\r\n\r\na": (200, b"a", True),
     b"HTTP/1.1 204 No Content\r\n\r\n": (204, b"", True),
     b"HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n": (304, b"", True),
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=1\r\nab\r\n1\r\nc\r\n0\r\nT: 1\r\n\r\n": (
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"2;x=1\r\nab\r\n1\r\nc\r\n0\r\nT: 1\r\n\r\n": (
         200,
         b"abc",
         True,
@@ -54,7 +57,7 @@ def read(data: bytes, cuts: tuple[int, ...] = (), limit: int = 4096) -> tuple[An
     """Read bytes in pieces; the answer, and whether the connection is of use."""
     reader = AnswerReader(limit)
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in pairwise(edges):
         if begin < end and reader.receive(data[begin:end]):
             break
     return reader.answer, reader.reusable
