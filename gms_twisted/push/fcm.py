@@ -18,7 +18,7 @@ from gms_twisted.domain.notifications import Push
 from gms_twisted.domain.sources import Clock, WallClock
 from gms_twisted.push.attempts import Again, Attempt, Delivered, Rejected, Scope
 from gms_twisted.push.device_ids import check_token
-from gms_twisted.push.fcm_token import FcmToken, Signing
+from gms_twisted.push.fcm_token import FcmToken
 from gms_twisted.push.http_answers import (
     OFF_S,
     NoToken,
@@ -30,6 +30,7 @@ from gms_twisted.push.http_answers import (
 )
 from gms_twisted.push.payloads import AndroidOptions, MessageTooBig, fcm_body, fcm_template
 from gms_twisted.push.service_account import AccountUnusable, ServiceAccount, read_account
+from gms_twisted.push.threads import RunInThread
 from gms_twisted.push.unusable import UnusableOptions
 
 SEND_URL = "https://fcm.googleapis.com/v1/projects/{project_id}/messages:send"
@@ -62,7 +63,7 @@ class Fcm:
         clock: Clock,
         wall: WallClock,
         tasks: Tasks,
-        off_reactor: Signing,
+        off_reactor: RunInThread,
     ) -> None:
         project = settings.get("fcm.project_id", "").strip() or account.project_id
         if not project:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from urllib.parse import urlencode
 
 from twisted.internet.defer import Deferred
@@ -33,6 +32,7 @@ from gms_twisted.push.http_answers import (
     word_of,
 )
 from gms_twisted.push.service_account import ServiceAccount
+from gms_twisted.push.threads import RunInThread
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 LIMITS = Limits(connect_s=5.0, total_s=15.0, body_bytes=64 * 1024)
@@ -42,9 +42,6 @@ PAUSE_S = 10.0
 """So long no token is asked for after it could not be had."""
 
 _TOKEN = re.compile(r"[!-~]{1,8192}")
-
-Signing = Callable[[Callable[[], str]], Deferred[str]]
-"""Does work off the reactor, ``deferToThread``."""
 
 
 class FcmToken:
@@ -64,7 +61,7 @@ class FcmToken:
         wall: WallClock,
         trust: Trust,
         tasks: Tasks,
-        off_reactor: Signing,
+        off_reactor: RunInThread,
     ) -> None:
         self._account = account
         self._url = url

@@ -159,8 +159,8 @@ class FcmSimulator:
         scheme, _, token = call.headers.get("authorization", "").partition(" ")
         if scheme != "Bearer" or self._tokens.get(token, 0.0) <= self._wall.now():
             self._say("refused", {"why": "the access token is wrong", "answer": 401})
-            message = "Request had invalid authentication credentials."
-            error = {"code": 401, "message": message, "status": "UNAUTHENTICATED"}
+            text = "Request had invalid authentication credentials."
+            error = {"code": 401, "message": text, "status": "UNAUTHENTICATED"}
             return _json(401, {"error": error})
         try:
             request = self._read(call)

@@ -228,7 +228,8 @@ class OutgoingGate:
         addresses = await self._addresses(target, limits.connect_s, exchange.configured)
         factory: Any = Factory.forProtocol(lambda: connection)
         if target.scheme == "https":
-            factory = TLSMemoryBIOFactory(self._context(target.host, exchange.trust), True, factory)
+            context = self._context(target.host, exchange.trust)
+            factory = TLSMemoryBIOFactory(context, True, factory, clock=self._reactor)
         factory.noisy = False
         await self._pinning.connect(addresses, target.port, factory, limits.connect_s)
         try:

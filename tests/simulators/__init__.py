@@ -1,1 +1,1 @@
-"""Tests of the simulated gateways."""
+"""Tests of the simulated push gateways."""

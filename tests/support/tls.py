@@ -31,6 +31,7 @@ def certificate_pem() -> bytes:
         .serial_number(1)
         .not_valid_before(now - _DAY)
         .not_valid_after(now + _DAY)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .sign(key, hashes.SHA256())
     )
     return made.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
