@@ -70,7 +70,6 @@ def read_keystore(data: bytes, password: str | None, *, debug: bool, now: float)
     key, leaf, others = _opened(data, password)
     if not isinstance(key, RSAPrivateKey | EllipticCurvePrivateKey):
         raise CredentialsBroken("The keystore's key is neither RSA nor of an elliptic curve.")
-    public = key.public_key()
     begins, ends = leaf.not_valid_before_utc, leaf.not_valid_after_utc
     if now >= ends.timestamp():
         raise CredentialsBroken(f"The certificate expired on {ends:%Y-%m-%d}.")
@@ -84,10 +83,7 @@ def read_keystore(data: bytes, password: str | None, *, debug: bool, now: float)
     certificate = PrivateCertificate.fromCertificateAndKeyPair(
         Certificate(X509.from_cryptography(leaf)), KeyPair(PKey.from_cryptography_key(key))
     )
-    # The leaf's own issuers; another certificate for the same key would confuse the gateway.
-    chain = [
-        X509.from_cryptography(one) for one in others if _spki(one.public_key()) != _spki(public)
-    ]
+    chain = [X509.from_cryptography(one) for one in others]
     return Keystore(certificate, tuple(chain), ends.timestamp(), str(uid[0].value) if uid else "")
 
 
@@ -107,11 +103,9 @@ def _opened(
             continue
         if key is None:
             raise CredentialsBroken("The keystore holds no private key.")
-        public = _spki(key.public_key())
-        for one in ([leaf] if leaf else []) + list(others):
-            if _spki(one.public_key()) == public:
-                return key, one, others
-        raise CredentialsBroken("The keystore holds no certificate for its key.")
+        if leaf is None or _spki(leaf.public_key()) != _spki(key.public_key()):
+            raise CredentialsBroken("The keystore holds no certificate for its key.")
+        return key, leaf, others
     raise CredentialsBroken("The keystore cannot be opened: a wrong password, or no PKCS#12.")
 
 

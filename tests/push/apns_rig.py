@@ -29,7 +29,8 @@ from tests.push.wire import Network
 from tests.support.sources import CountingIds, ManualWallClock
 
 HOST, PORT, FEEDBACK_PORT = "localhost", 2195, 2196
-FOLDER = Path(tempfile.mkdtemp(prefix="gms-apns-"))
+_FOLDER = tempfile.TemporaryDirectory(prefix="gms-apns-")  # gone when the process ends
+FOLDER = Path(_FOLDER.name)
 NOW = float(int(datetime.now(UTC).timestamp()))
 """TLS compares certificates with the real date, so that ours follow it."""
 

@@ -321,6 +321,33 @@ class RefusalTests(SenderTestCase):
         rig.network.advance(2)
         self.assertEqual((rig.arrived, rig.gateway.connected), (["a", "a"], 2))
 
+    def test_refused_among_those_sent_again(self) -> None:
+        """A second refusal while much is still owed: one device's order is kept."""
+        rig = Rig()
+        rig.gateway.script(reject={10: 8, 20: 8, 300: 8}, delay_s=0.3)
+        rig.send(*range(1500))
+        rig.network.advance(0.2)
+        rig.gateway.script(delay_s=0.0)
+        rig.network.advance(1)
+        self.assertEqual(len(rig.news.failed), 3)
+        refused = {push.push_id for push, _ in rig.news.failed}
+        self.assertEqual(rig.arrived, [str(n) for n in range(1500) if str(n) not in refused])
+
+    def test_window_that_was_too_small(self) -> None:
+        """After a packet for one that is no longer kept, twice as many are."""
+        rig = Rig(window=1, window_s=0)
+        for name in range(4):
+            rig.send(name)
+            rig.network.advance(1)
+        self.assertEqual(rig.transport.details()["unconfirmed"], 1)
+        next(iter(rig.gateway.connections)).say(8, 2)
+        rig.network.advance(1)
+        self.assertEqual(rig.counters.value("apns_window_miss_total"), 1)
+        for name in range(4):
+            rig.send(name)
+            rig.network.advance(1)
+        self.assertEqual(rig.transport.details()["unconfirmed"], 2)
+
     def test_garbage_from_the_gateway(self) -> None:
         """What is no error packet ends the connection as silence does."""
         rig = Rig()
@@ -344,11 +371,36 @@ class SilenceTests(SenderTestCase):
         rig.send("a")
         rig.network.advance(3)
         rig.send("b", "c")
-        rig.network.advance(0.5)
+        rig.network.advance(0.9)
         next(iter(rig.gateway.connections)).reset()
         rig.network.advance(0.5)
         self.assertEqual(rig.arrived, ["a", "b", "c", "b", "c"])
         self.assertEqual(rig.news.failed, [])
+
+    def test_older_than_a_second_counts_as_delivered(self) -> None:
+        """A packet would have come."""
+        rig = Rig()
+        rig.send("a")
+        rig.network.advance(3)
+        rig.send("b")
+        rig.network.advance(1.1)
+        next(iter(rig.gateway.connections)).reset()
+        rig.network.advance(0.5)
+        self.assertEqual(rig.arrived, ["a", "b"])
+
+    def test_N11_closed_within_a_second(self) -> None:
+        """An end right after the beginning is answered by a pause, not by connecting at once."""
+        rig = Rig()
+        rig.gateway.script(silent=frozenset((1,)))
+        rig.send("a")
+        rig.network.advance(1.5)
+        self.assertEqual(rig.gateway.connected, 1)
+        (attempt,) = rig.send("b")
+        answer = self.successResultOf(attempt)
+        assert isinstance(answer, Again)
+        self.assertEqual((answer.scope, answer.free), (Scope.SENDER, True))
+        rig.network.advance(2)
+        self.assertEqual((rig.arrived, rig.gateway.connected), (["a", "a"], 2))
 
     def test_resend_on_eof_switched_off(self) -> None:
         """With the option off nothing is sent again, so nothing comes twice."""
