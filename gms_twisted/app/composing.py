@@ -8,7 +8,7 @@ Knows: languages, formatting options, lifetimes.  Does not know: who is reached 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from gms_twisted.app.notification_requests import Event
@@ -19,6 +19,8 @@ from gms_twisted.domain.notifications import NotificationType, Push
 DIRECT = "device"
 """Stands for the subscription in the push id of a directed event."""
 
+_NOTHING: Mapping[str, str] = {}
+
 
 class EventOptions(Protocol):
     """Formatting options of events."""
@@ -27,37 +29,90 @@ class EventOptions(Protocol):
         """Merge the options for a tag, from general to specific."""
 
 
-class Texts(Protocol):
-    """Localised texts."""
+class LocalizedText(Protocol):
+    """A message in one language."""
 
-    def text(self, message_id: str, language: str, arguments: Mapping[str, object]) -> str:
-        """Give a message in a language; the id itself when there is none."""
+    @property
+    def text(self) -> str:
+        """What the device gets."""
+
+    @property
+    def entries(self) -> Mapping[str, str]:
+        """What else the localization file has for it, by key."""
+
+
+class EventTexts(Protocol):
+    """One event's message in whatever languages there are."""
+
+    def in_language(self, language: str) -> LocalizedText:
+        """Give the message in a language; its id when there is none."""
+
+
+class Texts(Protocol):
+    """The localization file."""
+
+    def event(self, message: str, arguments: Mapping[str, object]) -> EventTexts:
+        """Prepare an event's message.
+
+        :param arguments: as they came.
+        :raises InvalidRequest: they cannot be used.
+        """
+
+
+FillEntries = Callable[[Mapping[str, str], Mapping[str, str]], Mapping[str, str]]
+"""Puts entries of the localization file into options that name them."""
+
+
+class Wording:
+    """What pushes say besides the event's own words."""
+
+    def __init__(
+        self, event_options: EventOptions, texts: Texts, fill_entries: FillEntries
+    ) -> None:
+        self._event_options = event_options
+        self._texts = texts
+        self._fill_entries = fill_entries
+
+    def reconfigure(self, event_options: EventOptions) -> None:
+        """Follow other options from the next event on."""
+        self._event_options = event_options
+
+    def composer(self, event_id: str, event: Event, expires_at: float) -> Composer:
+        """Prepare an event's pushes.
+
+        :param expires_at: they are of no use after, Unix seconds.
+        :raises InvalidRequest: the arguments of its text cannot be used.
+        """
+        texts = self._texts.event(event.message, event.arguments) if event.localized else None
+        return Composer(event_id, event, texts, self._event_options, self._fill_entries, expires_at)
 
 
 class Composer:
     """Makes the pushes of one event.
 
-    :param expires_at: they are of no use after, Unix seconds.
+    :param texts: ``None`` when it is not localised.
     """
 
     def __init__(
         self,
         event_id: str,
         event: Event,
-        texts: Texts,
+        texts: EventTexts | None,
         event_options: EventOptions,
+        fill_entries: FillEntries,
         expires_at: float,
     ) -> None:
         self._event_id = event_id
         self._event = event
         self._texts = texts
         self._event_options = event_options
+        self._fill_entries = fill_entries
         self._expires_at = expires_at
-        self._by_language: dict[str, str] = {}
-        self._by_provider: dict[str, Mapping[str, str]] = {}
+        self._made: dict[tuple[str, str], tuple[str, Mapping[str, str]]] = {}
 
     def for_subscription(self, subscription: Subscription) -> Push:
         """Make the push for a subscription."""
+        message, options = self._words(subscription.language, subscription.provider)
         return Push(
             push_id=f"{self._event_id}.{subscription.subscription_id}",
             event_id=self._event_id,
@@ -65,8 +120,8 @@ class Composer:
             device_id=subscription.device_id,
             properties=subscription.properties,
             tag=self._event.tag,
-            message=self._text(subscription.language),
-            options=self._options(subscription.provider),
+            message=message,
+            options=options,
             expires_at=self._expires_at,
             user=subscription.user,
             hops=self._event.hops,
@@ -76,6 +131,7 @@ class Composer:
         """Make the push of an event that is directed to a device."""
         target = self._event.target
         assert target is not None
+        message, options = self._words(language, provider)
         is_comet = target.notification_type is NotificationType.COMET
         return Push(
             push_id=f"{self._event_id}.{DIRECT}",
@@ -84,27 +140,24 @@ class Composer:
             device_id=device_id,
             properties=target.properties,
             tag=self._event.tag,
-            message=self._text(language),
-            options=self._options(provider),
+            message=message,
+            options=options,
             expires_at=self._expires_at,
             user=GmsUser(device_id) if is_comet else None,
             hops=self._event.hops,
         )
 
-    def _text(self, language: str) -> str:
-        event = self._event
-        # Spec: without a language "GMS will treat localizedstring as a normal message".
-        if not event.localized or not language:
-            return event.message
-        text = self._by_language.get(language)
-        if text is None:
-            text = self._texts.text(event.message, language, event.arguments)
-            self._by_language[language] = text
-        return text
-
-    def _options(self, provider: str) -> Mapping[str, str]:
-        options = self._by_provider.get(provider)
-        if options is None:
-            options = self._event_options.options_for(self._event.tag, provider)
-            self._by_provider[provider] = options
-        return options
+    def _words(self, language: str, provider: str) -> tuple[str, Mapping[str, str]]:
+        """The text in a language, and the options of a provider."""
+        made = self._made.get((language, provider))
+        if made is None:
+            event = self._event
+            text, entries = event.message, _NOTHING
+            # Spec: without a language "GMS will treat localizedstring as a normal message".
+            if self._texts is not None and language:
+                localized = self._texts.in_language(language)
+                text, entries = localized.text, localized.entries
+            options = self._event_options.options_for(event.tag, provider)
+            made = (text, self._fill_entries(options, entries))
+            self._made[language, provider] = made
+        return made

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
-from gms_twisted.app.composing import DIRECT, Composer, EventOptions, Texts
+from gms_twisted.app.composing import DIRECT, Composer, Wording
 from gms_twisted.app.deliveries import (
     Delivery,
     DeliveryRecords,
@@ -34,13 +34,12 @@ from gms_twisted.app.publications import Publication, Slice
 from gms_twisted.app.pushing import Pusher, Pushers
 from gms_twisted.app.retries import Job, Retries
 from gms_twisted.app.subscription_records import Subscription
-from gms_twisted.app.subscription_requests import Target
-from gms_twisted.app.subscriptions import DeviceCheck, Subscriptions
+from gms_twisted.app.subscriptions import Subscriptions
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.push_options import PushOptions
 from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.errors import GmsError, NotFound, Unavailable
-from gms_twisted.domain.ids import DeviceId, SubscriptionId
+from gms_twisted.domain.ids import DeviceId, GmsUser, SubscriptionId
 from gms_twisted.domain.notifications import TIMEOUT, NotificationType, Outcome, Push
 from gms_twisted.domain.sources import IdSource, Timers, WallClock
 from gms_twisted.store.interfaces import Change, Store, Unit, UnitId
@@ -84,9 +83,7 @@ class Notifications:
         store: Store,
         subscriptions: Subscriptions,
         pushers: Pushers,
-        check_device: DeviceCheck,
-        event_options: EventOptions,
-        texts: Texts,
+        wording: Wording,
         records: DeliveryRecords,
         retries: Retries,
         news: DeviceNews,
@@ -100,9 +97,7 @@ class Notifications:
         self._store = store
         self._subscriptions = subscriptions
         self._pushers = pushers
-        self._check_device = check_device
-        self._event_options = event_options
-        self._texts = texts
+        self._wording = wording
         self._records = records
         self._retries = retries
         self._news = news
@@ -115,10 +110,9 @@ class Notifications:
         self._active: dict[str, Publication] = {}
         self._closing = False
 
-    def reconfigure(self, options: PushOptions, event_options: EventOptions) -> None:
+    def reconfigure(self, options: PushOptions) -> None:
         """Follow other options from the next publish on."""
         self._options = options
-        self._event_options = event_options
 
     def close(self) -> None:
         """Take no more publishes; those under way are finished."""
@@ -136,14 +130,19 @@ class Notifications:
         :raises Unavailable: we are ending, too busy, or cannot store what is owed.
         """
         event = read_event(document, self._options, hops)
+        event_id = self._ids.hex(32)
+        composer = self._composer(event_id, event)
         self._admit()
         if event.target is None:
-            work = self._publish(self._ids.hex(32), event)
+            work = self._publish(event_id, event, composer)
         else:
-            device_id = self._device_of(event.target)
+            target = event.target
             provider = event.provider or self._options.default_provider
-            await self._subscriptions.check_target(event.target, device_id, provider)
-            work = self._publish(self._ids.hex(32), event, device_id)
+            # Choice: the "device" of an event that is directed by comet is a user.
+            user = GmsUser(target.device)
+            device_id = self._subscriptions.device_of(target, provider, user)
+            await self._subscriptions.check_target(target, device_id, provider)
+            work = self._publish(event_id, event, composer, device_id)
         return await self._tasks.finish("publishing an event", work)
 
     async def announce(
@@ -157,7 +156,8 @@ class Notifications:
         """
         self._admit()
         event = Event(tag=tag, message=message)
-        work = self._publish(event_id, event, changes=changes)
+        composer = self._composer(event_id, event)
+        work = self._publish(event_id, event, composer, changes=changes)
         await self._tasks.finish("publishing an event of a service", work)
 
     async def report(self, delivery_id: str) -> DeliveryReport:
@@ -176,16 +176,11 @@ class Notifications:
         if len(self._active) >= MAX_PUBLISHES:
             raise Unavailable("Too many events are being published; try again.")
 
-    def _device_of(self, target: Target) -> DeviceId:
-        if target.notification_type is NotificationType.COMET:
-            # Choice: the "device" of an event that is directed by comet is a user.
-            return DeviceId(target.device)
-        return self._check_device(target.notification_type, target.device, target.properties)
-
     async def _publish(
         self,
         event_id: str,
         event: Event,
+        composer: Composer,
         device_id: DeviceId | None = None,
         changes: Sequence[Change] = (),
     ) -> Published:
@@ -195,9 +190,9 @@ class Notifications:
         self._counters.add("push_published_total")
         try:
             if device_id is not None:
-                await self._direct(publication, event, device_id)
+                await self._direct(publication, event, composer, device_id)
             else:
-                await self._fan_out(publication, event)
+                await self._fan_out(publication, event, composer)
             await publication.wait(self._timers)
             published = await self._conclude(publication, changes)
         finally:
@@ -209,7 +204,9 @@ class Notifications:
             self._write_late(publication, *late)
         return published
 
-    async def _direct(self, publication: Publication, event: Event, device_id: DeviceId) -> None:
+    async def _direct(
+        self, publication: Publication, event: Event, composer: Composer, device_id: DeviceId
+    ) -> None:
         target = event.target
         assert target is not None
         newest: Subscription | None = None
@@ -220,14 +217,12 @@ class Notifications:
                     newest = one if newest is None or one.created > newest.created else newest
         provider = event.provider or self._options.default_provider
         language = "" if newest is None else newest.language
-        composer = self._composer(publication, event)
         push = composer.for_device(device_id, provider, language)
         self._begin(publication, Delivery(0, None, push, provider, target.debug))
 
-    async def _fan_out(self, publication: Publication, event: Event) -> None:
+    async def _fan_out(self, publication: Publication, event: Event, composer: Composer) -> None:
         """Begin a delivery to every match, in slices (N06)."""
         slice_ = Slice(self._timers)
-        composer = self._composer(publication, event)
         most = self._options.max_matches
         deadline = max(publication.deadline, self._timers.seconds() + FIND_S)
         number = 0
@@ -244,9 +239,8 @@ class Notifications:
                 break
         self._counters.add("push_matched_total", number)
 
-    def _composer(self, publication: Publication, event: Event) -> Composer:
-        expires_at = self._wall.now() + self._options.retry_for_s
-        return Composer(publication.event_id, event, self._texts, self._event_options, expires_at)
+    def _composer(self, event_id: str, event: Event) -> Composer:
+        return self._wording.composer(event_id, event, self._wall.now() + self._options.retry_for_s)
 
     def _cut(self, publication: Publication) -> None:
         """More match than may, or than there is time for: the publisher must know."""

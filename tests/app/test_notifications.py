@@ -72,6 +72,7 @@ class EventTests(Fixture):
             ("mediaType", {"tag": "a", "mediaType": "html"}),
             ("mediaType", {"tag": "a", "mediaType": 5}),
             ("locArgs", {"tag": "a", "locArgs": []}),
+            ("locArgs", {"tag": "a", "mediaType": "localizestring", "locArgs": {"bad": 1}}),
             ("providerName", {"tag": "a", "providerName": 5}),
             ("notificationDetails", {"tag": "a", "notificationDetails": "x"}),
             ("notificationDetails.type", {"tag": "a", "notificationDetails": {"deviceId": "x"}}),
@@ -122,6 +123,9 @@ class EventTests(Fixture):
             self.house.publish(message="welcome", mediaType=media_type, locArgs={"a": 1})
             texts = {push.device_id: push.message for push in self.house.pushes()}
             self.assertEqual(texts, {"de": 'welcome@de{"a": 1}', "none": "welcome"})
+            options = {push.device_id: push.options for push in self.house.pushes()}
+            self.assertEqual(options["de"].get("title"), "title@de")
+            self.assertNotIn("title", options["none"])
         self.house.pushes().clear()
         self.house.publish(message="welcome", mediaType="string", locArgs={"a": 1})
         self.assertEqual({push.message for push in self.house.pushes()}, {"welcome"})

@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.app.comet import Comet
+from gms_twisted.app.composing import Wording
 from gms_twisted.app.deliveries import DeliveryRecords
 from gms_twisted.app.device_news import DeviceNews
 from gms_twisted.app.notifications import Notifications, Published
@@ -130,13 +131,46 @@ class PlainOptions:
 class PlainTexts:
     """Localised texts: the message's id, the language and the arguments."""
 
-    def text(self, message_id: str, language: str, arguments: Mapping[str, object]) -> str:
+    def event(self, message: str, arguments: Mapping[str, object]) -> PlainEventTexts:
+        """Prepare; an argument ``bad`` is refused."""
+        if "bad" in arguments:
+            raise InvalidRequest("locArgs has a name that is too long.", "locArgs")
+        return PlainEventTexts(message, arguments)
+
+
+@dataclass(frozen=True)
+class PlainEventTexts:
+    """A message with its arguments, in any language."""
+
+    message: str
+    arguments: Mapping[str, object]
+
+    def in_language(self, language: str) -> PlainText:
         """Something that shows what was asked for."""
-        return f"{message_id}@{language}{json.dumps(arguments) if arguments else ''}"
+        arguments = json.dumps(self.arguments) if self.arguments else ""
+        return PlainText(f"{self.message}@{language}{arguments}", {"title": f"title@{language}"})
+
+
+@dataclass(frozen=True)
+class PlainText:
+    """A message in a language."""
+
+    text: str
+    entries: Mapping[str, str]
+
+
+def plain_fill(options: Mapping[str, str], entries: Mapping[str, str]) -> Mapping[str, str]:
+    """Options with the entries beside them."""
+    return {**options, **entries}
 
 
 def plain_check(
-    notification_type: NotificationType, device_id: str, properties: Mapping[str, str]
+    notification_type: NotificationType,
+    device_id: str,
+    properties: Mapping[str, str],
+    provider: str,
+    *,
+    debug: bool,
 ) -> DeviceId:
     """Tokens of Apple are 64 hexadecimal digits; anything else will do."""
     if notification_type is NotificationType.IOS:
@@ -217,12 +251,10 @@ class NotificationHouse:
         )
         self.records = DeliveryRecords(self.store, self.ids, self.wall, self.clock, self.tasks)
         self.news = DeviceNews(self.subscriptions, self.clock, self.alarms, self.counters)
-        event_options = PlainOptions()
         self.retries = Retries(
             self.store,
             self.subscriptions,
             self.senders,
-            event_options,
             self.records,
             self.news,
             self.tasks,
@@ -235,9 +267,7 @@ class NotificationHouse:
             self.store,
             self.subscriptions,
             self.senders,
-            plain_check,
-            event_options,
-            PlainTexts(),
+            Wording(PlainOptions(), PlainTexts(), plain_fill),
             self.records,
             self.retries,
             self.news,
