@@ -232,6 +232,7 @@ class Senders:
             same = not one.way.section or configured.get(key) == one.way.values
             if changed or not same:
                 del self._sending[key]
+                self._alarms.clear(one.sender.name)
                 self._drain(one.sender)
 
     def _drain(self, sender: Sender) -> None:

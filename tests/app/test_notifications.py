@@ -124,8 +124,8 @@ class EventTests(Fixture):
             texts = {push.device_id: push.message for push in self.house.pushes()}
             self.assertEqual(texts, {"de": 'welcome@de{"a": 1}', "none": "welcome"})
             options = {push.device_id: push.options for push in self.house.pushes()}
-            self.assertEqual(options["de"].get("title"), "title@de")
-            self.assertNotIn("title", options["none"])
+            self.assertEqual(options[DeviceId("de")].get("title"), "title@de")
+            self.assertNotIn("title", options[DeviceId("none")])
         self.house.pushes().clear()
         self.house.publish(message="welcome", mediaType="string", locArgs={"a": 1})
         self.assertEqual({push.message for push in self.house.pushes()}, {"welcome"})
