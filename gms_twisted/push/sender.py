@@ -31,7 +31,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from enum import IntEnum
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -44,6 +43,7 @@ from gms_twisted.domain.sources import DelayedCall, IdSource, Timers
 from gms_twisted.push.agenda import Agenda
 from gms_twisted.push.attempts import Again, Attempt, Delivered, Rejected, Scope, Transport
 from gms_twisted.push.brakes import CIRCUIT_OPEN, Brakes
+from gms_twisted.push.lanes import Item, Lanes, State
 from gms_twisted.push.sender_counts import SenderCounts
 
 SLICE_S = 0.01
@@ -61,52 +61,6 @@ MAX_STALE = 1000
 QUEUE_FULL = "queue full"
 SHUTDOWN = "shutdown"
 _DROPS = frozenset((QUEUE_FULL, CIRCUIT_OPEN, SHUTDOWN))
-
-
-class _State(IntEnum):
-    HELD = 0
-    READY = 1
-    TRYING = 2
-    RESTING = 3
-    DONE = 4
-
-
-class _Lane:
-    """What waits for one device.
-
-    :ivar first: whose first attempt is to come or under way; everything up to its end
-        where order is strict.
-    :ivar until: nothing of this device before that.
-    """
-
-    __slots__ = ("first", "until", "waiting")
-
-    def __init__(self) -> None:
-        self.first: _Item | None = None
-        self.waiting: deque[_Item] = deque()
-        self.until = 0.0
-
-
-class _Item:
-    """One push."""
-
-    __slots__ = (
-        "attempts", "began", "deadline", "done", "frees", "lane", "outcome", "push", "reason",
-        "state", "wake",
-    )  # fmt: skip
-
-    def __init__(self, push: Push, now: float, give_up_s: float) -> None:
-        self.push = push
-        self.began = now
-        self.deadline = now + give_up_s
-        self.attempts = 0
-        self.frees = 0
-        self.reason = ""
-        self.state = _State.READY
-        self.wake = 0.0
-        self.lane: _Lane | None = None
-        self.outcome: Outcome | None = None
-        self.done: Deferred[Outcome] | None = None
 
 
 class Sender:
@@ -135,11 +89,11 @@ class Sender:
         self._ids = ids
         self._counts = counts
         self._alarms = alarms
-        self._lanes: dict[DeviceId, _Lane] = {}
-        self._ready: deque[_Item] = deque()
+        self._lanes = Lanes()
+        self._ready: deque[Item] = deque()
         self._waiting = 0
         self._trying = 0
-        self._agenda: Agenda[_Item | DeviceId | None] = Agenda(
+        self._agenda: Agenda[Item | DeviceId | None] = Agenda(
             timers, self._look_at, self._pump, SLICE_S
         )
         self._brakes = Brakes()
@@ -165,23 +119,25 @@ class Sender:
     async def push(self, push: Push, give_up_s: float) -> Outcome:
         """Deliver; see :class:`gms_twisted.app.pushing.Pusher`."""
         now = self._timers.seconds()
-        item = _Item(push, now, give_up_s)
+        item = Item(push, now, give_up_s)
         refusal = self._refusal(item, now)
         if refusal is not None:
             self._count(item, refusal, now)
             return refusal
-        self._enter(item)
+        self._waiting += 1
+        if self._lanes.enter(item):
+            self._ready.append(item)
         self._pump()
         if item.outcome is not None:
             return item.outcome
-        if item.state is not _State.TRYING:
+        if item.state is not State.TRYING:
             self._at(item.deadline, item)
         item.done = Deferred(lambda _: self._cancelled(item))
         return await item.done
 
     # -- in -----------------------------------------------------------------------------
 
-    def _refusal(self, item: _Item, now: float) -> Outcome | None:
+    def _refusal(self, item: Item, now: float) -> Outcome | None:
         """Why a push is not even queued."""
         if self._closing:
             return Outcome(False, SHUTDOWN, attempts=0, retry_after_s=0.0)
@@ -191,20 +147,6 @@ class Sender:
         if self._waiting >= self.options.queue_max:
             return Outcome(False, QUEUE_FULL, attempts=0, retry_after_s=self.options.retry_base_s)
         return None
-
-    def _enter(self, item: _Item) -> None:
-        self._waiting += 1
-        device = item.push.device_id
-        lane = self._lanes.get(device)
-        if lane is None:
-            lane = self._lanes[device] = _Lane()
-        item.lane = lane
-        if lane.first is None and not lane.waiting and not lane.until:
-            lane.first = item
-            self._ready.append(item)
-        else:
-            item.state = _State.HELD
-            lane.waiting.append(item)
 
     # -- through ------------------------------------------------------------------------
 
@@ -225,7 +167,7 @@ class Sender:
                 ):
                     break
                 item = self._ready.popleft()
-                if item.state is _State.READY:
+                if item.state is State.READY:
                     if blocked_s and reason != CIRCUIT_OPEN and now + blocked_s <= item.deadline:
                         self._ready.appendleft(item)
                         self._wake_up(now + blocked_s)
@@ -253,15 +195,15 @@ class Sender:
         self._turn = None
         self._pump()
 
-    def _try(self, item: _Item, now: float) -> None:
-        item.state = _State.TRYING
+    def _try(self, item: Item, now: float) -> None:
+        item.state = State.TRYING
         item.attempts += 1
         self._waiting -= 1
         self._trying += 1
         self._brakes.trying()
         Deferred.fromCoroutine(self._attempt(item, now))
 
-    async def _attempt(self, item: _Item, began: float) -> None:
+    async def _attempt(self, item: Item, began: float) -> None:
         result: Attempt
         try:
             result = await self._transport.attempt(item.push)
@@ -291,7 +233,7 @@ class Sender:
             self._again(item, result, now)
         self._pump()
 
-    def _rejected(self, item: _Item, result: Rejected, now: float) -> None:
+    def _rejected(self, item: Item, result: Rejected, now: float) -> None:
         self._brakes.answered()
         if result.alarm:
             self._alarmed = True
@@ -303,7 +245,7 @@ class Sender:
         )
         self._finish(item, outcome, now)
 
-    def _again(self, item: _Item, result: Again, now: float) -> None:
+    def _again(self, item: Item, result: Again, now: float) -> None:
         """Decide whether and when a push is tried again."""
         item.reason = result.reason
         if result.connection:
@@ -324,14 +266,14 @@ class Sender:
             return
         self._counts.retried += 1
         self._counts.backoff_s += delay_s
-        item.state = _State.RESTING
+        item.state = State.RESTING
         item.wake = now + delay_s
         self._waiting += 1
         self._at(item.wake, item)
         if not (result.free or self._transport.in_order or self.options.strict_order):
             self._leave_lane(item, now)
 
-    def _rest(self, item: _Item, result: Again, now: float) -> float:
+    def _rest(self, item: Item, result: Again, now: float) -> float:
         """How long a push has to wait, and everybody whom the gateway means."""
         asked_s = max(0.0, result.after_s or 0.0)
         base_s = self.options.retry_base_s if result.base_s is None else result.base_s
@@ -346,9 +288,9 @@ class Sender:
             self._brakes.pause(now + min(delay_s, MAX_RETRY_AFTER_S), result.reason)
         # A flood of paused devices is not remembered for ever.
         elif result.scope is Scope.DEVICE and len(self._lanes) <= 2 * self.options.queue_max:
-            lane = self._lanes.setdefault(item.push.device_id, _Lane())
-            lane.until = max(lane.until, now + min(delay_s, MAX_RETRY_AFTER_S))
-            self._at(lane.until, item.push.device_id)
+            device = item.push.device_id
+            until = self._lanes.pause(device, now + min(delay_s, MAX_RETRY_AFTER_S))
+            self._at(until, device)
         return delay_s
 
     def _backoff(self, base_s: float, exponent: int) -> float:
@@ -367,7 +309,7 @@ class Sender:
 
     # -- out ----------------------------------------------------------------------------
 
-    def _fail(self, item: _Item, reason: str, retry_after_s: float, now: float) -> None:
+    def _fail(self, item: Item, reason: str, retry_after_s: float, now: float) -> None:
         """End a push that waits; what its last attempt came to is the better reason."""
         outcome = Outcome(
             False, item.reason or reason, item.attempts, retry_after_s=max(0.0, retry_after_s)
@@ -375,17 +317,17 @@ class Sender:
         self._waiting -= 1
         self._finish(item, outcome, now)
 
-    def _finish(self, item: _Item, outcome: Outcome, now: float) -> None:
-        if item.state is _State.DONE:
+    def _finish(self, item: Item, outcome: Outcome, now: float) -> None:
+        if item.state is State.DONE:
             return
-        item.state = _State.DONE
+        item.state = State.DONE
         item.outcome = outcome
         self._leave_lane(item, now)
         self._count(item, outcome, now)
         if item.done is not None:
             item.done.callback(outcome)
 
-    def _count(self, item: _Item, outcome: Outcome, now: float) -> None:
+    def _count(self, item: Item, outcome: Outcome, now: float) -> None:
         counts = self._counts
         counts.finished += 1
         counts.latency_s += now - item.began
@@ -396,64 +338,47 @@ class Sender:
         else:
             counts.failed(outcome.reason)
 
-    def _leave_lane(self, item: _Item, now: float) -> None:
+    def _leave_lane(self, item: Item, now: float) -> None:
         """Let the device's next push go."""
-        lane, item.lane = item.lane, None
-        if lane is None:
-            return
-        if lane.first is item:
-            lane.first = None
-        self._advance(item.push.device_id, lane, now)
+        ready = self._lanes.leave(item, now)
+        if ready is not None:
+            self._ready.append(ready)
 
-    def _advance(self, device: DeviceId, lane: _Lane, now: float) -> None:
-        if lane.first is not None or lane.until > now:
-            return
-        lane.until = 0.0
-        while lane.waiting:
-            held = lane.waiting.popleft()
-            if held.state is _State.HELD:
-                held.state = _State.READY
-                lane.first = held
-                self._ready.append(held)
-                return
-        if self._lanes.get(device) is lane:
-            del self._lanes[device]
-
-    def _cancelled(self, item: _Item) -> None:
+    def _cancelled(self, item: Item) -> None:
         """Whoever waited has gone; an attempt under way is left alone."""
-        if item.state in (_State.TRYING, _State.DONE):
+        if item.state in (State.TRYING, State.DONE):
             # Its end is counted, and told to nobody.
             item.done = None
             return
         now = self._timers.seconds()
         self._waiting -= 1
-        item.state = _State.DONE
+        item.state = State.DONE
         item.done = None
         self._leave_lane(item, now)
         self._pump()
 
     # -- time -----------------------------------------------------------------------------
 
-    def _at(self, when: float, what: _Item | DeviceId | None) -> None:
+    def _at(self, when: float, what: Item | DeviceId | None) -> None:
         """Look at an item, a device or the queue at a time."""
         self._agenda.add(when, what)
         if len(self._agenda) > 2 * self._waiting + MAX_STALE:
             # So that the list is as long as the queue.
-            self._agenda.keep(
-                lambda one: not isinstance(one, _Item) or one.state is not _State.DONE
-            )
+            self._agenda.keep(lambda one: not isinstance(one, Item) or one.state is not State.DONE)
 
-    def _look_at(self, what: _Item | DeviceId | None, now: float) -> None:
+    def _look_at(self, what: Item | DeviceId | None, now: float) -> None:
         """The time of a push, or the pause of a push, a device or the sender is over."""
-        if isinstance(what, _Item):
-            if what.state is _State.RESTING and what.wake <= now:
-                what.state = _State.READY
+        if isinstance(what, Item):
+            if what.state is State.RESTING and what.wake <= now:
+                what.state = State.READY
                 self._ready.append(what)
                 self._at(what.deadline, what)
-            elif what.state in (_State.HELD, _State.READY) and what.deadline <= now:
+            elif what.state in (State.HELD, State.READY) and what.deadline <= now:
                 self._fail(what, TIMEOUT, 0.0, now)
-        elif what is not None and what in self._lanes:
-            self._advance(what, self._lanes[what], now)
+        elif what is not None:
+            ready = self._lanes.over(what, now)
+            if ready is not None:
+                self._ready.append(ready)
 
     # -- end ------------------------------------------------------------------------------
 
@@ -481,12 +406,11 @@ class Sender:
         """The time for an orderly end is over; attempts under way have time-outs."""
         now = self._timers.seconds()
         waiting = [*self._ready]
-        waiting += [one for one in self._agenda.everything() if isinstance(one, _Item)]
-        for lane in self._lanes.values():
-            waiting += lane.waiting
+        waiting += [one for one in self._agenda.everything() if isinstance(one, Item)]
+        waiting += self._lanes.held()
         dropped = 0
         for item in waiting:
-            if item.state not in (_State.TRYING, _State.DONE):
+            if item.state not in (State.TRYING, State.DONE):
                 dropped += 1
                 self._fail(item, SHUTDOWN, 0.0, now)
         if dropped or self._trying:

@@ -259,7 +259,7 @@ class OrderTests(SenderFixture):
         self.push("b")
         for _ in range(10):
             self.clock.advance(1.0)
-        self.assertEqual(self.sender._lanes, {})
+        self.assertEqual(len(self.sender._lanes), 0)
         self.clock.advance(GIVE_UP_S)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
