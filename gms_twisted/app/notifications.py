@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
-from gms_twisted.app.composing import DIRECT, Composer, Wording
+from gms_twisted.app.composing import Composer, Wording
 from gms_twisted.app.deliveries import (
     Delivery,
     DeliveryRecords,
@@ -29,6 +29,7 @@ from gms_twisted.app.deliveries import (
     Status,
 )
 from gms_twisted.app.device_news import DeviceNews, way_of
+from gms_twisted.app.late_news import LateNews
 from gms_twisted.app.notification_requests import Event, read_event
 from gms_twisted.app.publications import Publication, Slice
 from gms_twisted.app.pushing import Pusher, Pushers
@@ -39,8 +40,8 @@ from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.push_options import PushOptions
 from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.errors import GmsError, NotFound, Unavailable
-from gms_twisted.domain.ids import DeviceId, GmsUser, SubscriptionId
-from gms_twisted.domain.notifications import TIMEOUT, NotificationType, Outcome, Push
+from gms_twisted.domain.ids import DeviceId, GmsUser
+from gms_twisted.domain.notifications import TIMEOUT, Outcome
 from gms_twisted.domain.sources import IdSource, Timers, WallClock
 from gms_twisted.store.interfaces import Change, Store, Unit, UnitId
 
@@ -74,7 +75,10 @@ class Published:
 
 
 class Notifications:
-    """Publishes, and hears what gateways say afterwards (``app.pushing.PushNews``)."""
+    """Publishes.
+
+    :ivar late_news: hears what gateways say afterwards.
+    """
 
     log = Logger()
 
@@ -109,6 +113,7 @@ class Notifications:
         self._counters = counters
         self._active: dict[str, Publication] = {}
         self._closing = False
+        self.late_news = LateNews(self._active, subscriptions, news, records, tasks)
 
     def reconfigure(self, options: PushOptions) -> None:
         """Follow other options from the next publish on."""
@@ -383,42 +388,3 @@ class Notifications:
                 results.append(one.result())
                 await slice_.breathe()
         return Published(ok, publication.event_id if kept else "", delivered, failed, results)
-
-    # -- app.pushing.PushNews -------------------------------------------------------------
-
-    def failed_later(self, push: Push, outcome: Outcome) -> None:
-        """A push that counted as delivered was refused after all."""
-        publication = self._active.get(push.event_id)
-        delivery = None if publication is None else publication.delivery_of(push.push_id)
-        if publication is not None and delivery is not None:
-            if publication.is_open:
-                delivery.take(outcome, unsubscribed=False)
-            else:
-                publication.late.append((delivery, outcome, False))
-        what = self._hear(push, outcome, in_record=delivery is None)
-        self._tasks.spawn("late news of a delivery", what)
-
-    def device_dead(
-        self, notification_type: NotificationType, device_id: DeviceId, since: float
-    ) -> None:
-        """A device can be reached no more, since that moment."""
-        self._tasks.spawn("news of a device", self._news.dead(notification_type, device_id, since))
-
-    async def _hear(self, push: Push, outcome: Outcome, *, in_record: bool) -> None:
-        name = push.push_id.partition(".")[2]
-        known = None if name == DIRECT else SubscriptionId(name)
-        unsubscribed = False
-        subscription = None if known is None else await self._subscriptions.get(known)
-        if subscription is not None:
-            way = way_of(push.notification_type, subscription.provider, subscription.debug)
-            unsubscribed = await self._news.heed(way, known, push, outcome)
-        if not in_record:
-            return
-        number = await self._records.number_of(push.event_id, known)
-        if number is not None:
-            members = {
-                "status": Status.FAILED,
-                "reason": outcome.reason,
-                "unsubscribed": unsubscribed,
-            }
-            self._records.late(LateResult(push.event_id, number, members))

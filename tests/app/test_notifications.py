@@ -566,7 +566,7 @@ class NewsTests(Fixture):
         published = self.house.publish()
         (push,) = self.house.pushes("apns")
         dead = Outcome(False, "InvalidToken", dead=True)
-        self.house.notifications.failed_later(push, dead)
+        self.house.notifications.late_news.failed_later(push, dead)
         self.house.turn()
         (result,) = self.house.record(published.delivery_id)["results"]
         self.assertEqual(
@@ -582,7 +582,7 @@ class NewsTests(Fixture):
         self.house.subscribe()
         running = self.started()
         (push,) = self.house.pushes("apns")
-        self.house.notifications.failed_later(push, Outcome(False, "InvalidToken"))
+        self.house.notifications.late_news.failed_later(push, Outcome(False, "InvalidToken"))
         other.say(Delivered())
         self.house.turn()
         published = self.successResultOf(running)
@@ -594,11 +594,11 @@ class NewsTests(Fixture):
         details = {"type": "ios", "deviceId": TOKEN}
         published = self.house.publish(notificationDetails=details)
         (push,) = self.house.pushes("apns")
-        self.house.notifications.failed_later(push, Outcome(False, "Shutdown"))
+        self.house.notifications.late_news.failed_later(push, Outcome(False, "Shutdown"))
         self.house.turn()
         self.assertEqual(self.results(published.delivery_id), [("failed", "Shutdown")])
         self.house.clock.advance(100_000)
-        self.house.notifications.failed_later(push, Outcome(False, "Shutdown"))
+        self.house.notifications.late_news.failed_later(push, Outcome(False, "Shutdown"))
         self.house.turn()
 
     def test_device_dead(self) -> None:
@@ -609,7 +609,7 @@ class NewsTests(Fixture):
         since = self.house.wall.now() - 5.0
         later = self.house.subscribe(TOKEN, "c", type="ios")
         other = self.house.subscribe("cd" * 32, "a", type="ios")
-        self.house.notifications.device_dead(NotificationType.IOS, DeviceId(TOKEN), since)
+        self.house.notifications.late_news.device_dead(NotificationType.IOS, DeviceId(TOKEN), since)
         self.house.turn()
         left = self.house.run(self.house.store.scan(SUBSCRIPTION))
         self.assertEqual(sorted(one.key for one in left), sorted([later, other]))
