@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -39,7 +39,7 @@ from gms_twisted.push.senders import Senders, labels_of
 from gms_twisted.rest.admission import Passwords, RestAdmission
 from gms_twisted.rest.notifications import NotificationsApi
 from gms_twisted.rest.root import Api
-from gms_twisted.store.interfaces import Store
+from gms_twisted.store.interfaces import Committed, Store, Unit
 from gms_twisted.store.memory import MemoryStore
 from tests.support.heads import LOOPBACK
 from tests.support.rest_client import Exchange, RestClient
@@ -357,6 +357,37 @@ class NotificationHouse:
     def pushes(self, name: str = "httpcb") -> list[Push]:
         """What a transport was asked to deliver."""
         return self.transport(name).tried
+
+
+class SlowStore(MemoryStore):
+    """A store whose commits wait for the test.
+
+    :ivar slow: whether they do.
+    """
+
+    def __init__(self, house: NotificationHouse) -> None:
+        super().__init__(house.wall, house.ids)
+        self.slow = True
+        self.waiting: list[Callable[[], None]] = []
+
+    async def commit(self, unit: Unit) -> Committed:
+        """Wait, then commit."""
+        if self.slow:
+            turn: Deferred[None] = Deferred()
+            self.waiting.append(lambda: turn.callback(None))
+            await turn
+        return await super().commit(unit)
+
+    def release(self, running: Sequence[Deferred[Any]]) -> None:
+        """Let commits happen, in order, until these are done."""
+        while not all(one.called for one in running):
+            self.waiting.pop(0)()
+
+    def release_all(self) -> None:
+        """Let commits happen, in order, until none waits; wait no more."""
+        while self.waiting:
+            self.waiting.pop(0)()
+        self.slow = False
 
 
 def subscription(
