@@ -338,6 +338,7 @@ class Notifications:
             if self._is_owed(one):
                 one.status = Status.PENDING
                 owed.append(one)
+            await slice_.breathe()
         puts: list[Change] = []
         ttl_s = self._options.delivery_record_ttl_s
         for put in self._records.puts(
@@ -386,5 +387,5 @@ class Notifications:
             ok = ok and (one.status is Status.DELIVERED or one.accepted)
             if results is not None:
                 results.append(one.result())
-                await slice_.breathe()
+            await slice_.breathe()
         return Published(ok, publication.event_id if kept else "", delivered, failed, results)

@@ -20,6 +20,7 @@ from gms_twisted.domain.notifications import NotificationType
 from gms_twisted.domain.tags import matches
 from gms_twisted.store.memory import MemoryStore
 from tests.support.notification_house import TOKEN, NotificationHouse, SlowStore, subscription
+from tests.support.sqlite import SqliteTestCase
 
 BUZZ = GmsUser("Buzz")
 
@@ -511,6 +512,27 @@ class MatchTests(Fixture):
         self.assertNotIn(TOKEN, json.dumps(dict(put.indexes)))  # type: ignore[union-attr]  # a put
         self.assertNotIn(TOKEN, identity.key)  # type: ignore[union-attr]  # a put
         self.assertNotIn(TOKEN, repr(put))
+
+
+class OnDiskTests(SqliteTestCase):
+    """The same on the store of a file."""
+
+    def test_pages_and_restart(self) -> None:
+        """More than fit a page are found and delivered to, before and after a restart."""
+        store = self.make()
+        self.result(store.start())
+        house = NotificationHouse(self, store=store, clock=self.clock, ids=self.ids)
+        for number in range(130):
+            house.subscribe(f"http://x/{number}", "a.*", str(number))
+        self.assertEqual(house.publish().delivered, 130)
+        house.run(house.subscriptions.delete_of("0"))
+        self.result(store.stop())
+        store = self.started()
+        house = NotificationHouse(self, store=store, clock=self.clock, ids=self.ids)
+        published = house.publish()
+        self.assertEqual(published.delivered, 129)
+        self.assertEqual(len({push.device_id for push in house.pushes()}), 129)
+        self.assertEqual(len(house.record(published.delivery_id)["results"]), 129)
 
 
 class FaultTests(Fixture):
