@@ -243,6 +243,12 @@ class Notifications:
             if publication.cut:
                 break
         self._counters.add("push_matched_total", number)
+        self.log.debug(
+            "Event {event_id} of {tag} goes to {count} subscriptions",
+            event_id=publication.event_id,
+            tag=event.tag,
+            count=number,
+        )
 
     def _composer(self, event_id: str, event: Event) -> Composer:
         return self._wording.composer(event_id, event, self._wall.now() + self._options.retry_for_s)
@@ -289,8 +295,8 @@ class Notifications:
             else:
                 self._news.note(way)
         except CancelledError:
-            shutdown = Outcome(False, "shutdown", attempts=0, retry_after_s=0.0)
-            self._settle(publication, delivery, shutdown)
+            # The process ends; what became of an attempt under way nobody knows.
+            publication.abandon()
             raise
         except Exception:  # noqa: BLE001 - one failure must not stop the others
             self.log.failure("Failed in a delivery")

@@ -64,10 +64,14 @@ class Publication:
         if not self.is_open:
             return False
         delivery.take(outcome, unsubscribed=unsubscribed)
-        self._undecided -= 1
-        if not self._undecided and self._decided is not None and not self._decided.called:
-            self._decided.callback(None)
+        self.abandon()
         return True
+
+    def abandon(self) -> None:
+        """Wait for one delivery less."""
+        self._undecided -= 1
+        if not self._undecided:
+            self._give_up()
 
     async def wait(self, timers: Timers) -> None:
         """Wait until everything is decided, or the deadline."""

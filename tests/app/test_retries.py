@@ -46,7 +46,9 @@ class Fixture(SynchronousTestCase):
         if killed:
             self.worker.cancel()
         else:
-            self.successResultOf(Deferred.fromCoroutine(self.house.tasks.stop()))
+            ending = Deferred.fromCoroutine(self.house.tasks.stop())
+            self.house.turn()
+            self.successResultOf(ending)
         old = self.house
         self.house = NotificationHouse(
             self, store=old.store, clock=old.clock, ids=old.ids, **options
@@ -287,6 +289,28 @@ class RestartTests(Fixture):
         self.assertEqual(self.gateway.tried, [])
         self.house.pass_time(12.0)
         self.assertEqual(self.statuses(published), ["delivered"])
+
+    def test_orderly_end(self) -> None:
+        """Results of the last moment are written before the process ends."""
+        self.gateway.answer = None
+        self.house.subscribe()
+        published = self.publish()
+        ending = Deferred.fromCoroutine(self.house.senders.close())
+        self.gateway.say(Delivered())
+        self.house.turn()
+        self.successResultOf(ending)
+        self.restart(retry_background=True)
+        self.assertEqual((self.statuses(published), self.jobs()), (["delivered"], 0))
+
+    def test_end_in_the_middle_of_a_publish(self) -> None:
+        """What is under way when the process ends is undecided, and owed if anything is."""
+        self.gateway.answer = None
+        self.house.subscribe()
+        running = Deferred.fromCoroutine(self.house.notifications.publish({"tag": "a.b"}))
+        ending = Deferred.fromCoroutine(self.house.tasks.stop())
+        published = self.successResultOf(running)
+        self.successResultOf(ending)
+        self.assertEqual((published.ok, self.statuses(published)), (False, ["pending"]))
 
     def test_two_processes(self) -> None:
         """Two on one store do not both do a job."""
