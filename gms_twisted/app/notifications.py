@@ -14,6 +14,7 @@ Propagation".  Knows: fan-out, what is answered.  Does not know: HTTP, gateways.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -48,6 +49,9 @@ from gms_twisted.store.interfaces import Change, Store, Unit, UnitId
 MAX_PUBLISHES = 1000
 """Most publishes under way."""
 
+MAX_RECENT = 1000
+"""So many publishes are remembered for operators."""
+
 FIND_S = 1.0
 """So much time there is to find subscriptions, however short a publisher waits."""
 
@@ -78,6 +82,7 @@ class Notifications:
     """Publishes.
 
     :ivar late_news: hears what gateways say afterwards.
+    :ivar recent: ids of the last publishes' records, the newest last.
     """
 
     log = Logger()
@@ -113,6 +118,7 @@ class Notifications:
         self._counters = counters
         self._active: dict[str, Publication] = {}
         self._closing = False
+        self.recent: deque[str] = deque(maxlen=MAX_RECENT)
         self.late_news = LateNews(self._active, subscriptions, news, records, tasks)
 
     def reconfigure(self, options: PushOptions) -> None:
@@ -205,6 +211,8 @@ class Notifications:
             self._active.pop(event_id, None)
         # Not after a failure: then nothing was kept, and nothing is tried again (N12).
         publication.is_kept = True
+        if published.delivery_id:
+            self.recent.append(event_id)
         for late in publication.late:
             self._write_late(publication, *late)
         return published

@@ -65,6 +65,12 @@ class Brakes:
         """Tell whether the circuit is open, or a probe under way."""
         return self._open_until > now or self.probing
 
+    def word(self, now: float) -> str:
+        """``closed`` (it works), ``open``, or ``half-open``: the next attempt decides."""
+        if self._open_until > now:
+            return "open"
+        return "half-open" if self._is_suspect else "closed"
+
     def paused_s(self, now: float) -> float:
         """How long the pause still lasts."""
         return max(0.0, self._paused_until - now)

@@ -102,6 +102,7 @@ class Sender:
         self._woken_at = 0.0
         self._sender_waits = 0
         self._alarmed = False
+        self._last_error = ""
         self._closing = False
         self._idle: Deferred[None] | None = None
         counts.show(
@@ -235,6 +236,7 @@ class Sender:
 
     def _rejected(self, item: Item, result: Rejected, now: float) -> None:
         self._brakes.answered()
+        self._last_error = result.reason
         if result.alarm:
             self._alarmed = True
             self._alarms.set(self.name, result.alarm)
@@ -247,7 +249,7 @@ class Sender:
 
     def _again(self, item: Item, result: Again, now: float) -> None:
         """Decide whether and when a push is tried again."""
-        item.reason = result.reason
+        item.reason = self._last_error = result.reason
         if result.connection:
             self._connection_failed(now)
         else:
@@ -432,8 +434,9 @@ class Sender:
         return {
             "queued": self._waiting,
             "in_flight": self._trying,
-            "circuit": "open" if self._brakes.is_open(now) else "closed",
+            "circuit": self._brakes.word(now),
             "paused_s": round(self._brakes.paused_s(now), 1),
             "delivered": self._counts.delivered,
+            "last_error": self._last_error,
             **self._transport.details(),
         }

@@ -254,7 +254,7 @@ class Senders:
     # -- for operators --------------------------------------------------------------------
 
     def details(self) -> Sequence[Mapping[str, object]]:
-        """Every sender, as the operator page shows it; no secrets."""
+        """Every sender with all that its transport tells; no secrets."""
         return [
             {
                 "name": one.way.transport,
@@ -263,6 +263,22 @@ class Senders:
                 **one.sender.details(),
             }
             for one in self._sending.values()
+        ]
+
+    def senders(self) -> Sequence[Mapping[str, object]]:
+        """Every sender as a row of the operator page."""
+        return [
+            {
+                "transport": one["name"],
+                "provider": one["provider"],
+                "debug": one["debug"],
+                "queue": one["queued"],
+                "in_flight": one["in_flight"],
+                "circuit": one["circuit"],
+                "last_error": one["last_error"],
+                "days_left": one.get("certificate_days"),
+            }
+            for one in self.details()
         ]
 
     def health(self) -> Health:

@@ -428,6 +428,7 @@ class CircuitTests(SenderFixture):
         """Then one tries; the others wait for what it comes to."""
         self.broken()
         self.clock.advance(30.0)
+        self.assertEqual(self.sender.details()["circuit"], "half-open")
         self.transport.answer = None
         probe, other = self.push("p"), self.push("q")
         self.assertEqual(self.transport.devices[5:], ["p"])
