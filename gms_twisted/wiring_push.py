@@ -27,10 +27,11 @@ from twisted.internet.threads import deferToThreadPool
 
 from gms_twisted.apns.frames import Feedback
 from gms_twisted.app.chat_notifier import ChatNotifier
+from gms_twisted.app.composing import Wording
 from gms_twisted.app.deliveries import DeliveryRecords
 from gms_twisted.app.device_news import DeviceNews
 from gms_twisted.app.devices import check_device
-from gms_twisted.app.event_options import EventOptions
+from gms_twisted.app.event_options import EventOptions, fill_entries
 from gms_twisted.app.health import NodeHealth
 from gms_twisted.app.interfaces import UserOffers
 from gms_twisted.app.kept_tokens import KeptToken, KeptTokens
@@ -136,7 +137,6 @@ class PushHouse:
             counters,
             self.alarms,
         )
-        event_options = EventOptions(configuration.push_sections, options.tag_case_sensitive)
         self._source = self._localization_file(configuration)
         self.localization = Localization(
             self._source, options.localization_default_language, tasks, reactor, counters
@@ -151,7 +151,6 @@ class PushHouse:
             store,
             self.subscriptions,
             self.senders,
-            event_options,
             self.records,
             news,
             tasks,
@@ -160,13 +159,12 @@ class PushHouse:
             ids,
             options,
         )
+        self._wording = Wording(_event_options(configuration), self.localization, fill_entries)
         self.notifications = Notifications(
             store,
             self.subscriptions,
             self.senders,
-            self._check_device,
-            event_options,
-            self.localization,
+            self._wording,
             self.records,
             self.retries,
             news,
@@ -177,7 +175,7 @@ class PushHouse:
             options,
             counters,
         )
-        self._later.news = self.notifications
+        self._later.news = self.notifications.late_news
         self.events = OwedEvents(store, self.notifications, tasks, reactor)
         self.notifier = ChatNotifier(self.notifications)
         self._feedback: dict[tuple[str, str, str, bool], tuple[ApnsSettings, ApnsFeedback]] = {}
@@ -211,9 +209,9 @@ class PushHouse:
         self._credentials = PushCredentials(configuration.push_sections)
         self.senders.reconfigure(options, self._credentials)
         self.subscriptions.reconfigure(options)
-        event_options = EventOptions(configuration.push_sections, options.tag_case_sensitive)
-        self.retries.reconfigure(options, event_options)
-        self.notifications.reconfigure(options, event_options)
+        self.retries.reconfigure(options)
+        self.notifications.reconfigure(options)
+        self._wording.reconfigure(_event_options(configuration))
         if options.localization_file != former.push.localization_file:
             self._source = self._localization_file(configuration)
         self.localization.reconfigure(self._source, options.localization_default_language)
@@ -424,6 +422,10 @@ class PushHouse:
                 )
                 self._feedback[key] = settings, feedback
                 feedback.start()
+
+
+def _event_options(configuration: Configuration) -> EventOptions:
+    return EventOptions(configuration.push_sections, configuration.push.tag_case_sensitive)
 
 
 def _apns_settings(way: Credentials) -> ApnsSettings:

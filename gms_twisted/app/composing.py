@@ -8,11 +8,10 @@ Knows: languages, formatting options, lifetimes.  Does not know: who is reached 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from gms_twisted.app.event_options import fill_entries
-from gms_twisted.app.localization import Localization
+from gms_twisted.app.localization import Arguments
 from gms_twisted.app.notification_requests import Event
 from gms_twisted.app.subscription_records import Subscription
 from gms_twisted.domain.ids import DeviceId, GmsUser
@@ -20,6 +19,8 @@ from gms_twisted.domain.notifications import NotificationType, Push
 
 DIRECT = "device"
 """Stands for the subscription in the push id of a directed event."""
+
+_NOTHING: Mapping[str, str] = {}
 
 
 class EventOptions(Protocol):
@@ -29,33 +30,87 @@ class EventOptions(Protocol):
         """Merge the options for a tag, from general to specific."""
 
 
+class LocalizedText(Protocol):
+    """A message in one language."""
+
+    @property
+    def text(self) -> str:
+        """What the device gets."""
+
+    @property
+    def entries(self) -> Mapping[str, str]:
+        """What else the localization file has for it, by key."""
+
+
+class EventTexts(Protocol):
+    """One event's message in whatever languages there are."""
+
+    def in_language(self, language: str) -> LocalizedText:
+        """Give the message in a language; its id when there is none."""
+
+
+class Texts(Protocol):
+    """The localization file."""
+
+    def event(self, message: str, arguments: Arguments) -> EventTexts:
+        """Prepare an event's message."""
+
+
+FillEntries = Callable[[Mapping[str, str], Mapping[str, str]], Mapping[str, str]]
+"""Puts entries of the localization file into options that name them."""
+
+
+class Wording:
+    """What pushes say besides the event's own words."""
+
+    def __init__(
+        self, event_options: EventOptions, texts: Texts, fill_entries: FillEntries
+    ) -> None:
+        self._event_options = event_options
+        self._texts = texts
+        self._fill_entries = fill_entries
+
+    def reconfigure(self, event_options: EventOptions) -> None:
+        """Follow other options from the next event on."""
+        self._event_options = event_options
+
+    def composer(self, event_id: str, event: Event, expires_at: float) -> Composer:
+        """Prepare an event's pushes.
+
+        :param expires_at: they are of no use after, Unix seconds.
+        """
+        texts = self._texts.event(event.message, event.arguments) if event.localized else None
+        return Composer(event_id, event, texts, self._event_options, self._fill_entries, expires_at)
+
+
 class Composer:
     """Makes the pushes of one event.
 
-    :param expires_at: they are of no use after, Unix seconds.
+    :param texts: ``None`` when it is not localised.
     """
 
     def __init__(
         self,
         event_id: str,
         event: Event,
-        localization: Localization,
+        texts: EventTexts | None,
         event_options: EventOptions,
+        fill_entries: FillEntries,
         expires_at: float,
     ) -> None:
         self._event_id = event_id
         self._event = event
-        # One state of the localization file for all (hardening L04).
-        self._localized = (
-            localization.event(event.message, event.arguments) if event.localized else None
-        )
+        self._texts = texts
         self._event_options = event_options
+        self._fill_entries = fill_entries
         self._expires_at = expires_at
-        self._by_provider: dict[str, Mapping[str, str]] = {}
+        self._made: dict[tuple[str, str], tuple[str, Mapping[str, str]]] = {}
+        arguments = event.arguments.values.items()
+        self._loc_args = {name: text for name, text in arguments if text is not None}
 
     def for_subscription(self, subscription: Subscription) -> Push:
         """Make the push for a subscription."""
-        message, options = self._written(subscription.language, subscription.provider)
+        message, options = self._words(subscription.language, subscription.provider)
         return Push(
             push_id=f"{self._event_id}.{subscription.subscription_id}",
             event_id=self._event_id,
@@ -68,13 +123,14 @@ class Composer:
             expires_at=self._expires_at,
             user=subscription.user,
             hops=self._event.hops,
+            loc_args=self._loc_args,
         )
 
     def for_device(self, device_id: DeviceId, provider: str, language: str) -> Push:
         """Make the push of an event that is directed to a device."""
         target = self._event.target
         assert target is not None
-        message, options = self._written(language, provider)
+        message, options = self._words(language, provider)
         is_comet = target.notification_type is NotificationType.COMET
         return Push(
             push_id=f"{self._event_id}.{DIRECT}",
@@ -88,20 +144,20 @@ class Composer:
             expires_at=self._expires_at,
             user=GmsUser(device_id) if is_comet else None,
             hops=self._event.hops,
+            loc_args=self._loc_args,
         )
 
-    def _written(self, language: str, provider: str) -> tuple[str, Mapping[str, str]]:
-        """Message and formatting options for a language."""
-        options = self._options(provider)
-        # Spec: without a language "GMS will treat localizedstring as a normal message".
-        if self._localized is None or not language:
-            return self._event.message, fill_entries(options, {})
-        localized = self._localized.in_language(language)
-        return localized.text, fill_entries(options, localized.entries)
-
-    def _options(self, provider: str) -> Mapping[str, str]:
-        options = self._by_provider.get(provider)
-        if options is None:
-            options = self._event_options.options_for(self._event.tag, provider)
-            self._by_provider[provider] = options
-        return options
+    def _words(self, language: str, provider: str) -> tuple[str, Mapping[str, str]]:
+        """The text in a language, and the options of a provider."""
+        made = self._made.get((language, provider))
+        if made is None:
+            event = self._event
+            text, entries = event.message, _NOTHING
+            # Spec: without a language "GMS will treat localizedstring as a normal message".
+            if self._texts is not None and language:
+                localized = self._texts.in_language(language)
+                text, entries = localized.text, localized.entries
+            options = self._event_options.options_for(event.tag, provider)
+            made = (text, self._fill_entries(options, entries))
+            self._made[language, provider] = made
+        return made

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from gms_twisted.app.pauses import pause
 from gms_twisted.app.subscription_records import Subscription
@@ -222,7 +224,12 @@ class DeliveryRecords:
         self._late.append(result)
         if not self._writing:
             self._writing = True
-            self._tasks.spawn("writing late results of deliveries", self._write())
+            # Not background work: at the end of the process it is awaited.
+            work = self._tasks.finish("writing late results of deliveries", self._write())
+            Deferred.fromCoroutine(work).addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        self.log.failure("Failed to write late results", failure=failure)
 
     async def _write(self) -> None:
         try:

@@ -14,13 +14,14 @@ Propagation".  Knows: fan-out, what is answered.  Does not know: HTTP, gateways.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
-from gms_twisted.app.composing import DIRECT, Composer, EventOptions
+from gms_twisted.app.composing import Composer, Wording
 from gms_twisted.app.deliveries import (
     Delivery,
     DeliveryRecords,
@@ -29,25 +30,27 @@ from gms_twisted.app.deliveries import (
     Status,
 )
 from gms_twisted.app.device_news import DeviceNews, way_of
-from gms_twisted.app.localization import Localization
+from gms_twisted.app.late_news import LateNews
 from gms_twisted.app.notification_requests import Event, read_event
 from gms_twisted.app.publications import Publication, Slice
 from gms_twisted.app.pushing import Pusher, Pushers
 from gms_twisted.app.retries import Job, Retries
 from gms_twisted.app.subscription_records import Subscription
-from gms_twisted.app.subscription_requests import Target
-from gms_twisted.app.subscriptions import DeviceCheck, Subscriptions
+from gms_twisted.app.subscriptions import Subscriptions
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.push_options import PushOptions
 from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.errors import GmsError, NotFound, Unavailable
-from gms_twisted.domain.ids import DeviceId, SubscriptionId
-from gms_twisted.domain.notifications import TIMEOUT, NotificationType, Outcome, Push
+from gms_twisted.domain.ids import DeviceId, GmsUser
+from gms_twisted.domain.notifications import TIMEOUT, Outcome
 from gms_twisted.domain.sources import IdSource, Timers, WallClock
 from gms_twisted.store.interfaces import Change, Store, Unit, UnitId
 
 MAX_PUBLISHES = 1000
 """Most publishes under way."""
+
+MAX_RECENT = 1000
+"""So many publishes are remembered for operators."""
 
 FIND_S = 1.0
 """So much time there is to find subscriptions, however short a publisher waits."""
@@ -78,7 +81,11 @@ class Published:
 
 
 class Notifications:
-    """Publishes, and hears what gateways say afterwards (``app.pushing.PushNews``)."""
+    """Publishes.
+
+    :ivar late_news: hears what gateways say afterwards.
+    :ivar recent: ids of the last publishes' records, the newest last.
+    """
 
     log = Logger()
 
@@ -87,9 +94,7 @@ class Notifications:
         store: Store,
         subscriptions: Subscriptions,
         pushers: Pushers,
-        check_device: DeviceCheck,
-        event_options: EventOptions,
-        localization: Localization,
+        wording: Wording,
         records: DeliveryRecords,
         retries: Retries,
         news: DeviceNews,
@@ -103,9 +108,7 @@ class Notifications:
         self._store = store
         self._subscriptions = subscriptions
         self._pushers = pushers
-        self._check_device = check_device
-        self._event_options = event_options
-        self._localization = localization
+        self._wording = wording
         self._records = records
         self._retries = retries
         self._news = news
@@ -117,11 +120,12 @@ class Notifications:
         self._counters = counters
         self._active: dict[str, Publication] = {}
         self._closing = False
+        self.recent: deque[str] = deque(maxlen=MAX_RECENT)
+        self.late_news = LateNews(self._active, subscriptions, news, records, tasks)
 
-    def reconfigure(self, options: PushOptions, event_options: EventOptions) -> None:
+    def reconfigure(self, options: PushOptions) -> None:
         """Follow other options from the next publish on."""
         self._options = options
-        self._event_options = event_options
 
     def close(self) -> None:
         """Take no more publishes; those under way are finished."""
@@ -138,8 +142,9 @@ class Notifications:
         :raises NotFound: directed, and the device cannot be reached as things are configured.
         :raises Unavailable: we are ending, too busy, or cannot store what is owed.
         """
-        event = read_event(document, self._options, hops)
-        return await self._publish_event(self._ids.hex(32), event)
+        return await self._publish_event(
+            self._ids.hex(32), read_event(document, self._options, hops)
+        )
 
     async def send(self, event_id: str, document: object) -> bool:
         """Publish an event of our own that names a device.
@@ -153,14 +158,18 @@ class Notifications:
         return published.ok or not published.again
 
     async def _publish_event(self, event_id: str, event: Event) -> Published:
+        composer = self._composer(event_id, event)
         self._admit()
         if event.target is None:
-            work = self._publish(event_id, event)
+            work = self._publish(event_id, event, composer)
         else:
+            target = event.target
             provider = event.provider or self._options.default_provider
-            device_id = self._device_of(event.target, provider)
-            await self._subscriptions.check_target(event.target, device_id, provider)
-            work = self._publish(event_id, event, device_id)
+            # Choice: the "device" of an event that is directed by comet is a user.
+            user = GmsUser(target.device)
+            device_id = self._subscriptions.device_of(target, provider, user)
+            await self._subscriptions.check_target(target, device_id, provider)
+            work = self._publish(event_id, event, composer, device_id)
         return await self._tasks.finish("publishing an event", work)
 
     async def announce(
@@ -174,7 +183,8 @@ class Notifications:
         """
         self._admit()
         event = Event(tag=tag, message=message)
-        work = self._publish(event_id, event, changes=changes)
+        composer = self._composer(event_id, event)
+        work = self._publish(event_id, event, composer, changes=changes)
         await self._tasks.finish("publishing an event of a service", work)
 
     async def report(self, delivery_id: str) -> DeliveryReport:
@@ -193,22 +203,11 @@ class Notifications:
         if len(self._active) >= MAX_PUBLISHES:
             raise Unavailable("Too many events are being published; try again.")
 
-    def _device_of(self, target: Target, provider: str) -> DeviceId:
-        if target.notification_type is NotificationType.COMET:
-            # Choice: the "device" of an event that is directed by comet is a user.
-            return DeviceId(target.device)
-        return self._check_device(
-            target.notification_type,
-            target.device,
-            target.properties,
-            provider,
-            debug=target.debug,
-        )
-
     async def _publish(
         self,
         event_id: str,
         event: Event,
+        composer: Composer,
         device_id: DeviceId | None = None,
         changes: Sequence[Change] = (),
     ) -> Published:
@@ -218,9 +217,9 @@ class Notifications:
         self._counters.add("push_published_total")
         try:
             if device_id is not None:
-                await self._direct(publication, event, device_id)
+                await self._direct(publication, event, composer, device_id)
             else:
-                await self._fan_out(publication, event)
+                await self._fan_out(publication, event, composer)
             await publication.wait(self._timers)
             published = await self._conclude(publication, changes)
         finally:
@@ -228,11 +227,15 @@ class Notifications:
             self._active.pop(event_id, None)
         # Not after a failure: then nothing was kept, and nothing is tried again (N12).
         publication.is_kept = True
+        if published.delivery_id:
+            self.recent.append(event_id)
         for late in publication.late:
             self._write_late(publication, *late)
         return published
 
-    async def _direct(self, publication: Publication, event: Event, device_id: DeviceId) -> None:
+    async def _direct(
+        self, publication: Publication, event: Event, composer: Composer, device_id: DeviceId
+    ) -> None:
         target = event.target
         assert target is not None
         newest: Subscription | None = None
@@ -243,14 +246,12 @@ class Notifications:
                     newest = one if newest is None or one.created > newest.created else newest
         provider = event.provider or self._options.default_provider
         language = "" if newest is None else newest.language
-        composer = self._composer(publication, event)
         push = composer.for_device(device_id, provider, language)
         self._begin(publication, Delivery(0, None, push, provider, target.debug))
 
-    async def _fan_out(self, publication: Publication, event: Event) -> None:
+    async def _fan_out(self, publication: Publication, event: Event, composer: Composer) -> None:
         """Begin a delivery to every match, in slices (N06)."""
         slice_ = Slice(self._timers)
-        composer = self._composer(publication, event)
         most = self._options.max_matches
         deadline = max(publication.deadline, self._timers.seconds() + FIND_S)
         number = 0
@@ -266,12 +267,15 @@ class Notifications:
             if publication.cut:
                 break
         self._counters.add("push_matched_total", number)
-
-    def _composer(self, publication: Publication, event: Event) -> Composer:
-        expires_at = self._wall.now() + self._options.retry_for_s
-        return Composer(
-            publication.event_id, event, self._localization, self._event_options, expires_at
+        self.log.debug(
+            "Event {event_id} of {tag} goes to {count} subscriptions",
+            event_id=publication.event_id,
+            tag=event.tag,
+            count=number,
         )
+
+    def _composer(self, event_id: str, event: Event) -> Composer:
+        return self._wording.composer(event_id, event, self._wall.now() + self._options.retry_for_s)
 
     def _cut(self, publication: Publication) -> None:
         """More match than may, or than there is time for: the publisher must know."""
@@ -315,8 +319,8 @@ class Notifications:
             else:
                 self._news.note(way)
         except CancelledError:
-            shutdown = Outcome(False, "shutdown", attempts=0, retry_after_s=0.0)
-            self._settle(publication, delivery, shutdown)
+            # The process ends; what became of an attempt under way nobody knows.
+            publication.abandon()
             raise
         except Exception:  # noqa: BLE001 - one failure must not stop the others
             self.log.failure("Failed in a delivery")
@@ -364,6 +368,7 @@ class Notifications:
             if self._is_owed(one):
                 one.status = Status.PENDING
                 owed.append(one)
+            await slice_.breathe()
         puts: list[Change] = []
         ttl_s = self._options.delivery_record_ttl_s
         for put in self._records.puts(
@@ -414,45 +419,6 @@ class Notifications:
             ok = ok and (one.status is Status.DELIVERED or one.accepted)
             if results is not None:
                 results.append(one.result())
-                await slice_.breathe()
+            await slice_.breathe()
         delivery_id = publication.event_id if kept else ""
         return Published(ok, delivery_id, delivered, failed, results, again)
-
-    # -- app.pushing.PushNews -------------------------------------------------------------
-
-    def failed_later(self, push: Push, outcome: Outcome) -> None:
-        """A push that counted as delivered was refused after all."""
-        publication = self._active.get(push.event_id)
-        delivery = None if publication is None else publication.delivery_of(push.push_id)
-        if publication is not None and delivery is not None:
-            if publication.is_open:
-                delivery.take(outcome, unsubscribed=False)
-            else:
-                publication.late.append((delivery, outcome, False))
-        what = self._hear(push, outcome, in_record=delivery is None)
-        self._tasks.spawn("late news of a delivery", what)
-
-    def device_dead(
-        self, notification_type: NotificationType, device_id: DeviceId, since: float
-    ) -> None:
-        """A device can be reached no more, since that moment."""
-        self._tasks.spawn("news of a device", self._news.dead(notification_type, device_id, since))
-
-    async def _hear(self, push: Push, outcome: Outcome, *, in_record: bool) -> None:
-        name = push.push_id.partition(".")[2]
-        known = None if name == DIRECT else SubscriptionId(name)
-        unsubscribed = False
-        subscription = None if known is None else await self._subscriptions.get(known)
-        if subscription is not None:
-            way = way_of(push.notification_type, subscription.provider, subscription.debug)
-            unsubscribed = await self._news.heed(way, known, push, outcome)
-        if not in_record:
-            return
-        number = await self._records.number_of(push.event_id, known)
-        if number is not None:
-            members = {
-                "status": Status.FAILED,
-                "reason": outcome.reason,
-                "unsubscribed": unsubscribed,
-            }
-            self._records.late(LateResult(push.event_id, number, members))

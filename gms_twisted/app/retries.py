@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
-from gms_twisted.app.composing import EventOptions
 from gms_twisted.app.deliveries import Delivery, DeliveryRecords, LateResult, Status
 from gms_twisted.app.device_news import DeviceNews, way_of
 from gms_twisted.app.pauses import pause
@@ -97,6 +96,8 @@ class Job:
             "properties": dict(push.properties),
             "tag": push.tag,
             "message": push.message,
+            "options": dict(push.options),
+            "loc_args": dict(push.loc_args),
             "user": push.user,
             "hops": push.hops,
             "number": self.number,
@@ -110,8 +111,8 @@ class Job:
         return Put(JOB, push.push_id, value, self.until + _KEEP_S)
 
     @classmethod
-    def from_record(cls, record: Record, options: EventOptions) -> Job:
-        """Read a record of kind :data:`JOB`; formatting options are today's."""
+    def from_record(cls, record: Record) -> Job:
+        """Read a record of kind :data:`JOB`."""
         document = json.loads(record.value)
         user, subscription = document["user"], document["subscription"]
         push = Push(
@@ -122,7 +123,8 @@ class Job:
             properties=document["properties"],
             tag=document["tag"],
             message=document["message"],
-            options=options.options_for(document["tag"], document["provider"]),
+            options=document["options"],
+            loc_args=document["loc_args"],
             expires_at=document["until"],
             user=None if user is None else GmsUser(user),
             hops=document["hops"],
@@ -149,7 +151,6 @@ class Retries:
         store: Store,
         subscriptions: Subscriptions,
         pushers: Pushers,
-        event_options: EventOptions,
         records: DeliveryRecords,
         news: DeviceNews,
         tasks: Tasks,
@@ -161,7 +162,6 @@ class Retries:
         self._store = store
         self._subscriptions = subscriptions
         self._pushers = pushers
-        self._event_options = event_options
         self._records = records
         self._news = news
         self._tasks = tasks
@@ -171,10 +171,9 @@ class Retries:
         self._options = options
         self._running: set[str] = set()
 
-    def reconfigure(self, options: PushOptions, event_options: EventOptions) -> None:
+    def reconfigure(self, options: PushOptions) -> None:
         """Follow other options."""
         self._options = options
-        self._event_options = event_options
 
     # -- owing --------------------------------------------------------------------------
 
@@ -254,7 +253,7 @@ class Retries:
         if record is None:
             await self._store.commit(Unit(UnitId(self._ids.uuid()), (Unschedule(QUEUE, key),)))
             return None
-        job = Job.from_record(record, self._event_options)
+        job = Job.from_record(record)
         lease = Schedule(QUEUE, key, self._wall.now() + LEASE_S)
         unit = Unit(
             UnitId(self._ids.uuid()), (job.put(), lease), (Unchanged(JOB, key, record.version),)

@@ -66,8 +66,9 @@ class DeviceCheck(Protocol):
         *,
         debug: bool,
     ) -> DeviceId:
-        """Give a device id its one spelling, which depends on how the device is reached.
+        """Give a device id its one spelling.
 
+        :param provider: through whom it is reached; one that is not there is no fault here.
         :raises InvalidRequest: it cannot be one; names the member.
         """
 
@@ -122,7 +123,7 @@ class Subscriptions:
         request = read_subscription(document, self._options)
         target = request.target
         provider = request.provider or self._options.default_provider
-        device_id = self.device_of(target, user, provider)
+        device_id = self.device_of(target, provider, user)
         await self.check_target(target, device_id, provider)
         now = self._wall.now()
         subscription = Subscription(
@@ -143,7 +144,7 @@ class Subscriptions:
         )
         return await self._keep(subscription)
 
-    def device_of(self, target: Target, user: GmsUser | None, provider: str) -> DeviceId:
+    def device_of(self, target: Target, provider: str, user: GmsUser | None) -> DeviceId:
         """The device that is meant, in its one spelling.
 
         :raises InvalidRequest: there is none, or it cannot be one.

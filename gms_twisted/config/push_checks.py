@@ -62,6 +62,7 @@ _HOSTS = ("apple.gateway", "apple.feedback_gateway")
 _APPLE_ID = re.compile(r"[A-Za-z0-9]{10}")
 _SUBJECT = re.compile(r"mailto:[^\s@]+@[^\s@]+|https://\S+")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
+_PUSH_SERVICE = re.compile(rf"(\*\.)?{_HOST.pattern}(:[0-9]{{1,5}})?")
 _PORT = re.compile(r":([0-9]{1,5})")
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 
@@ -122,8 +123,9 @@ class _PushChecker:
             if sentence := _not_target(value):
                 self.fault(PUSH, "httpcb.allow", f"{value!r} {sentence}")
         for value in options.webpush_allow_hosts:
-            if not _HOST.fullmatch(value):
-                self.fault(PUSH, "webpush.allow_hosts", f"{value!r} is not the name of a host")
+            if not _PUSH_SERVICE.fullmatch(value):
+                sentence = f"{value!r} is not HOST, HOST:PORT or *.HOST"
+                self.fault(PUSH, "webpush.allow_hosts", sentence)
         if not _PRINTABLE.fullmatch(options.httpcb_content_type):
             sentence = "a Content-Type is not empty and has plain characters only"
             self.fault(PUSH, "httpcb.content_type", sentence)

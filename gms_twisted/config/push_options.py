@@ -137,5 +137,7 @@ class PushOptions:
         8, "How many events in a row may lead to each other.", name="orscb.max_depth", low=1
     )
     webpush_allow_hosts: tuple[str, ...] = option(
-        (), "Hosts of browsers' push services; empty: all public ones.", name="webpush.allow_hosts"
+        (),
+        "Browsers' push services, HOST, HOST:PORT or *.HOST; empty: all public ones.",
+        name="webpush.allow_hosts",
     )

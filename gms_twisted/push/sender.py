@@ -31,8 +31,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from enum import IntEnum
-from heapq import heapify, heappop, heappush
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -42,7 +40,10 @@ from gms_twisted.config.push_options import PushOptions
 from gms_twisted.domain.ids import DeviceId
 from gms_twisted.domain.notifications import TIMEOUT, Outcome, Push
 from gms_twisted.domain.sources import DelayedCall, IdSource, Timers
+from gms_twisted.push.agenda import Agenda
 from gms_twisted.push.attempts import Again, Attempt, Delivered, Rejected, Scope, Transport
+from gms_twisted.push.brakes import CIRCUIT_OPEN, Brakes
+from gms_twisted.push.lanes import Item, Lanes, State
 from gms_twisted.push.sender_counts import SenderCounts
 
 SLICE_S = 0.01
@@ -58,56 +59,8 @@ MAX_STALE = 1000
 """Timed entries that have become void are thrown away when there are more."""
 
 QUEUE_FULL = "queue full"
-CIRCUIT_OPEN = "circuit open"
-PAUSED = "paused"
 SHUTDOWN = "shutdown"
-_DROPS = frozenset((QUEUE_FULL, CIRCUIT_OPEN, PAUSED, SHUTDOWN))
-
-
-class _State(IntEnum):
-    HELD = 0
-    READY = 1
-    TRYING = 2
-    RESTING = 3
-    DONE = 4
-
-
-class _Lane:
-    """What waits for one device.
-
-    :ivar first: whose first attempt is to come or under way; everything up to its end
-        where order is strict.
-    :ivar until: nothing of this device before that.
-    """
-
-    __slots__ = ("first", "until", "waiting")
-
-    def __init__(self) -> None:
-        self.first: _Item | None = None
-        self.waiting: deque[_Item] = deque()
-        self.until = 0.0
-
-
-class _Item:
-    """One push."""
-
-    __slots__ = (
-        "attempts", "began", "deadline", "done", "frees", "lane", "outcome", "push", "reason",
-        "state", "wake",
-    )  # fmt: skip
-
-    def __init__(self, push: Push, now: float, give_up_s: float) -> None:
-        self.push = push
-        self.began = now
-        self.deadline = now + give_up_s
-        self.attempts = 0
-        self.frees = 0
-        self.reason = ""
-        self.state = _State.READY
-        self.wake = 0.0
-        self.lane: _Lane | None = None
-        self.outcome: Outcome | None = None
-        self.done: Deferred[Outcome] | None = None
+_DROPS = frozenset((QUEUE_FULL, CIRCUIT_OPEN, SHUTDOWN))
 
 
 class Sender:
@@ -136,31 +89,26 @@ class Sender:
         self._ids = ids
         self._counts = counts
         self._alarms = alarms
-        self._lanes: dict[DeviceId, _Lane] = {}
-        self._ready: deque[_Item] = deque()
+        self._lanes = Lanes()
+        self._ready: deque[Item] = deque()
         self._waiting = 0
         self._trying = 0
-        self._timed: list[tuple[float, int, _Item | DeviceId | None]] = []
-        self._serial = 0
-        self._stale = 0
-        self._timer: DelayedCall | None = None
-        self._timer_at = 0.0
+        self._agenda: Agenda[Item | DeviceId | None] = Agenda(
+            timers, self._look_at, self._pump, SLICE_S
+        )
+        self._brakes = Brakes()
         self._pumping = False
         self._turn: DelayedCall | None = None
         self._woken_at = 0.0
-        self._paused_until = 0.0
-        self._pause_reason = PAUSED
-        self._failures = 0
         self._sender_waits = 0
-        self._open_until = 0.0
-        self._probing = False
         self._alarmed = False
-        self._closing = self._closed = False
+        self._last_error = ""
+        self._closing = False
         self._idle: Deferred[None] | None = None
         counts.show(
             lambda: float(self._waiting),
             lambda: float(self._trying),
-            lambda: float(self._circuit_is_open(self._timers.seconds())),
+            lambda: float(self._brakes.is_open(self._timers.seconds())),
         )
 
     # -- app.pushing.Pusher -----------------------------------------------------------
@@ -172,56 +120,34 @@ class Sender:
     async def push(self, push: Push, give_up_s: float) -> Outcome:
         """Deliver; see :class:`gms_twisted.app.pushing.Pusher`."""
         now = self._timers.seconds()
-        item = _Item(push, now, give_up_s)
+        item = Item(push, now, give_up_s)
         refusal = self._refusal(item, now)
         if refusal is not None:
             self._count(item, refusal, now)
             return refusal
-        self._enter(item)
+        self._waiting += 1
+        if self._lanes.enter(item):
+            self._ready.append(item)
         self._pump()
         if item.outcome is not None:
             return item.outcome
-        if item.state is not _State.TRYING:
+        if item.state is not State.TRYING:
             self._at(item.deadline, item)
         item.done = Deferred(lambda _: self._cancelled(item))
         return await item.done
 
     # -- in -----------------------------------------------------------------------------
 
-    def _refusal(self, item: _Item, now: float) -> Outcome | None:
+    def _refusal(self, item: Item, now: float) -> Outcome | None:
         """Why a push is not even queued."""
         if self._closing:
             return Outcome(False, SHUTDOWN, attempts=0, retry_after_s=0.0)
-        blocked_s, reason = self._blocked(now)
+        blocked_s, reason = self._brakes.blocked(now)
         if blocked_s and (reason == CIRCUIT_OPEN or now + blocked_s > item.deadline):
             return Outcome(False, reason, attempts=0, retry_after_s=blocked_s)
         if self._waiting >= self.options.queue_max:
             return Outcome(False, QUEUE_FULL, attempts=0, retry_after_s=self.options.retry_base_s)
         return None
-
-    def _blocked(self, now: float) -> tuple[float, str]:
-        """For how long nothing can be tried, and why; ``0.0``: it can."""
-        pause_s, open_s = self._paused_until - now, self._open_until - now
-        if open_s > 0 and open_s >= pause_s:
-            return open_s, CIRCUIT_OPEN
-        return (pause_s, self._pause_reason) if pause_s > 0 else (0.0, "")
-
-    def _circuit_is_open(self, now: float) -> bool:
-        return self._open_until > now or self._probing
-
-    def _enter(self, item: _Item) -> None:
-        self._waiting += 1
-        device = item.push.device_id
-        lane = self._lanes.get(device)
-        if lane is None:
-            lane = self._lanes[device] = _Lane()
-        item.lane = lane
-        if lane.first is None and not lane.waiting and not lane.until:
-            lane.first = item
-            self._ready.append(item)
-        else:
-            item.state = _State.HELD
-            lane.waiting.append(item)
 
     # -- through ------------------------------------------------------------------------
 
@@ -235,13 +161,14 @@ class Sender:
         end = now + SLICE_S
         try:
             while self._ready:
-                blocked_s, reason = self._blocked(now)
+                blocked_s, reason = self._brakes.blocked(now)
                 if not blocked_s and (
-                    self._trying >= self._transport.concurrency or (self._probing and self._trying)
+                    self._trying >= self._transport.concurrency
+                    or (self._brakes.probing and self._trying)
                 ):
                     break
                 item = self._ready.popleft()
-                if item.state is _State.READY:
+                if item.state is State.READY:
                     if blocked_s and reason != CIRCUIT_OPEN and now + blocked_s <= item.deadline:
                         self._ready.appendleft(item)
                         self._wake_up(now + blocked_s)
@@ -269,16 +196,15 @@ class Sender:
         self._turn = None
         self._pump()
 
-    def _try(self, item: _Item, now: float) -> None:
-        item.state = _State.TRYING
+    def _try(self, item: Item, now: float) -> None:
+        item.state = State.TRYING
         item.attempts += 1
         self._waiting -= 1
         self._trying += 1
-        if self._failures >= self.options.circuit_failures:
-            self._probing = True
+        self._brakes.trying()
         Deferred.fromCoroutine(self._attempt(item, now))
 
-    async def _attempt(self, item: _Item, began: float) -> None:
+    async def _attempt(self, item: Item, began: float) -> None:
         result: Attempt
         try:
             result = await self._transport.attempt(item.push)
@@ -292,9 +218,9 @@ class Sender:
         counts = self._counts
         counts.attempts += 1
         counts.remote_s += now - began
-        self._probing = False
         if type(result) is Delivered:
-            self._failures = self._sender_waits = 0
+            self._brakes.answered()
+            self._sender_waits = 0
             if self._alarmed:
                 self._alarmed = False
                 self._alarms.clear(self.name)
@@ -308,22 +234,26 @@ class Sender:
             self._again(item, result, now)
         self._pump()
 
-    def _rejected(self, item: _Item, result: Rejected, now: float) -> None:
-        self._failures = 0
+    def _rejected(self, item: Item, result: Rejected, now: float) -> None:
+        self._brakes.answered()
+        self._last_error = result.reason
         if result.alarm:
             self._alarmed = True
             self._alarms.set(self.name, result.alarm)
         if result.off_s > 0:
-            self._pause(now + result.off_s, result.reason)
+            self._brakes.pause(now + result.off_s, result.reason)
         outcome = Outcome(
             False, result.reason, item.attempts, dead=result.dead, dead_since=result.dead_since
         )
         self._finish(item, outcome, now)
 
-    def _again(self, item: _Item, result: Again, now: float) -> None:
+    def _again(self, item: Item, result: Again, now: float) -> None:
         """Decide whether and when a push is tried again."""
-        item.reason = result.reason
-        self._note_connection(result.connection, now)
+        item.reason = self._last_error = result.reason
+        if result.connection:
+            self._connection_failed(now)
+        else:
+            self._brakes.answered()
         if result.free and item.frees < MAX_FREE:
             item.frees += 1
             item.attempts -= 1
@@ -331,21 +261,21 @@ class Sender:
         if delay_s > MAX_RETRY_AFTER_S or item.attempts >= self._transport.max_attempts:
             self._finish(item, Outcome(False, result.reason, item.attempts), now)
             return
-        delay_s = max(delay_s, self._blocked(now)[0])
+        delay_s = max(delay_s, self._brakes.blocked(now)[0])
         if now + delay_s > item.deadline or self._closing:
             outcome = Outcome(False, result.reason, item.attempts, retry_after_s=delay_s)
             self._finish(item, outcome, now)
             return
         self._counts.retried += 1
         self._counts.backoff_s += delay_s
-        item.state = _State.RESTING
+        item.state = State.RESTING
         item.wake = now + delay_s
         self._waiting += 1
         self._at(item.wake, item)
         if not (result.free or self._transport.in_order or self.options.strict_order):
             self._leave_lane(item, now)
 
-    def _rest(self, item: _Item, result: Again, now: float) -> float:
+    def _rest(self, item: Item, result: Again, now: float) -> float:
         """How long a push has to wait, and everybody whom the gateway means."""
         asked_s = max(0.0, result.after_s or 0.0)
         base_s = self.options.retry_base_s if result.base_s is None else result.base_s
@@ -357,40 +287,31 @@ class Sender:
             if not asked_s:
                 delay_s = max(delay_s, self._backoff(base_s, self._sender_waits))
             self._sender_waits = min(self._sender_waits + 1, 30)
-            self._pause(now + min(delay_s, MAX_RETRY_AFTER_S), result.reason)
+            self._brakes.pause(now + min(delay_s, MAX_RETRY_AFTER_S), result.reason)
         # A flood of paused devices is not remembered for ever.
         elif result.scope is Scope.DEVICE and len(self._lanes) <= 2 * self.options.queue_max:
-            lane = self._lanes.setdefault(item.push.device_id, _Lane())
-            lane.until = max(lane.until, now + min(delay_s, MAX_RETRY_AFTER_S))
-            self._at(lane.until, item.push.device_id)
+            device = item.push.device_id
+            until = self._lanes.pause(device, now + min(delay_s, MAX_RETRY_AFTER_S))
+            self._at(until, device)
         return delay_s
 
     def _backoff(self, base_s: float, exponent: int) -> float:
         cap_s = min(self.options.retry_cap_s, base_s * 2.0 ** min(max(exponent, 0), 30))
         return self._ids.uniform(0.0, cap_s)
 
-    def _note_connection(self, failed: bool, now: float) -> None:
-        """Count failed connections in a row; enough of them open the circuit."""
-        if not failed:
-            self._failures = 0
-            return
-        self._failures += 1
-        if self._failures >= self.options.circuit_failures:
-            if self._failures == self.options.circuit_failures:
-                self.log.warn(
-                    "{name}: {failures} connections failed in a row",
-                    name=self.name,
-                    failures=self._failures,
-                )
-            self._open_until = now + self.options.circuit_open_s
-
-    def _pause(self, until: float, reason: str) -> None:
-        if until > self._paused_until:
-            self._paused_until, self._pause_reason = until, reason
+    def _connection_failed(self, now: float) -> None:
+        """Count; enough failures in a row open the circuit."""
+        options = self.options
+        if self._brakes.failed(now, options.circuit_failures, options.circuit_open_s):
+            self.log.warn(
+                "{name}: {failures} connections failed in a row",
+                name=self.name,
+                failures=options.circuit_failures,
+            )
 
     # -- out ----------------------------------------------------------------------------
 
-    def _fail(self, item: _Item, reason: str, retry_after_s: float, now: float) -> None:
+    def _fail(self, item: Item, reason: str, retry_after_s: float, now: float) -> None:
         """End a push that waits; what its last attempt came to is the better reason."""
         outcome = Outcome(
             False, item.reason or reason, item.attempts, retry_after_s=max(0.0, retry_after_s)
@@ -398,17 +319,17 @@ class Sender:
         self._waiting -= 1
         self._finish(item, outcome, now)
 
-    def _finish(self, item: _Item, outcome: Outcome, now: float) -> None:
-        if item.state is _State.DONE:
+    def _finish(self, item: Item, outcome: Outcome, now: float) -> None:
+        if item.state is State.DONE:
             return
-        item.state = _State.DONE
+        item.state = State.DONE
         item.outcome = outcome
         self._leave_lane(item, now)
         self._count(item, outcome, now)
         if item.done is not None:
             item.done.callback(outcome)
 
-    def _count(self, item: _Item, outcome: Outcome, now: float) -> None:
+    def _count(self, item: Item, outcome: Outcome, now: float) -> None:
         counts = self._counts
         counts.finished += 1
         counts.latency_s += now - item.began
@@ -419,98 +340,47 @@ class Sender:
         else:
             counts.failed(outcome.reason)
 
-    def _leave_lane(self, item: _Item, now: float) -> None:
+    def _leave_lane(self, item: Item, now: float) -> None:
         """Let the device's next push go."""
-        lane, item.lane = item.lane, None
-        if lane is None:
-            return
-        if lane.first is item:
-            lane.first = None
-        self._advance(item.push.device_id, lane, now)
+        ready = self._lanes.leave(item, now)
+        if ready is not None:
+            self._ready.append(ready)
 
-    def _advance(self, device: DeviceId, lane: _Lane, now: float) -> None:
-        if lane.first is not None or lane.until > now:
-            return
-        lane.until = 0.0
-        while lane.waiting:
-            held = lane.waiting.popleft()
-            if held.state is _State.HELD:
-                held.state = _State.READY
-                lane.first = held
-                self._ready.append(held)
-                return
-        if self._lanes.get(device) is lane:
-            del self._lanes[device]
-
-    def _cancelled(self, item: _Item) -> None:
+    def _cancelled(self, item: Item) -> None:
         """Whoever waited has gone; an attempt under way is left alone."""
-        if item.state in (_State.TRYING, _State.DONE):
+        if item.state in (State.TRYING, State.DONE):
             # Its end is counted, and told to nobody.
             item.done = None
             return
         now = self._timers.seconds()
         self._waiting -= 1
-        item.state = _State.DONE
+        item.state = State.DONE
         item.done = None
         self._leave_lane(item, now)
         self._pump()
 
     # -- time -----------------------------------------------------------------------------
 
-    def _at(self, when: float, what: _Item | DeviceId | None) -> None:
+    def _at(self, when: float, what: Item | DeviceId | None) -> None:
         """Look at an item, a device or the queue at a time."""
-        self._serial += 1
-        heappush(self._timed, (when, self._serial, what))
-        if len(self._timed) > 2 * self._waiting + MAX_STALE:
-            self._forget_stale()
-        self._arm()
+        self._agenda.add(when, what)
+        if len(self._agenda) > 2 * self._waiting + MAX_STALE:
+            # So that the list is as long as the queue.
+            self._agenda.keep(lambda one: not isinstance(one, Item) or one.state is not State.DONE)
 
-    def _forget_stale(self) -> None:
-        """Drop entries of pushes that are done, so that the list is as long as the queue."""
-        self._timed = [
-            one
-            for one in self._timed
-            if not isinstance(one[2], _Item) or one[2].state is not _State.DONE
-        ]
-        heapify(self._timed)
-
-    def _arm(self) -> None:
-        if not self._timed or self._closed:
-            return
-        when = self._timed[0][0]
-        timer = self._timer
-        if timer is not None and timer.active():
-            if self._timer_at <= when:
-                return
-            timer.cancel()
-        self._timer_at = when
-        self._timer = self._timers.callLater(max(0.0, when - self._timers.seconds()), self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
-        now = self._timers.seconds()
-        end = now + SLICE_S
-        while self._timed and self._timed[0][0] <= now:
-            _, _, what = heappop(self._timed)
-            if isinstance(what, _Item):
-                self._look_at(what, now)
-            elif what is not None:
-                lane = self._lanes.get(what)
-                if lane is not None:
-                    self._advance(what, lane, now)
-            if self._timers.seconds() >= end:
-                break
-        self._arm()
-        self._pump()
-
-    def _look_at(self, item: _Item, now: float) -> None:
-        """A push's pause or time is over."""
-        if item.state is _State.RESTING and item.wake <= now:
-            item.state = _State.READY
-            self._ready.append(item)
-            self._at(item.deadline, item)
-        elif item.state in (_State.HELD, _State.READY) and item.deadline <= now:
-            self._fail(item, TIMEOUT, 0.0, now)
+    def _look_at(self, what: Item | DeviceId | None, now: float) -> None:
+        """The time of a push, or the pause of a push, a device or the sender is over."""
+        if isinstance(what, Item):
+            if what.state is State.RESTING and what.wake <= now:
+                what.state = State.READY
+                self._ready.append(what)
+                self._at(what.deadline, what)
+            elif what.state in (State.HELD, State.READY) and what.deadline <= now:
+                self._fail(what, TIMEOUT, 0.0, now)
+        elif what is not None:
+            ready = self._lanes.over(what, now)
+            if ready is not None:
+                self._ready.append(ready)
 
     # -- end ------------------------------------------------------------------------------
 
@@ -523,12 +393,10 @@ class Sender:
             await self._idle
             if late.active():
                 late.cancel()
-        self._closed = True
-        for call in (self._timer, self._turn):
-            if call is not None and call.active():
-                call.cancel()
-        self._timer = self._turn = None
-        self._timed.clear()
+        self._agenda.close()
+        if self._turn is not None and self._turn.active():
+            self._turn.cancel()
+        self._turn = None
         await self._transport.close()
 
     def _note_idle(self) -> None:
@@ -540,12 +408,11 @@ class Sender:
         """The time for an orderly end is over; attempts under way have time-outs."""
         now = self._timers.seconds()
         waiting = [*self._ready]
-        waiting += [one[2] for one in self._timed if isinstance(one[2], _Item)]
-        for lane in self._lanes.values():
-            waiting += lane.waiting
+        waiting += [one for one in self._agenda.everything() if isinstance(one, Item)]
+        waiting += self._lanes.held()
         dropped = 0
         for item in waiting:
-            if item.state not in (_State.TRYING, _State.DONE):
+            if item.state not in (State.TRYING, State.DONE):
                 dropped += 1
                 self._fail(item, SHUTDOWN, 0.0, now)
         if dropped or self._trying:
@@ -567,8 +434,9 @@ class Sender:
         return {
             "queued": self._waiting,
             "in_flight": self._trying,
-            "circuit": "open" if self._circuit_is_open(now) else "closed",
-            "paused_s": round(max(0.0, self._paused_until - now), 1),
+            "circuit": self._brakes.word(now),
+            "paused_s": round(self._brakes.paused_s(now), 1),
             "delivered": self._counts.delivered,
+            "last_error": self._last_error,
             **self._transport.details(),
         }

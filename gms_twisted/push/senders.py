@@ -249,6 +249,7 @@ class Senders:
             same = not one.way.section or configured.get(key) == one.way.values
             if changed or not same:
                 del self._sending[key]
+                self._alarms.clear(one.sender.name)
                 self._drain(one.sender)
 
     def _drain(self, sender: Sender) -> None:
@@ -270,7 +271,7 @@ class Senders:
     # -- for operators --------------------------------------------------------------------
 
     def details(self) -> Sequence[Mapping[str, object]]:
-        """Every sender, as the operator page shows it; no secrets."""
+        """Every sender with all that its transport tells; no secrets."""
         return [
             {
                 "name": one.way.transport,
@@ -279,6 +280,22 @@ class Senders:
                 **one.sender.details(),
             }
             for one in self._sending.values()
+        ]
+
+    def senders(self) -> Sequence[Mapping[str, object]]:
+        """Every sender as a row of the operator page."""
+        return [
+            {
+                "transport": one["name"],
+                "provider": one["provider"],
+                "debug": one["debug"],
+                "queue": one["queued"],
+                "in_flight": one["in_flight"],
+                "circuit": one["circuit"],
+                "last_error": one["last_error"],
+                "days_left": one.get("certificate_days"),
+            }
+            for one in self.details()
         ]
 
     def health(self) -> Health:

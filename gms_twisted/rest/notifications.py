@@ -18,7 +18,7 @@ from gms_twisted.domain.errors import InvalidRequest, UnsupportedMedia
 from gms_twisted.http.interfaces import BodyKind
 from gms_twisted.rest.forms import caller_of, form_of
 from gms_twisted.rest.replies import JSON_TYPE, body_reply, empty_reply, json_reply
-from gms_twisted.rest.root import route
+from gms_twisted.rest.root import UnknownPath, route
 
 BASE = "/genesys/1/notification"
 
@@ -56,6 +56,9 @@ class NotificationsApi:
     @route(BASE + "/subscription/<subscription_id>", "DELETE", internal=True)
     async def unsubscribe(self, request: IRequest, subscription_id: str) -> bytes:
         """Spec: Notification API, "Delete subscription".  200 and empty, also the second time."""
+        if subscription_id == "subscriber":
+            # The name is missing; a word of the path is never an id.
+            raise UnknownPath("The subscriber's id is missing.")
         work = self._subscriptions.delete(subscription_id)
         await self._tasks.finish("deleting a subscription", work)
         return empty_reply(request)

@@ -199,19 +199,20 @@ class ApnsSimulator:
 
 def _configuration(wanted: ApnsSimulation, port: int, feedback_port: int) -> list[str]:
     directory = wanted.directory.resolve()
+    options = (
+        "pushEnabled=comet,httpcb,orscb,ios",
+        f"apple.keystore={directory / 'provider.p12'}",
+        f"apple.keystorePassword={PASSWORD}",
+        f"apple.ca_file={directory / 'ca.pem'}",
+        "apple.transport=binary",
+        "apple.gateway=localhost",
+        f"apple.port={port}",
+        "apple.feedback_gateway=localhost",
+        f"apple.feedback_port={feedback_port}",
+    )
     return [
-        f"APNs gateway on {wanted.interface}:{port}, feedback service on port {feedback_port}.",
-        "Configure the server so:",
-        "[push]",
-        "pushEnabled = ios",
-        f"apple.keystore = {directory / 'provider.p12'}",
-        f"apple.keystorePassword = {PASSWORD}",
-        f"apple.ca_file = {directory / 'ca.pem'}",
-        "apple.transport = binary",
-        "apple.gateway = localhost",
-        f"apple.port = {port}",
-        "apple.feedback_gateway = localhost",
-        f"apple.feedback_port = {feedback_port}",
+        f"apns simulator on {wanted.interface}:{port}, feedback service on port {feedback_port}",
+        *(f"  --set 'push/{option}'" for option in options),
     ]
 
 

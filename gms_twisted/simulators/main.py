@@ -69,6 +69,7 @@ class Kind:
     :ivar listen: endpoint description when none is given.
     :ivar add_options: its own options.
     :ivar make: from parsed options; gives what listens, and hints.
+    :ivar secure: it speaks TLS on what it listens on, as ``localhost``.
     :ivar start: instead, of a simulator with several ports, which says itself where it is.
     """
 
@@ -77,6 +78,7 @@ class Kind:
     add_options: Callable[[argparse.ArgumentParser], None]
     make: Callable[[argparse.Namespace, Say, World], tuple[IProtocolFactory, Hints]] | None = None
     start: Callable[[argparse.Namespace, Write, World], Awaitable[None]] | None = None
+    secure: bool = False
 
 
 def parser() -> argparse.ArgumentParser:
@@ -131,6 +133,8 @@ async def _listen(kind: Kind, options: argparse.Namespace, world: World, write: 
         except (*_BAD_DESCRIPTION, CannotListenError, OSError) as error:
             raise CannotSimulate(f"cannot listen on {description}: {error}") from None
         url = url_of(description, port)
+        if kind.secure:
+            url = f"https://localhost:{port.getHost().port}"
         write(f"{options.kind} simulator on {url}")
         for hint in hints(url):
             write(f"  --set '{hint}'")
@@ -292,9 +296,13 @@ KINDS: Mapping[str, Kind] = {
         apns_options,
         start=start_apns,
     ),
-    "apns2": Kind(f"{APNS2_HELP} (type ios)", APNS2_LISTEN, apns2_options, make_apns2),
+    "apns2": Kind(f"{APNS2_HELP} (type ios)", APNS2_LISTEN, apns2_options, make_apns2, secure=True),
     "webpush": Kind(
-        f"{WEBPUSH_HELP} (type webpush)", WEBPUSH_LISTEN, webpush_options, make_webpush
+        f"{WEBPUSH_HELP} (type webpush)",
+        WEBPUSH_LISTEN,
+        webpush_options,
+        make_webpush,
+        secure=True,
     ),
     "httpcb": Kind(
         "callbacks by HTTP (type httpcb)",

@@ -72,6 +72,7 @@ class EventTests(Fixture):
             ("mediaType", {"tag": "a", "mediaType": "html"}),
             ("mediaType", {"tag": "a", "mediaType": 5}),
             ("locArgs", {"tag": "a", "locArgs": []}),
+            ("locArgs", {"tag": "a", "mediaType": "localizestring", "locArgs": {"n" * 2000: 1}}),
             ("providerName", {"tag": "a", "providerName": 5}),
             ("notificationDetails", {"tag": "a", "notificationDetails": "x"}),
             ("notificationDetails.type", {"tag": "a", "notificationDetails": {"deviceId": "x"}}),
@@ -121,7 +122,10 @@ class EventTests(Fixture):
             self.house.pushes().clear()
             self.house.publish(message="welcome", mediaType=media_type, locArgs={"a": 1})
             texts = {push.device_id: push.message for push in self.house.pushes()}
-            self.assertEqual(texts, {"de": "Willkommen 1", "none": "welcome"})
+            self.assertEqual(texts, {"de": 'welcome@de{"a": "1"}', "none": "welcome"})
+            options = {push.device_id: push.options for push in self.house.pushes()}
+            self.assertEqual(options[DeviceId("de")].get("title"), "title@de")
+            self.assertNotIn("title", options[DeviceId("none")])
         self.house.pushes().clear()
         self.house.publish(message="welcome", mediaType="string", locArgs={"a": 1})
         self.assertEqual({push.message for push in self.house.pushes()}, {"welcome"})
@@ -480,7 +484,7 @@ class DirectedTests(Fixture):
         self.house.subscribe("x", "r", type="gcm", language="en")
         self.house.subscribe("x", "s", type="android", language="fr")
         self.directed(message="m", mediaType="localizestring")
-        self.assertEqual([push.message for push in self.house.pushes("gcm")], ["m", "m in English"])
+        self.assertEqual([push.message for push in self.house.pushes("gcm")], ["m", "m@en"])
 
     def test_comet(self) -> None:
         """The device of an event directed by comet is a user."""
@@ -562,7 +566,7 @@ class NewsTests(Fixture):
         published = self.house.publish()
         (push,) = self.house.pushes("apns")
         dead = Outcome(False, "InvalidToken", dead=True)
-        self.house.notifications.failed_later(push, dead)
+        self.house.notifications.late_news.failed_later(push, dead)
         self.house.turn()
         (result,) = self.house.record(published.delivery_id)["results"]
         self.assertEqual(
@@ -578,7 +582,7 @@ class NewsTests(Fixture):
         self.house.subscribe()
         running = self.started()
         (push,) = self.house.pushes("apns")
-        self.house.notifications.failed_later(push, Outcome(False, "InvalidToken"))
+        self.house.notifications.late_news.failed_later(push, Outcome(False, "InvalidToken"))
         other.say(Delivered())
         self.house.turn()
         published = self.successResultOf(running)
@@ -590,11 +594,11 @@ class NewsTests(Fixture):
         details = {"type": "ios", "deviceId": TOKEN}
         published = self.house.publish(notificationDetails=details)
         (push,) = self.house.pushes("apns")
-        self.house.notifications.failed_later(push, Outcome(False, "Shutdown"))
+        self.house.notifications.late_news.failed_later(push, Outcome(False, "Shutdown"))
         self.house.turn()
         self.assertEqual(self.results(published.delivery_id), [("failed", "Shutdown")])
         self.house.clock.advance(100_000)
-        self.house.notifications.failed_later(push, Outcome(False, "Shutdown"))
+        self.house.notifications.late_news.failed_later(push, Outcome(False, "Shutdown"))
         self.house.turn()
 
     def test_device_dead(self) -> None:
@@ -605,7 +609,7 @@ class NewsTests(Fixture):
         since = self.house.wall.now() - 5.0
         later = self.house.subscribe(TOKEN, "c", type="ios")
         other = self.house.subscribe("cd" * 32, "a", type="ios")
-        self.house.notifications.device_dead(NotificationType.IOS, DeviceId(TOKEN), since)
+        self.house.notifications.late_news.device_dead(NotificationType.IOS, DeviceId(TOKEN), since)
         self.house.turn()
         left = self.house.run(self.house.store.scan(SUBSCRIPTION))
         self.assertEqual(sorted(one.key for one in left), sorted([later, other]))

@@ -8,12 +8,13 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from gms_twisted.app.deliveries import LateResult
 from gms_twisted.app.notifications import Published
 from gms_twisted.app.retries import JOB, LEASE_S, MAX_AT_A_TIME, QUEUE
 from gms_twisted.domain.errors import StoreReadOnly
 from gms_twisted.push.attempts import Again, Delivered, Rejected
 from gms_twisted.store.memory import MemoryStore
-from tests.support.notification_house import NotificationHouse, PlainCredentials
+from tests.support.notification_house import NotificationHouse, PlainCredentials, SlowStore
 from tests.support.transports import ScriptedTransport
 
 DOWN = Again("connect", after_s=10.0)
@@ -45,7 +46,9 @@ class Fixture(SynchronousTestCase):
         if killed:
             self.worker.cancel()
         else:
-            self.successResultOf(Deferred.fromCoroutine(self.house.tasks.stop()))
+            ending = Deferred.fromCoroutine(self.house.tasks.stop())
+            self.house.turn()
+            self.successResultOf(ending)
         old = self.house
         self.house = NotificationHouse(
             self, store=old.store, clock=old.clock, ids=old.ids, **options
@@ -287,6 +290,28 @@ class RestartTests(Fixture):
         self.house.pass_time(12.0)
         self.assertEqual(self.statuses(published), ["delivered"])
 
+    def test_orderly_end(self) -> None:
+        """Results of the last moment are written before the process ends."""
+        self.gateway.answer = None
+        self.house.subscribe()
+        published = self.publish()
+        ending = Deferred.fromCoroutine(self.house.senders.close())
+        self.gateway.say(Delivered())
+        self.house.turn()
+        self.successResultOf(ending)
+        self.restart(retry_background=True)
+        self.assertEqual((self.statuses(published), self.jobs()), (["delivered"], 0))
+
+    def test_end_in_the_middle_of_a_publish(self) -> None:
+        """What is under way when the process ends is undecided, and owed if anything is."""
+        self.gateway.answer = None
+        self.house.subscribe()
+        running = Deferred.fromCoroutine(self.house.notifications.publish({"tag": "a.b"}))
+        ending = Deferred.fromCoroutine(self.house.tasks.stop())
+        published = self.successResultOf(running)
+        self.successResultOf(ending)
+        self.assertEqual((published.ok, self.statuses(published)), (False, ["pending"]))
+
     def test_two_processes(self) -> None:
         """Two on one store do not both do a job."""
         self.house.subscribe()
@@ -300,6 +325,46 @@ class RestartTests(Fixture):
         self.house.pass_time(30.0)
         self.assertEqual(len(self.gateway.tried) - 1 + len(theirs.tried), 1)
         self.assertEqual(self.statuses(published), ["delivered"])
+
+    def test_two_processes_at_the_same_moment(self) -> None:
+        """Nor when both see it due before either has taken it."""
+        store = SlowStore(self.house)
+        store.slow = False
+        self.make(store=store, retry_background=True)
+        self.house.subscribe()
+        published = self.publish()
+        other = NotificationHouse(self, store=store, clock=self.house.clock, ids=self.house.ids)
+        theirs = other.transport(answer=Delivered())
+        self.gateway.answer = Delivered()
+        self.worker.cancel()
+        self.house.clock.advance(15.0)
+        store.slow = True
+        for one in (self.house, other):
+            self.successResultOf(Deferred.fromCoroutine(one.retries.look()))
+        self.assertEqual(len(store.waiting), 2)
+        store.release_all()
+        self.house.turn()
+        self.assertEqual(len(self.gateway.tried) - 1 + len(theirs.tried), 1)
+        self.assertEqual(self.statuses(published), ["delivered"])
+
+    def test_late_results_of_two_processes(self) -> None:
+        """Results that two write into one record at the same moment are both there."""
+        store = SlowStore(self.house)
+        store.slow = False
+        self.make(store=store)
+        for number in range(2):
+            self.house.subscribe(f"http://x/{number}")
+        published = self.publish()
+        other = NotificationHouse(self, store=store, clock=self.house.clock, ids=self.house.ids)
+        store.slow = True
+        for number, one in enumerate((self.house, other)):
+            members = {"reason": f"changed {number}"}
+            one.records.late(LateResult(published.delivery_id, number, members))
+        self.assertEqual(len(store.waiting), 2)
+        store.release_all()
+        record = self.house.record(published.delivery_id)
+        reasons = [one["reason"] for one in record["results"]]
+        self.assertEqual(reasons, ["changed 0", "changed 1"])
 
     def test_whatever_happens(self) -> None:
         """In random troubles every result is told at last, and pending ones are jobs."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -19,9 +18,9 @@ from gms_twisted.domain.errors import GmsError, InvalidRequest, TooManyRequests
 from gms_twisted.domain.ids import DeviceId, GmsUser, SubscriptionId
 from gms_twisted.domain.notifications import NotificationType
 from gms_twisted.domain.tags import matches
-from gms_twisted.store.interfaces import Committed, Unit
 from gms_twisted.store.memory import MemoryStore
-from tests.support.notification_house import TOKEN, NotificationHouse, subscription
+from tests.support.notification_house import TOKEN, NotificationHouse, SlowStore, subscription
+from tests.support.sqlite import SqliteTestCase
 
 BUZZ = GmsUser("Buzz")
 
@@ -286,7 +285,7 @@ class IdentityTests(Fixture):
 
     def test_two_processes(self) -> None:
         """Two that are asked at the same moment make one."""
-        store = _SlowStore(self.house)
+        store = SlowStore(self.house)
         one = NotificationHouse(self, store=store, clock=self.house.clock, ids=self.house.ids)
         two = NotificationHouse(self, store=store, clock=self.house.clock, ids=self.house.ids)
         running = [
@@ -299,31 +298,6 @@ class IdentityTests(Fixture):
         self.house = one
         store.slow = False
         self.assertEqual(self.all(), [first])
-
-
-class _SlowStore(MemoryStore):
-    """A store whose commits wait for the test.
-
-    :ivar slow: whether they do.
-    """
-
-    def __init__(self, house: NotificationHouse) -> None:
-        super().__init__(house.wall, house.ids)
-        self.slow = True
-        self.waiting: list[Callable[[], None]] = []
-
-    async def commit(self, unit: Unit) -> Committed:
-        """Wait, then commit."""
-        if self.slow:
-            turn: Deferred[None] = Deferred()
-            self.waiting.append(lambda: turn.callback(None))
-            await turn
-        return await super().commit(unit)
-
-    def release(self, running: list[Deferred[Any]]) -> None:
-        """Let commits happen, in order, until these are done."""
-        while not all(one.called for one in running):
-            self.waiting.pop(0)()
 
 
 class LimitTests(Fixture):
@@ -343,7 +317,7 @@ class LimitTests(Fixture):
 
     def test_N07_at_the_same_moment(self) -> None:
         """Requests that overtake each other do not pass the limit, nor stay below it."""
-        store = _SlowStore(self.house)
+        store = SlowStore(self.house)
         self.make(store=store, max_subscriptions_per_subscriber=3)
         running = [
             Deferred.fromCoroutine(
@@ -538,6 +512,27 @@ class MatchTests(Fixture):
         self.assertNotIn(TOKEN, json.dumps(dict(put.indexes)))  # type: ignore[union-attr]  # a put
         self.assertNotIn(TOKEN, identity.key)  # type: ignore[union-attr]  # a put
         self.assertNotIn(TOKEN, repr(put))
+
+
+class OnDiskTests(SqliteTestCase):
+    """The same on the store of a file."""
+
+    def test_pages_and_restart(self) -> None:
+        """More than fit a page are found and delivered to, before and after a restart."""
+        store = self.make()
+        self.result(store.start())
+        house = NotificationHouse(self, store=store, clock=self.clock, ids=self.ids)
+        for number in range(130):
+            house.subscribe(f"http://x/{number}", "a.*", str(number))
+        self.assertEqual(house.publish().delivered, 130)
+        house.run(house.subscriptions.delete_of("0"))
+        self.result(store.stop())
+        store = self.started()
+        house = NotificationHouse(self, store=store, clock=self.clock, ids=self.ids)
+        published = house.publish()
+        self.assertEqual(published.delivered, 129)
+        self.assertEqual(len({push.device_id for push in house.pushes()}), 129)
+        self.assertEqual(len(house.record(published.delivery_id)["results"]), 129)
 
 
 class FaultTests(Fixture):

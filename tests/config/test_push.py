@@ -78,7 +78,7 @@ class GeneralTests(ConfigurationTestCase):
                     f"5: push/httpcb.allow: {value!r} is not HOST[:PORT] or ADDRESS/BITS[:PORT]"
                     for value in ("http://a/", "10.0.0.0/33", "host:99999", "[::1")
                 ),
-                "6: push/webpush.allow_hosts: 'a b' is not the name of a host",
+                "6: push/webpush.allow_hosts: 'a b' is not HOST, HOST:PORT or *.HOST",
                 "7: push/httpcb.content_type: a Content-Type is not empty and has plain "
                 "characters only",
                 "8: push/publish.undecided: 'maybe' is not fail or accept",
@@ -224,7 +224,7 @@ class ValueTests(ConfigurationTestCase):
             [
                 "2: push/android.transport: 'carrier' is not native or fcm",
                 "3: push/apple.port: 'x' is not a whole number",
-                "4: push/apple.gateway: 'a b' is not the name of a host",
+                "4: push/apple.gateway: 'a b' is not HOST, HOST:PORT or *.HOST",
                 "5: push/apple.http2_url: 'ftp://x' is not a URL with http:// or https://",
                 "6: push/android.ssl_trust_all: 'perhaps' is not true or false",
                 "7: push/fcm.send_url: 'http://[' is not a URL with http:// or https://",

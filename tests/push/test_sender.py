@@ -259,7 +259,7 @@ class OrderTests(SenderFixture):
         self.push("b")
         for _ in range(10):
             self.clock.advance(1.0)
-        self.assertEqual(self.sender._lanes, {})
+        self.assertEqual(len(self.sender._lanes), 0)
         self.clock.advance(GIVE_UP_S)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -428,6 +428,7 @@ class CircuitTests(SenderFixture):
         """Then one tries; the others wait for what it comes to."""
         self.broken()
         self.clock.advance(30.0)
+        self.assertEqual(self.sender.details()["circuit"], "half-open")
         self.transport.answer = None
         probe, other = self.push("p"), self.push("q")
         self.assertEqual(self.transport.devices[5:], ["p"])

@@ -19,7 +19,7 @@ from gms_twisted.app.pushing import (
 from gms_twisted.config.push_options import PushOptions
 from gms_twisted.domain.ids import DeviceId
 from gms_twisted.domain.notifications import NotificationType, Outcome
-from gms_twisted.push.attempts import Delivered
+from gms_twisted.push.attempts import Delivered, Rejected
 from gms_twisted.push.comet import CometPusher
 from gms_twisted.push.sender import Sender
 from gms_twisted.push.senders import BROKEN_S, labels_of
@@ -249,6 +249,26 @@ class ShownTests(SendersFixture):
         )
         self.assertEqual((shown[0]["circuit"], shown[0]["queued"]), ("closed", 0))
         self.assertNotIn("keystore", str(shown))
+
+    def test_rows(self) -> None:
+        """The operator page has a row for each."""
+        self.house.transport("gcm").script = [Rejected("InvalidKey")]
+        self.successResultOf(Deferred.fromCoroutine(self.find(GCM).push(make_push(), 5.0)))
+        self.assertEqual(
+            self.senders.senders(),
+            [
+                {
+                    "transport": "gcm",
+                    "provider": "",
+                    "debug": False,
+                    "queue": 0,
+                    "in_flight": 0,
+                    "circuit": "closed",
+                    "last_error": "InvalidKey",
+                    "days_left": 90,
+                }
+            ],
+        )
 
     def test_N11_certificate_about_to_end(self) -> None:
         """Health is not ok 30 days before a certificate ends."""

@@ -166,8 +166,10 @@ class ProgramTests(SynchronousTestCase):
         """Two ports, and the lines of a configuration."""
         self.started()
         self.assertEqual([server[0] for server in self.reactor.tcpServers], [2195, 2196])
-        self.assertIn(f"apple.keystore = {self.folder.resolve() / 'provider.p12'}", self.lines)
-        self.assertIn("apple.gateway = localhost", self.lines)
+        self.assertIn(
+            f"  --set 'push/apple.keystore={self.folder.resolve() / 'provider.p12'}'", self.lines
+        )
+        self.assertIn("  --set 'push/apple.gateway=localhost'", self.lines)
 
     def test_files_are_made_once(self) -> None:
         """A second start finds what the first has made; keys are private."""

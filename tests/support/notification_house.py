@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -12,9 +12,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.app.comet import Comet
+from gms_twisted.app.composing import Wording
 from gms_twisted.app.deliveries import DeliveryRecords
 from gms_twisted.app.device_news import DeviceNews
-from gms_twisted.app.localization import Localization
+from gms_twisted.app.localization import Arguments
 from gms_twisted.app.notifications import Notifications, Published
 from gms_twisted.app.owed_events import OwedEvents
 from gms_twisted.app.push_alarms import PushAlarms
@@ -39,7 +40,7 @@ from gms_twisted.push.senders import Senders, labels_of
 from gms_twisted.rest.admission import Passwords, RestAdmission
 from gms_twisted.rest.notifications import NotificationsApi
 from gms_twisted.rest.root import Api
-from gms_twisted.store.interfaces import Store
+from gms_twisted.store.interfaces import Committed, Store, Unit
 from gms_twisted.store.memory import MemoryStore
 from tests.support.heads import LOOPBACK
 from tests.support.rest_client import Exchange, RestClient
@@ -120,15 +121,6 @@ class PlainCredentials:
         return PlainWay(transport, section, debug, values)
 
 
-TEXTS = b"""<messages>
-  <message id="welcome">
-    <locale language="de"><entry key="text">Willkommen $a</entry></locale>
-  </message>
-  <message id="m"><locale language="en"><entry key="text">m in English</entry></locale></message>
-</messages>"""
-"""What the localization file of the tests holds."""
-
-
 class PlainOptions:
     """Options of events: says which tag and provider it was asked for."""
 
@@ -137,16 +129,39 @@ class PlainOptions:
         return {"tag": tag, "provider": provider}
 
 
-class TextsFile:
-    """A localization file in memory; a ``FileSource``."""
+class PlainTexts:
+    """Localised texts: the message's id, the language and the arguments."""
 
-    def stamp(self) -> object:
-        """It never changes."""
-        return 1
+    def event(self, message: str, arguments: Arguments) -> PlainEventTexts:
+        """Prepare."""
+        return PlainEventTexts(message, arguments)
 
-    async def read(self) -> bytes:
-        """All of it."""
-        return TEXTS
+
+@dataclass(frozen=True)
+class PlainEventTexts:
+    """A message with its arguments, in any language."""
+
+    message: str
+    arguments: Arguments
+
+    def in_language(self, language: str) -> PlainText:
+        """Something that shows what was asked for."""
+        values = dict(self.arguments.values)
+        arguments = json.dumps(values) if values else ""
+        return PlainText(f"{self.message}@{language}{arguments}", {"title": f"title@{language}"})
+
+
+@dataclass(frozen=True)
+class PlainText:
+    """A message in a language."""
+
+    text: str
+    entries: Mapping[str, str]
+
+
+def plain_fill(options: Mapping[str, str], entries: Mapping[str, str]) -> Mapping[str, str]:
+    """Options with the entries beside them."""
+    return {**options, **entries}
 
 
 def plain_check(
@@ -236,14 +251,10 @@ class NotificationHouse:
         )
         self.records = DeliveryRecords(self.store, self.ids, self.wall, self.clock, self.tasks)
         self.news = DeviceNews(self.subscriptions, self.clock, self.alarms, self.counters)
-        event_options = PlainOptions()
-        self.localization = Localization(TextsFile(), "", self.tasks, self.clock, self.counters)
-        self.run(self.localization.load())
         self.retries = Retries(
             self.store,
             self.subscriptions,
             self.senders,
-            event_options,
             self.records,
             self.news,
             self.tasks,
@@ -256,9 +267,7 @@ class NotificationHouse:
             self.store,
             self.subscriptions,
             self.senders,
-            plain_check,
-            event_options,
-            self.localization,
+            Wording(PlainOptions(), PlainTexts(), plain_fill),
             self.records,
             self.retries,
             self.news,
@@ -348,6 +357,37 @@ class NotificationHouse:
     def pushes(self, name: str = "httpcb") -> list[Push]:
         """What a transport was asked to deliver."""
         return self.transport(name).tried
+
+
+class SlowStore(MemoryStore):
+    """A store whose commits wait for the test.
+
+    :ivar slow: whether they do.
+    """
+
+    def __init__(self, house: NotificationHouse) -> None:
+        super().__init__(house.wall, house.ids)
+        self.slow = True
+        self.waiting: list[Callable[[], None]] = []
+
+    async def commit(self, unit: Unit) -> Committed:
+        """Wait, then commit."""
+        if self.slow:
+            turn: Deferred[None] = Deferred()
+            self.waiting.append(lambda: turn.callback(None))
+            await turn
+        return await super().commit(unit)
+
+    def release(self, running: Sequence[Deferred[Any]]) -> None:
+        """Let commits happen, in order, until these are done."""
+        while not all(one.called for one in running):
+            self.waiting.pop(0)()
+
+    def release_all(self) -> None:
+        """Let commits happen, in order, until none waits; wait no more."""
+        while self.waiting:
+            self.waiting.pop(0)()
+        self.slow = False
 
 
 def subscription(
