@@ -20,6 +20,7 @@ from gms_twisted.selfcheck import self_check
 from gms_twisted.store.interfaces import StoreFault
 from gms_twisted.store.sqlite import FILE_NAME
 from gms_twisted.store.sqlite_care import check_file, restore
+from gms_twisted.vapid import make_vapid_key
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -148,6 +149,15 @@ def simulate(arguments: Sequence[str]) -> int:
         return int(end.code or 0)
 
 
+def vapid(arguments: argparse.Namespace) -> int:
+    """Make the key for Web Push; print the public key and the options to set."""
+
+    def complain(sentence: str) -> None:
+        print(f"gms: {sentence}", file=sys.stderr)
+
+    return make_vapid_key(Path(arguments.file), arguments.subject, print, complain)
+
+
 def _report(answer: object, member: str) -> int:
     assert isinstance(answer, dict)
     if answer.get("ok"):
@@ -199,6 +209,13 @@ def parser() -> argparse.ArgumentParser:
     gone.add_argument("--data", "-d", default="./var", help="the server's data directory")
     commands.add_parser(
         "simulate", help="stand in for a push gateway; bin/gms simulate --help lists them"
+    )
+    keyed = command("vapid", vapid, "make the key for Web Push")
+    keyed.add_argument("file", nargs="?", default="vapid.pem", help="where to; must not exist")
+    keyed.add_argument(
+        "--subject",
+        default="mailto:postmaster@localhost",
+        help="whom push services may ask about us: mailto: or https:",
     )
     commands.add_parser("run", help="run the server; what bin/gms does without a command")
     return top

@@ -131,6 +131,7 @@ class Process(MultiService):
         await house.areas.housekeep()
         house.comet.start()
         await house.services.start()
+        await house.push.start()
         await house.delivery.start()
         self._housekeep()
         base.sweeper.startService()
@@ -325,7 +326,9 @@ class Process(MultiService):
             self._housekeeping.cancel()
         if house is not None:
             await house.comet.stop()
+            house.push.notifications.close()
             await _within(self._reactor, grace_s, house.door.drain())
+            await house.push.stop()
             await house.door.stop()
         if base is not None:
             base.lag.stop()

@@ -10,6 +10,7 @@ and closes them in order.
     listeners -> FrontDoor --+-- BayeuxHotPath -> Comet -> BayeuxServer
                              +-- RestAdmission, Api (Klein) -> rest/* -> app/*
     app/*  -> Store (SQLite)                    Comet -> Desk -> rooms
+    push: wiring_push.py
     Chats  -> ChatServers -> TCP -> ChatServer (embedded, or others) -> rooms -> Store
 """
 
@@ -39,7 +40,6 @@ from gms_twisted.app.health import NodeHealth
 from gms_twisted.app.loop_lag import LoopLag
 from gms_twisted.app.service_data import ServiceAreas
 from gms_twisted.app.service_definitions import read_definitions
-from gms_twisted.app.service_events import LocalEvents
 from gms_twisted.app.services import ServiceInstances
 from gms_twisted.app.storage_areas import StorageAreas
 from gms_twisted.app.tasks import Tasks
@@ -61,6 +61,7 @@ from gms_twisted.rest.desk import DemoApi, DeskApi
 from gms_twisted.rest.health import HealthApi
 from gms_twisted.rest.lookups import LookUps
 from gms_twisted.rest.node import NodeApi
+from gms_twisted.rest.notifications import NotificationsApi
 from gms_twisted.rest.pages import Pages
 from gms_twisted.rest.root import Api
 from gms_twisted.rest.service_door import ServiceDoor
@@ -76,6 +77,7 @@ from gms_twisted.transports.chatserver import ChatServers, endpoints
 from gms_twisted.transports.hotpath import BayeuxHotPath
 from gms_twisted.transports.listening import Listener
 from gms_twisted.transports.pages import HttpPages
+from gms_twisted.wiring_push import PushHouse
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,17 @@ class House:
         )
         self.hot_path = BayeuxHotPath(self.comet, self.identity, self.origins, self._handshakes)
 
+        self.push = PushHouse(
+            configuration,
+            store,
+            reactor,
+            wall,
+            ids,
+            tasks,
+            base.counters,
+            self.comet,
+            loopback_only=self.loopback_only,
+        )
         self.areas = StorageAreas(store, ids, wall, reactor, configuration.storage, self.base_url)
         self._creations = _per_minute(reactor, limits.v13_services_per_min, exempt)
         self.services = ServiceInstances(
@@ -208,7 +221,7 @@ class House:
             read_definitions(configuration.services),
             limits,
             self._creations,
-            LocalEvents(),
+            self.push.events,
             user_control=configuration.resources.user_control,
         )
         records = ChatRecords(store, ids)
@@ -223,7 +236,7 @@ class House:
             answers,
             self.services,
             tasks,
-            _NoDevices(),
+            self.push.notifier,
             reactor,
             configuration.chat,
             configuration.push,
@@ -277,6 +290,7 @@ class House:
 
         self.health = NodeHealth(lambda: self.areas.room.usage.writable)
         self.health.add("storage", self.areas.room.health)
+        self.push.watch(self.health)
         self._misses = _per_minute(reactor, limits.s01_misses_per_min, exempt)
         self._passwords = Passwords(configuration.server, configuration.services)
         self._ports = PortRestrictions(configuration.port_restrictions)
@@ -289,6 +303,7 @@ class House:
             self._passwords,
             self._ports,
             self.areas.room.check,
+            {"push": lambda: self.configuration.push.max_body},
         )
         self.door = FrontDoor(
             configuration.http,
@@ -343,6 +358,7 @@ class House:
         self.chats.reconfigure(configuration.chat, limits)
         self.delivery.reconfigure(configuration.chat, configuration.push)
         self.areas.reconfigure(configuration.storage)
+        self.push.reconfigure(configuration)
         base.gateway.reconfigure(configuration.chat)
         if base.chat_server is not None:
             base.chat_server.reconfigure(configuration.chat_server)
@@ -363,6 +379,7 @@ class House:
             NodeApi(self.health),
             HealthApi(self.health, base.counters, desk_api.operator),
             ServicesApi(self.services, door, lookups),
+            NotificationsApi(self.push.subscriptions, self.push.notifications, base.tasks),
             ChatApi(self.chats, door, lookups),
             desk_api,
             DemoApi(self.identity, base.ids),
@@ -389,14 +406,6 @@ class House:
             return () if instance is None else await self.areas.files_of(instance.data_id)
         except GmsError:
             return ()
-
-
-class _NoDevices:
-    """A ``DeviceNotifier`` as long as no way to devices is configured."""
-
-    async def notify(self, *device: object, provider: str, debug: bool) -> bool:
-        """Nothing will come of it."""
-        return True
 
 
 def _exempt(configuration: Configuration) -> Networks:

@@ -107,7 +107,8 @@ RULES = {
         ("domain", "app", "apns", "config.options", "config.push_options"),
         (
             *("twisted", "treq", "h2", "cryptography", "jwt", "http_ece"),
-            *("OpenSSL", "zope.interface"),
+            # Which headers h2 may keep in its table is said with hpack's own tuples.
+            *("hpack", "OpenSSL", "zope.interface"),
         ),
     ),
     "push.payloads": Rule(("domain",), pure=True),
@@ -128,9 +129,12 @@ RULES = {
     "logs": Rule((), ("twisted.logger", "zope.interface")),
     # The composition: what is plugged into what, signals, start and end, the terminal.
     "wiring": Rule(ANYTHING, ANYTHING),
+    "wiring_push": Rule(ANYTHING, ANYTHING),
     "process": Rule(ANYTHING, ANYTHING),
     "tap": Rule(ANYTHING, ANYTHING),
     "commands": Rule(ANYTHING, ANYTHING),
+    # A command that writes a key, and shows it as browsers want it.
+    "vapid": Rule(("push.vapid",), ("cryptography",)),
     # Words for the terminal about what listens.
     "banner": Rule(("config.options", "transports.listening")),
     # A client of a server; the standard library's only.

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from gms_twisted.app.event_options import fill_entries
+from gms_twisted.app.localization import Localization
 from gms_twisted.app.notification_requests import Event
 from gms_twisted.app.subscription_records import Subscription
 from gms_twisted.domain.ids import DeviceId, GmsUser
@@ -27,13 +29,6 @@ class EventOptions(Protocol):
         """Merge the options for a tag, from general to specific."""
 
 
-class Texts(Protocol):
-    """Localised texts."""
-
-    def text(self, message_id: str, language: str, arguments: Mapping[str, object]) -> str:
-        """Give a message in a language; the id itself when there is none."""
-
-
 class Composer:
     """Makes the pushes of one event.
 
@@ -44,20 +39,23 @@ class Composer:
         self,
         event_id: str,
         event: Event,
-        texts: Texts,
+        localization: Localization,
         event_options: EventOptions,
         expires_at: float,
     ) -> None:
         self._event_id = event_id
         self._event = event
-        self._texts = texts
+        # One state of the localization file for all (hardening L04).
+        self._localized = (
+            localization.event(event.message, event.arguments) if event.localized else None
+        )
         self._event_options = event_options
         self._expires_at = expires_at
-        self._by_language: dict[str, str] = {}
         self._by_provider: dict[str, Mapping[str, str]] = {}
 
     def for_subscription(self, subscription: Subscription) -> Push:
         """Make the push for a subscription."""
+        message, options = self._written(subscription.language, subscription.provider)
         return Push(
             push_id=f"{self._event_id}.{subscription.subscription_id}",
             event_id=self._event_id,
@@ -65,8 +63,8 @@ class Composer:
             device_id=subscription.device_id,
             properties=subscription.properties,
             tag=self._event.tag,
-            message=self._text(subscription.language),
-            options=self._options(subscription.provider),
+            message=message,
+            options=options,
             expires_at=self._expires_at,
             user=subscription.user,
             hops=self._event.hops,
@@ -76,6 +74,7 @@ class Composer:
         """Make the push of an event that is directed to a device."""
         target = self._event.target
         assert target is not None
+        message, options = self._written(language, provider)
         is_comet = target.notification_type is NotificationType.COMET
         return Push(
             push_id=f"{self._event_id}.{DIRECT}",
@@ -84,23 +83,21 @@ class Composer:
             device_id=device_id,
             properties=target.properties,
             tag=self._event.tag,
-            message=self._text(language),
-            options=self._options(provider),
+            message=message,
+            options=options,
             expires_at=self._expires_at,
             user=GmsUser(device_id) if is_comet else None,
             hops=self._event.hops,
         )
 
-    def _text(self, language: str) -> str:
-        event = self._event
+    def _written(self, language: str, provider: str) -> tuple[str, Mapping[str, str]]:
+        """Message and formatting options for a language."""
+        options = self._options(provider)
         # Spec: without a language "GMS will treat localizedstring as a normal message".
-        if not event.localized or not language:
-            return event.message
-        text = self._by_language.get(language)
-        if text is None:
-            text = self._texts.text(event.message, language, event.arguments)
-            self._by_language[language] = text
-        return text
+        if self._localized is None or not language:
+            return self._event.message, fill_entries(options, {})
+        localized = self._localized.in_language(language)
+        return localized.text, fill_entries(options, localized.entries)
 
     def _options(self, provider: str) -> Mapping[str, str]:
         options = self._by_provider.get(provider)

@@ -6,9 +6,9 @@ Spec: Notification API, "event".  Knows: members.  Does not know: who subscribes
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gms_twisted.app.localization import Arguments, check_arguments
 from gms_twisted.app.subscription_requests import (
     DEVICE,
     Target,
@@ -30,7 +30,7 @@ class Event:
     """What is published.
 
     :ivar message: text, or a message's id when ``localized``; never looked into.
-    :ivar arguments: for a localized text, as they came.
+    :ivar arguments: for a localized text.
     :ivar provider: directed: whose credentials; else: only subscriptions of this provider.
     :ivar target: the one device that is meant; ``None``: whoever subscribes.
     :ivar hops: how many events in a row led to this one.
@@ -39,7 +39,7 @@ class Event:
     tag: str
     message: str = field(default="", repr=False)
     localized: bool = False
-    arguments: Mapping[str, object] = field(default_factory=dict, repr=False)
+    arguments: Arguments = field(default_factory=Arguments, repr=False)
     provider: str = ""
     target: Target | None = None
     hops: int = 0
@@ -62,7 +62,7 @@ def read_event(document: object, options: PushOptions, hops: int = 0) -> Event:
         tag=tag,
         message=_message(members.get("message")),
         localized=_is_localized(members.get("mediaType")),
-        arguments=_arguments(members.get("locArgs")),
+        arguments=check_arguments(members.get("locArgs")),
         provider=read_provider(members),
         target=target,
         hops=hops,
@@ -84,11 +84,3 @@ def _is_localized(value: object) -> bool:
     if isinstance(value, str) and value in _LOCALIZED:
         return True
     raise InvalidRequest("mediaType must be string or localizestring.", "mediaType")
-
-
-def _arguments(value: object) -> Mapping[str, object]:
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise InvalidRequest("locArgs must be a JSON object.", "locArgs")
-    return value

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
-from gms_twisted.app.composing import DIRECT, Composer, EventOptions, Texts
+from gms_twisted.app.composing import DIRECT, Composer, EventOptions
 from gms_twisted.app.deliveries import (
     Delivery,
     DeliveryRecords,
@@ -29,6 +29,7 @@ from gms_twisted.app.deliveries import (
     Status,
 )
 from gms_twisted.app.device_news import DeviceNews, way_of
+from gms_twisted.app.localization import Localization
 from gms_twisted.app.notification_requests import Event, read_event
 from gms_twisted.app.publications import Publication, Slice
 from gms_twisted.app.pushing import Pusher, Pushers
@@ -65,6 +66,7 @@ class Published:
     :ivar ok: 200, else 503.
     :ivar delivery_id: of the record; ``""`` when none could be kept.
     :ivar results: what became of each delivery, if the publisher is to be told.
+    :ivar again: some delivery failed that may work another time, or is undecided.
     """
 
     ok: bool
@@ -72,6 +74,7 @@ class Published:
     delivered: int
     failed: int
     results: Sequence[Mapping[str, object]] | None = field(repr=False)
+    again: bool = False
 
 
 class Notifications:
@@ -86,7 +89,7 @@ class Notifications:
         pushers: Pushers,
         check_device: DeviceCheck,
         event_options: EventOptions,
-        texts: Texts,
+        localization: Localization,
         records: DeliveryRecords,
         retries: Retries,
         news: DeviceNews,
@@ -102,7 +105,7 @@ class Notifications:
         self._pushers = pushers
         self._check_device = check_device
         self._event_options = event_options
-        self._texts = texts
+        self._localization = localization
         self._records = records
         self._retries = retries
         self._news = news
@@ -136,14 +139,28 @@ class Notifications:
         :raises Unavailable: we are ending, too busy, or cannot store what is owed.
         """
         event = read_event(document, self._options, hops)
+        return await self._publish_event(self._ids.hex(32), event)
+
+    async def send(self, event_id: str, document: object) -> bool:
+        """Publish an event of our own that names a device.
+
+        :param event_id: the same when it is done again.
+        :param document: as for :meth:`publish`.
+        :returns: whether it is settled: delivered, or not to be delivered at any time.
+        :raises GmsError: as :meth:`publish`.
+        """
+        published = await self._publish_event(event_id, read_event(document, self._options))
+        return published.ok or not published.again
+
+    async def _publish_event(self, event_id: str, event: Event) -> Published:
         self._admit()
         if event.target is None:
-            work = self._publish(self._ids.hex(32), event)
+            work = self._publish(event_id, event)
         else:
-            device_id = self._device_of(event.target)
             provider = event.provider or self._options.default_provider
+            device_id = self._device_of(event.target, provider)
             await self._subscriptions.check_target(event.target, device_id, provider)
-            work = self._publish(self._ids.hex(32), event, device_id)
+            work = self._publish(event_id, event, device_id)
         return await self._tasks.finish("publishing an event", work)
 
     async def announce(
@@ -176,11 +193,17 @@ class Notifications:
         if len(self._active) >= MAX_PUBLISHES:
             raise Unavailable("Too many events are being published; try again.")
 
-    def _device_of(self, target: Target) -> DeviceId:
+    def _device_of(self, target: Target, provider: str) -> DeviceId:
         if target.notification_type is NotificationType.COMET:
             # Choice: the "device" of an event that is directed by comet is a user.
             return DeviceId(target.device)
-        return self._check_device(target.notification_type, target.device, target.properties)
+        return self._check_device(
+            target.notification_type,
+            target.device,
+            target.properties,
+            provider,
+            debug=target.debug,
+        )
 
     async def _publish(
         self,
@@ -246,7 +269,9 @@ class Notifications:
 
     def _composer(self, publication: Publication, event: Event) -> Composer:
         expires_at = self._wall.now() + self._options.retry_for_s
-        return Composer(publication.event_id, event, self._texts, self._event_options, expires_at)
+        return Composer(
+            publication.event_id, event, self._localization, self._event_options, expires_at
+        )
 
     def _cut(self, publication: Publication) -> None:
         """More match than may, or than there is time for: the publisher must know."""
@@ -377,6 +402,7 @@ class Notifications:
 
     async def _answer(self, publication: Publication, slice_: Slice, *, kept: bool) -> Published:
         delivered = failed = 0
+        again = False
         ok = not publication.cut
         results: list[Mapping[str, object]] | None = None
         if self._options.publish_report:
@@ -384,11 +410,13 @@ class Notifications:
         for one in publication.deliveries:
             delivered += one.status is Status.DELIVERED
             failed += one.status is Status.FAILED
+            again = again or one.status is Status.UNDECIDED or one.retry_after_s is not None
             ok = ok and (one.status is Status.DELIVERED or one.accepted)
             if results is not None:
                 results.append(one.result())
                 await slice_.breathe()
-        return Published(ok, publication.event_id if kept else "", delivered, failed, results)
+        delivery_id = publication.event_id if kept else ""
+        return Published(ok, delivery_id, delivered, failed, results, again)
 
     # -- app.pushing.PushNews -------------------------------------------------------------
 

@@ -58,9 +58,15 @@ class DeviceCheck(Protocol):
     """Knows what a device of each type looks like (hardening N10)."""
 
     def __call__(
-        self, notification_type: NotificationType, device_id: str, properties: Mapping[str, str]
+        self,
+        notification_type: NotificationType,
+        device_id: str,
+        properties: Mapping[str, str],
+        provider: str,
+        *,
+        debug: bool,
     ) -> DeviceId:
-        """Give a device id its one spelling.
+        """Give a device id its one spelling, which depends on how the device is reached.
 
         :raises InvalidRequest: it cannot be one; names the member.
         """
@@ -115,8 +121,8 @@ class Subscriptions:
         """
         request = read_subscription(document, self._options)
         target = request.target
-        device_id = self.device_of(target, user)
         provider = request.provider or self._options.default_provider
+        device_id = self.device_of(target, user, provider)
         await self.check_target(target, device_id, provider)
         now = self._wall.now()
         subscription = Subscription(
@@ -137,7 +143,7 @@ class Subscriptions:
         )
         return await self._keep(subscription)
 
-    def device_of(self, target: Target, user: GmsUser | None) -> DeviceId:
+    def device_of(self, target: Target, user: GmsUser | None, provider: str) -> DeviceId:
         """The device that is meant, in its one spelling.
 
         :raises InvalidRequest: there is none, or it cannot be one.
@@ -149,7 +155,13 @@ class Subscriptions:
             return DeviceId(user)
         if not target.device:
             raise InvalidRequest(f"{DEVICE} is missing.", DEVICE)
-        return self._check_device(target.notification_type, target.device, target.properties)
+        return self._check_device(
+            target.notification_type,
+            target.device,
+            target.properties,
+            provider,
+            debug=target.debug,
+        )
 
     async def check_target(self, target: Target, device_id: DeviceId, provider: str) -> None:
         """See that a device can be reached as things are configured.

@@ -75,6 +75,7 @@ def _check_forms(configuration: Configuration, checker: _Checker) -> None:
     checker.each("server", "trusted_proxies", server.trusted_proxies, _not_network)
     checker.each("server", "internal_allow", server.internal_allow, _not_network)
     checker.each("server", "allowed_origins", server.allowed_origins, _not_origin)
+    checker.each("server", "_ors", server.ors, _not_url)
     checker.each("server", "base_path_aliases", server.base_path_aliases, _not_path)
     checker.each("server", "listen", server.listen, _not_endpoint)
     checker.each("server", "default_region", [server.default_region], _not_region)

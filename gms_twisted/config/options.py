@@ -118,6 +118,15 @@ class ServerOptions:
     default_region: str = option(
         "US", "Country of phone numbers without one, two letters (ISO 3166)."
     )
+    ors: tuple[str, ...] = option(
+        (), "Orchestration Servers for services of type ors, as URLs.", name="_ors"
+    )
+    ors_lb_strategy: str = option(
+        "circular",
+        "circular: the next server for each request; linear: the first that answers.",
+        name="_ors_lb_strategy",
+        words=("circular", "linear"),
+    )
     access_code_prefix: str = option(
         "", "First digits of this node's access codes: 9, or 455,466, or 7-9."
     )
@@ -340,6 +349,23 @@ class GmsOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class OrsOptions:
+    """Section ``ors``: calls to Orchestration Servers."""
+
+    max_ors_request_attempts: int = option(
+        3, "Most servers tried for one request.", low=1, high=100
+    )
+    request_timeout_s: float | None = option(
+        None,
+        "Time for an answer of an orchestrated service; none: gms/http.socket_timeout.",
+        name="request_timeout",
+        unit="s",
+        low=0.1,
+        none=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class ResourcesOptions:
     """Section ``resources``."""
 
@@ -422,6 +448,7 @@ class Configuration:
     chat: ChatOptions = field(default_factory=ChatOptions)
     chat_server: ChatServerOptions = field(default_factory=ChatServerOptions)
     gms: GmsOptions = field(default_factory=GmsOptions)
+    ors: OrsOptions = field(default_factory=OrsOptions)
     resources: ResourcesOptions = field(default_factory=ResourcesOptions)
     push: PushOptions = field(default_factory=PushOptions)
     push_sections: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)

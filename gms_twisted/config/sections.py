@@ -24,6 +24,7 @@ from gms_twisted.config.options import (
     GmsOptions,
     HttpOptions,
     LimitOptions,
+    OrsOptions,
     ResourceGroup,
     ResourcesOptions,
     ServerOptions,
@@ -53,6 +54,7 @@ SECTIONS: Mapping[str, type] = {
     "chat": ChatOptions,
     "chat-server": ChatServerOptions,
     "gms": GmsOptions,
+    "ors": OrsOptions,
     "resources": ResourcesOptions,
     "push": PushOptions,
 }
@@ -68,12 +70,13 @@ _SILENT: Mapping[str, frozenset[str]] = {
             "http.use_lax_redirect_strategy",
         )
     ),
-    "server": frozenset(("_ors", "_ors_lb_strategy", "max_sessions", "web_ports")),
+    "server": frozenset(("max_sessions", "web_ports")),
+    "ors": frozenset(("ors_loadbalancer_refresh_rate", "max_ors_idle_connection_time", "embedded")),
 }
 """Options that files of the original product carry and that nothing here depends on."""
 
 _KEPT = (
-    *("ors", "business-attributes", "callback", "cassandra", "commons-connection"),
+    *("business-attributes", "callback", "cassandra", "commons-connection"),
     *("cassandra-authentication-security", "cview", "elasticsearch", "features", "lab", "log"),
     *("notification", "openmedia", "profiler", "pulse", "reporting", "urs", "urs-stat"),
 )

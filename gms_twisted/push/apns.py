@@ -123,7 +123,7 @@ class ApnsTransport:
         if keystore is not None:
             details["topic"] = keystore.topic
             details["certificate_expires_at"] = keystore.expires_at
-            details["certificate_days_left"] = keystore.days_left(self._wall.now())
+            details["certificate_days"] = keystore.days_left(self._wall.now())
         return details
 
     async def close(self) -> None:

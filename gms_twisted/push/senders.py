@@ -37,6 +37,14 @@ BROKEN_S = 10.0
 
 _BROWSER = "https://"
 _TYPE_OF = {"apns": "ios", "apns2": "ios", "c2dm": "android"}
+_TYPES_OF = {
+    "apns": ("ios",),
+    "apns2": ("ios",),
+    "c2dm": ("android",),
+    "fcm": ("fcm", "android", "gcm"),
+    "webpush": ("webpush", "android", "gcm"),
+}
+"""Which types may travel by a transport whose name is not the type's."""
 
 
 class Way(Protocol):
@@ -215,6 +223,15 @@ class Senders:
                 self._counters, labels_of(way.transport, way.section, debug=way.debug)
             )
         return counts
+
+    def prepare(self) -> None:
+        """Make the senders of all credentials of enabled types, so that operators see them."""
+        for way in self._credentials.all():
+            if self._enabled.intersection(_TYPES_OF.get(way.transport, (way.transport,))):
+                try:
+                    self._pusher(way)
+                except CredentialsBroken:
+                    self.log.debug("An alarm tells of {name}", name=name_of(way))
 
     # -- life -----------------------------------------------------------------------------
 

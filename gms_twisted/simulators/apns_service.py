@@ -8,10 +8,12 @@ Knows: ports, files, lines for a person.  Does not know: the protocol.
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 from cryptography import x509
 from twisted.internet.defer import Deferred, gatherResults
@@ -93,6 +95,47 @@ def simulation(options: Mapping[str, str]) -> ApnsSimulation:
         ),
         tuple(_token("dead", word) for word in _words(options.get("dead", ""))),
     )
+
+
+def apns_options(made: argparse.ArgumentParser) -> None:
+    """Options of ``bin/gms simulate apns``; see :func:`simulation`."""
+    made.add_argument(
+        "--files",
+        dest="directory",
+        default="./simulator",
+        help="folder of certificate and keystore, made if missing",
+    )
+    made.add_argument("--interface", default="127.0.0.1", help="where to listen")
+    made.add_argument("--port", default="2195", help="of the gateway")
+    made.add_argument("--feedback-port", default="2196", help="of the feedback service")
+    made.add_argument(
+        "--reject", default="", metavar="NTH:STATUS", help="refuse the nth, or a TOKEN:STATUS"
+    )
+    made.add_argument(
+        "--silent", default="", metavar="NTH", help="close without a word after the nth"
+    )
+    made.add_argument("--dead", default="", metavar="TOKEN", help="tell of this device by feedback")
+    made.add_argument("--delay", default="0", metavar="SECONDS", help="before a refusal")
+
+
+class _World(Protocol):
+    @property
+    def reactor(self) -> Any:
+        """Ports and time."""
+
+
+async def start_apns(
+    options: argparse.Namespace, write: Callable[[str], object], world: _World
+) -> None:
+    """Start both services.
+
+    :raises OptionRefused: an option cannot be used.
+    :raises CannotListenError: a port is taken.
+    :raises OSError: the folder cannot be written.
+    """
+    names = ("directory", "interface", "port", "feedback_port", "reject", "silent", "dead", "delay")
+    wanted = simulation({name: getattr(options, name) for name in names})
+    await ApnsSimulator(world.reactor, world.reactor, wanted, write).start()
 
 
 class ApnsSimulator:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,21 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
 from gms_twisted.domain.sources import IdSource, WallClock
+from gms_twisted.simulators.apns_service import apns_options, start_apns
 from gms_twisted.simulators.c2dm import LOGIN_PATH, SEND_PATH, C2dmSimulator
 from gms_twisted.simulators.fcm import FcmSimulator
 from gms_twisted.simulators.gateway import Say, Script, site
 from gms_twisted.simulators.gcm import GcmSimulator
+from gms_twisted.simulators.h2_kinds import (
+    APNS2_HELP,
+    APNS2_LISTEN,
+    WEBPUSH_HELP,
+    WEBPUSH_LISTEN,
+    apns2_options,
+    make_apns2,
+    make_webpush,
+    webpush_options,
+)
 from gms_twisted.simulators.httpcb import CallbackSimulator
 
 Write = Callable[[str], object]
@@ -58,12 +69,14 @@ class Kind:
     :ivar listen: endpoint description when none is given.
     :ivar add_options: its own options.
     :ivar make: from parsed options; gives what listens, and hints.
+    :ivar start: instead, of a simulator with several ports, which says itself where it is.
     """
 
     help: str
     listen: str
     add_options: Callable[[argparse.ArgumentParser], None]
-    make: Callable[[argparse.Namespace, Say, World], tuple[IProtocolFactory, Hints]]
+    make: Callable[[argparse.Namespace, Say, World], tuple[IProtocolFactory, Hints]] | None = None
+    start: Callable[[argparse.Namespace, Write, World], Awaitable[None]] | None = None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -75,13 +88,14 @@ def parser() -> argparse.ArgumentParser:
     kinds = top.add_subparsers(title="gateways", metavar="KIND", dest="kind", required=True)
     for name, kind in sorted(KINDS.items()):
         made = kinds.add_parser(name, help=kind.help, description=kind.help)
-        made.add_argument(
-            *("--listen", "-l"),
-            action="append",
-            metavar="ENDPOINT",
-            help=f"where to listen, may be repeated; default: {kind.listen}",
-        )
-        made.add_argument("--json", action="store_true", help="print one JSON object a line")
+        if kind.make is not None:
+            made.add_argument(
+                *("--listen", "-l"),
+                action="append",
+                metavar="ENDPOINT",
+                help=f"where to listen, may be repeated; default: {kind.listen}",
+            )
+            made.add_argument("--json", action="store_true", help="print one JSON object a line")
         kind.add_options(made)
     return top
 
@@ -97,6 +111,19 @@ def start(arguments: Sequence[str], world: World, write: Write) -> Deferred[None
 
 async def _run(options: argparse.Namespace, world: World, write: Write) -> None:
     kind = KINDS[options.kind]
+    try:
+        if kind.start is not None:
+            await kind.start(options, write, world)
+        else:
+            await _listen(kind, options, world, write)
+    except (CannotListenError, OSError, ValueError) as error:
+        raise CannotSimulate(str(error)) from None
+    # Until a signal ends the reactor.
+    await Deferred()
+
+
+async def _listen(kind: Kind, options: argparse.Namespace, world: World, write: Write) -> None:
+    assert kind.make is not None
     factory, hints = kind.make(options, _sayer(options, write), world)
     for description in options.listen or [kind.listen]:
         try:
@@ -107,8 +134,6 @@ async def _run(options: argparse.Namespace, world: World, write: Write) -> None:
         write(f"{options.kind} simulator on {url}")
         for hint in hints(url):
             write(f"  --set '{hint}'")
-    # Until a signal ends the reactor.
-    await Deferred()
 
 
 def url_of(description: str, port: IListeningPort) -> str:
@@ -261,6 +286,16 @@ def _make_fcm(
 
 
 KINDS: Mapping[str, Kind] = {
+    "apns": Kind(
+        "Apple's binary interface and its feedback service (type ios)",
+        "",
+        apns_options,
+        start=start_apns,
+    ),
+    "apns2": Kind(f"{APNS2_HELP} (type ios)", APNS2_LISTEN, apns2_options, make_apns2),
+    "webpush": Kind(
+        f"{WEBPUSH_HELP} (type webpush)", WEBPUSH_LISTEN, webpush_options, make_webpush
+    ),
     "httpcb": Kind(
         "callbacks by HTTP (type httpcb)",
         "tcp:8090:interface=127.0.0.1",

@@ -121,7 +121,7 @@ class EventTests(Fixture):
             self.house.pushes().clear()
             self.house.publish(message="welcome", mediaType=media_type, locArgs={"a": 1})
             texts = {push.device_id: push.message for push in self.house.pushes()}
-            self.assertEqual(texts, {"de": 'welcome@de{"a": 1}', "none": "welcome"})
+            self.assertEqual(texts, {"de": "Willkommen 1", "none": "welcome"})
         self.house.pushes().clear()
         self.house.publish(message="welcome", mediaType="string", locArgs={"a": 1})
         self.assertEqual({push.message for push in self.house.pushes()}, {"welcome"})
@@ -480,7 +480,7 @@ class DirectedTests(Fixture):
         self.house.subscribe("x", "r", type="gcm", language="en")
         self.house.subscribe("x", "s", type="android", language="fr")
         self.directed(message="m", mediaType="localizestring")
-        self.assertEqual([push.message for push in self.house.pushes("gcm")], ["m", "m@en"])
+        self.assertEqual([push.message for push in self.house.pushes("gcm")], ["m", "m in English"])
 
     def test_comet(self) -> None:
         """The device of an event directed by comet is a user."""

@@ -143,13 +143,13 @@ class ValueTests(ConfigurationTestCase):
     def test_original_files(self) -> None:
         """Sections and options of the original product that wait are kept, silently."""
         text = (
-            "[ors]\nx=y\n[log]\nverbose=all\n[chat]\nenable-fast-chat-transcript-refresh=true\n"
+            "[ors]\nmax_ors_idle_connection_time=9\n[cview]\nx=y\n[log]\nverbose=all\n[chat]\nenable-fast-chat-transcript-refresh=true\n"
             "[server]\n_ors=http://127.0.0.1:7005\n[stat.x]\n"
         )
         self.assertEqual(self.warnings(text), [])
         other = self.good(text).other
         self.assertEqual(other["log"], {"verbose": "all"})
-        self.assertEqual(set(other), {"ors", "log", "stat.x"})
+        self.assertEqual(set(other), {"cview", "log", "stat.x"})
 
     def test_overrides_win(self) -> None:
         """An override beats the file, and its problems say where they are from."""

@@ -295,6 +295,15 @@ class Utf8Tests(ReaderTestCase):
         data += client_frame(CONTINUATION, b"\xf4\x90", fin=False)
         self.broken(data, INVALID_DATA)
 
+    def test_W05_inside_a_frame(self) -> None:
+        """A frame is judged when it is whole (Autobahn 6.4.3 and 6.4.4, NON-STRICT)."""
+        data = client_frame(TEXT, GREEK + b"\xf4\x90\x80\x80edited")
+        reader = FrameReader(LIMIT)
+        self.assertEqual(reader.receive(data[:-1], 0.0), [])
+        (event,) = reader.receive(data[-1:], 0.0)
+        assert isinstance(event, Broken)
+        self.assertEqual(event.code, INVALID_DATA)
+
     def test_W05_binary_may_be_anything(self) -> None:
         """Binary messages need not be UTF-8."""
         self.assertEqual(read(client_frame(BINARY, b"\xff\xfe")), [Binary(b"\xff\xfe")])

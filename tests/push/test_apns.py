@@ -150,7 +150,7 @@ class DeliveryTests(SenderTestCase):
         rig.network.advance(0.2)
         details = rig.transport.details()
         self.assertEqual(details["topic"], "com.example.app")
-        self.assertIn(details["certificate_days_left"], (3649, 3650))
+        self.assertIn(details["certificate_days"], (3649, 3650))
         self.assertEqual((details["connections"], details["unconfirmed"]), (1, 1))
         self.assertNotIn("secret", repr((details, rig.settings)))
 

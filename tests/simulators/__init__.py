@@ -1,1 +1,1 @@
-"""Tests of the push gateways that we simulate."""
+"""Tests of the simulated push gateways."""

@@ -29,7 +29,6 @@ from gms_twisted.app.interfaces import (
     ChatServerUnavailable,
     ChatSessionClosed,
     ChatSessionUnknown,
-    Offered,
     Presence,
     UserEvents,
 )
@@ -367,11 +366,6 @@ class UserEventsDouble:
         """Keep it for the test."""
         self.delivered.append((user, tag, message, event_id))
         return 1 if user in self.present else 0
-
-    def offer(self, user: GmsUser, tag: str, message: object, event_id: str) -> Offered:
-        """Keep it for the test."""
-        there = self.deliver(user, tag, message, event_id)
-        return Offered.QUEUED if there else Offered.KEPT
 
     def is_present(self, user: GmsUser) -> bool:
         """Tell whether the test says so."""

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gms_twisted.app.comet import Comet
 from gms_twisted.app.deliveries import DeliveryRecords
 from gms_twisted.app.device_news import DeviceNews
+from gms_twisted.app.localization import Localization
 from gms_twisted.app.notifications import Notifications, Published
 from gms_twisted.app.owed_events import OwedEvents
 from gms_twisted.app.push_alarms import PushAlarms
@@ -119,6 +120,15 @@ class PlainCredentials:
         return PlainWay(transport, section, debug, values)
 
 
+TEXTS = b"""<messages>
+  <message id="welcome">
+    <locale language="de"><entry key="text">Willkommen $a</entry></locale>
+  </message>
+  <message id="m"><locale language="en"><entry key="text">m in English</entry></locale></message>
+</messages>"""
+"""What the localization file of the tests holds."""
+
+
 class PlainOptions:
     """Options of events: says which tag and provider it was asked for."""
 
@@ -127,16 +137,25 @@ class PlainOptions:
         return {"tag": tag, "provider": provider}
 
 
-class PlainTexts:
-    """Localised texts: the message's id, the language and the arguments."""
+class TextsFile:
+    """A localization file in memory; a ``FileSource``."""
 
-    def text(self, message_id: str, language: str, arguments: Mapping[str, object]) -> str:
-        """Something that shows what was asked for."""
-        return f"{message_id}@{language}{json.dumps(arguments) if arguments else ''}"
+    def stamp(self) -> object:
+        """It never changes."""
+        return 1
+
+    async def read(self) -> bytes:
+        """All of it."""
+        return TEXTS
 
 
 def plain_check(
-    notification_type: NotificationType, device_id: str, properties: Mapping[str, str]
+    notification_type: NotificationType,
+    device_id: str,
+    properties: Mapping[str, str],
+    provider: str,
+    *,
+    debug: bool,
 ) -> DeviceId:
     """Tokens of Apple are 64 hexadecimal digits; anything else will do."""
     if notification_type is NotificationType.IOS:
@@ -218,6 +237,8 @@ class NotificationHouse:
         self.records = DeliveryRecords(self.store, self.ids, self.wall, self.clock, self.tasks)
         self.news = DeviceNews(self.subscriptions, self.clock, self.alarms, self.counters)
         event_options = PlainOptions()
+        self.localization = Localization(TextsFile(), "", self.tasks, self.clock, self.counters)
+        self.run(self.localization.load())
         self.retries = Retries(
             self.store,
             self.subscriptions,
@@ -237,7 +258,7 @@ class NotificationHouse:
             self.senders,
             plain_check,
             event_options,
-            PlainTexts(),
+            self.localization,
             self.records,
             self.retries,
             self.news,

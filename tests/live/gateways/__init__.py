@@ -1,0 +1,1 @@
+"""Live checks against clients and gateways of others."""
