@@ -224,7 +224,7 @@ class ValueTests(ConfigurationTestCase):
             [
                 "2: push/android.transport: 'carrier' is not native or fcm",
                 "3: push/apple.port: 'x' is not a whole number",
-                "4: push/apple.gateway: 'a b' is not HOST, HOST:PORT or *.HOST",
+                "4: push/apple.gateway: 'a b' is not the name of a host",
                 "5: push/apple.http2_url: 'ftp://x' is not a URL with http:// or https://",
                 "6: push/android.ssl_trust_all: 'perhaps' is not true or false",
                 "7: push/fcm.send_url: 'http://[' is not a URL with http:// or https://",
