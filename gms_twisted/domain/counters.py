@@ -47,6 +47,13 @@ class Counters:
         """How often something was counted."""
         return self._counts.get((name, tuple(sorted(labels.items()))), 0.0)
 
+    def read(self, name: str) -> float | None:
+        """One number, all its labels together; ``None`` while nobody has counted it."""
+        if name in self._read:
+            return self._read[name][0]()
+        counts = [count for (known, _), count in self._counts.items() if known == name]
+        return sum(counts) if counts else None
+
     def samples(self) -> Iterator[Sample]:
         """Everything, ordered by name."""
         for (name, labels), value in sorted(self._counts.items()):
