@@ -56,6 +56,18 @@ export async function enterDesk(page, server, { name = "anna", password = "corre
   await page.locator(".desk .connection.connected").waitFor();
 }
 
+/** Open the operator page, logging in with name and password if need be. */
+export async function enterOps(page, server, { name = "anna", password = "correct horse", hash = "" } = {}) {
+  await page.goto(new URL(`ops/${hash}`, server).href);
+  await page.locator("#login-name, .ops, .login h1").first().waitFor();
+  if (await page.locator("#login-name").count()) {
+    await page.locator("#login-name").fill(name);
+    await page.locator("#login-password").fill(password);
+    await page.locator("form button.primary").click();
+  }
+  await page.locator(".ops .connection.connected").waitFor();
+}
+
 /** Switch to ready unless it is so; the switch can be used once the server has told the agent's state. */
 export async function goReady(page) {
   const button = page.locator(".switch:enabled");

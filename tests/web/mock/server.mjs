@@ -12,6 +12,7 @@ import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { WebSocketServer } from "ws";
+import { answerOps, madeUp } from "./ops.mjs";
 
 const WEB = fileURLToPath(new URL("../../../gms_twisted/web/", import.meta.url));
 const TYPES = { ".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".json": "application/json", ".svg": "image/svg+xml" };
@@ -48,6 +49,8 @@ export class World {
     /** Functions `(request path or "do" name) => Error|undefined` that make calls fail. */
     this.failing = null;
     this.silent = false;
+    /** What operators see. */
+    this.ops = madeUp();
     this.websockets = true;
     this.holdMs = 20000;
   }
@@ -124,6 +127,7 @@ export class World {
   tell(agent, data) {
     for (const session of this.sessions.values()) {
       if (session.agent && (agent === null || session.agent === agent)) session.deliver({ channel: "/service/desk/event", data });
+      if (session.operator && session.operator === agent && data.type === "signed_out") session.deliver({ channel: "/service/ops/event", data });
     }
   }
 
@@ -256,9 +260,10 @@ export class World {
     }
     if (this.silent) return undefined;
     answer({ successful: true });
-    if (message.channel !== "/service/desk" || !session.agent) return undefined;
+    const answering = { "/service/desk": session.agent && (() => this.desk(session.agent, message.data)), "/service/ops": session.operator && (() => this.answerOperator(session.operator, message.data)) }[message.channel];
+    if (!answering) return undefined;
     try {
-      const data = this.desk(session.agent, message.data);
+      const data = answering();
       session.deliver({ channel: message.channel, id: message.id, successful: true, data });
     } catch (error) {
       session.deliver({ channel: message.channel, id: message.id, successful: false, data: { message: error.message, exception: error.code ?? "gms.error" } });
@@ -266,13 +271,18 @@ export class World {
     return undefined;
   }
 
+  answerOperator(name, data) {
+    return answerOps(this, this.agents.get(name), data, (status, text, code) => new Refusal(status, text, code));
+  }
+
   handshake(message, connection, answer) {
-    const desk = message.ext?.desk;
+    const desk = message.ext?.desk ?? message.ext?.ops;
     const agent = desk ? this.tickets.get(desk.ticket) : null;
     if (desk) this.tickets.delete(desk.ticket);
     const common = { version: "1.0", minimumVersion: "1.0", supportedConnectionTypes: ["websocket", "long-polling"] };
     if (desk && !agent) return answer({ ...common, successful: false, error: "403::handshake_denied", advice: { reconnect: "none" } });
-    const session = new Session(this, agent ?? null, message.ext?.token?.split(":")[0] ?? null);
+    const session = new Session(this, message.ext?.desk ? agent : null, message.ext?.token?.split(":")[0] ?? null);
+    session.operator = message.ext?.ops ? agent : null;
     this.sessions.set(session.clientId, session);
     if (connection.live) session.socket = connection;
     return answer({ ...common, successful: true, clientId: session.clientId });
@@ -513,5 +523,5 @@ export async function startMock(port = 0) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { url } = await startMock(Number(process.argv[2]) || 8090);
-  process.stdout.write(`${url}desk/ (anna, "correct horse") and ${url}demo/\n`);
+  process.stdout.write(`${url}desk/ (anna, "correct horse"), ${url}ops/ and ${url}demo/\n`);
 }
