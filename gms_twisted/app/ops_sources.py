@@ -39,7 +39,10 @@ class ChatSource(Protocol):
     """Open chats, and who answers them."""
 
     def chats(self) -> Sequence[Json]:
-        """Rows of ``id``, ``group``, ``nickname``, ``agents``, ``since``, ``service``, ``waiting``."""
+        """Rows of ``id``, ``group``, ``nickname``, ``agents``, ``waiting``, ``since``, ``service``.
+
+        Those that wait come first, longest wait first.
+        """
 
     async def agents(self) -> Sequence[Json]:
         """Rows of ``name``, ``display_name``, ``role``, ``state``, ``enabled``, ``chats``."""
@@ -86,8 +89,8 @@ class SenderSource(Protocol):
     def senders(self) -> Sequence[Json]:
         """Rows of ``transport``, ``provider``, ``debug``, ``queue``, ``in_flight``, ``circuit``.
 
-        Further ``last_error`` and ``days_left``.  ``circuit`` is ``closed`` (works), ``open`` or ``half-open``; ``days_left`` of
-        the certificate, ``None`` where there is none.
+        Further ``last_error`` and ``days_left``: of the certificate, ``None`` where
+        there is none.  ``circuit`` is ``closed`` (works), ``open`` or ``half-open``.
         """
 
 

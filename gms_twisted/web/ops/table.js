@@ -127,6 +127,7 @@ export class DataTable {
     const waiting = model.rows === null;
     const rows = model.view(this.values);
     this.element.classList.toggle("missing", Boolean(this.missing));
+    if (this.missing || this.failure) this.clearSkeleton();
     if (this.missing) {
       this.setNote("missing", () => emptyState("info", t("ops.missing.title"), t("ops.missing.text")));
       return;
@@ -172,11 +173,14 @@ export class DataTable {
       this.columns.map((_column, place) => h("td", { role: "cell" }, h("span.skeleton-line", { class: `w${((index + place) % 3) + 1}` }))))));
   }
 
+  clearSkeleton() {
+    if (!this.body.dataset.skeleton) return;
+    delete this.body.dataset.skeleton;
+    this.body.replaceChildren();
+  }
+
   drawRows(rows) {
-    if (this.body.dataset.skeleton) {
-      delete this.body.dataset.skeleton;
-      this.body.replaceChildren();
-    }
+    this.clearSkeleton();
     reconcile(this.body, rows, this.keyOf, (row, old) => this.row(row, old));
   }
 

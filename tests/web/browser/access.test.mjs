@@ -1,21 +1,8 @@
 /** Every page in its states: nothing serious for axe-core, everything within the policy. */
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
-import { readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import { startServer } from "./server.mjs";
-import { goReady, openContext, startBrowser, startChat } from "./support.mjs";
-
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-
-async function audit(page, what) {
-  await page.evaluate(AXE);
-  const found = await page.evaluate(async () => {
-    const { violations } = await globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] });
-    return violations.filter(({ impact }) => impact === "serious" || impact === "critical").map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.target.join(" ")).join(", ")}`);
-  });
-  assert.deepEqual(found, [], what);
-}
+import { audit, goReady, openContext, startBrowser, startChat } from "./support.mjs";
 
 for (const theme of ["light", "dark"]) {
   describe(`pages, ${theme}`, () => {

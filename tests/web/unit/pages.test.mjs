@@ -178,7 +178,7 @@ describe("the files", () => {
     const english = JSON.parse(readFileSync(join(WEB, "lib/lang/en.json"), "utf8"));
     for (const path of files(WEB)) {
       const source = readFileSync(path, "utf8");
-      const used = [...source.matchAll(/\bt\("([^"]+)"/g), ...source.matchAll(/data-t(?:-\w+)?="([^"]+)"/g)].map((match) => match[1]);
+      const used = [...source.matchAll(/\bt\("([^"]+)"/g), ...source.matchAll(/data-t(?:-\w+)?="([^"]+)"/g), ...source.matchAll(/"(ops\.(?!css"|js")[a-z.-]+[a-z])"/g)].map((match) => match[1]);
       for (const key of used) assert.ok(Object.hasOwn(english, key), `${path}: ${key}`);
     }
   });
@@ -195,7 +195,7 @@ describe("the files", () => {
   it("weigh less than 150 KB a page on the wire, even all languages counted", () => {
     const size = (path) => gzipSync(readFileSync(join(WEB, path))).length;
     const shared = ["lib/base.css", "lib/favicon.svg", "lib/lang/en.json", "lib/lang/de.json", ...readdirSync(join(WEB, "lib")).filter((name) => name.endsWith(".js")).map((name) => `lib/${name}`)];
-    for (const page of ["desk", "demo", "resources"]) {
+    for (const page of ["desk", "demo", "ops", "resources"]) {
       const own = readdirSync(join(WEB, page)).map((name) => `${page}/${name}`);
       const weight = [...shared, ...own].reduce((sum, path) => sum + size(path), 0);
       assert.ok(weight < 100_000, `${page}: ${weight}`);
@@ -203,7 +203,7 @@ describe("the files", () => {
   });
 
   it("preload every module that a page will import", () => {
-    for (const page of ["desk", "demo"]) {
+    for (const page of ["desk", "demo", "ops"]) {
       const html = readFileSync(join(WEB, page, "index.html"), "utf8");
       const seen = new Set();
       const visit = (path) => {
