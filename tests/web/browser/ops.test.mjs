@@ -11,7 +11,7 @@ const SECTIONS = ["health", "traffic", "chats", "services", "numbers", "subscrip
 /** Bring a section into view; it is asked for then. */
 async function see(page, section) {
   await page.evaluate((id) => document.getElementById(id).scrollIntoView(), section);
-  await until(page, (id) => !document.querySelector(`#${id} [data-skeleton], #${id} .skeleton`), section);
+  await until(page, (id) => ![...document.querySelectorAll(`#${id} [data-skeleton], #${id} .skeleton`)].some((each) => each.offsetParent), section);
 }
 
 async function seeAll(page) {
@@ -339,7 +339,7 @@ describe("the operator page, on a server that is not well", () => {
   });
 
   it("says what this server does not have, and what is empty", async () => {
-    server.world.ops.missing = new Set(["numbers", "subscriptions", "deliveries", "senders", "pushes", "publishes"]);
+    server.world.ops.missing = new Set(["numbers", "subscriptions", "deliveries", "senders", "traffic pushes", "traffic publishes"]);
     server.world.ops.services = [];
     await enterOps(page, server.url);
     await seeAll(page);

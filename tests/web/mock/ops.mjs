@@ -61,7 +61,7 @@ export function madeUp() {
       { id: "2", at: now - 600, level: "warn", who: "push.sender", text: "Provider SalesApp: the certificate ends in 4 days", traceback: "" },
       { id: "1", at: now - 7200, level: "error", who: "process", text: "Configuration not applied: 2 faults; the old one stays", traceback: "" },
     ],
-    /** Sections that this server does not have. */
+    /** Sections that this server does not have, and lines of the traffic: `traffic pushes`. */
     missing: new Set(),
   };
 }
@@ -102,7 +102,7 @@ export function answerOps(world, agent, data, refusal) {
       const last = Math.floor((seconds() - state.samples[0][0]) / 5);
       const all = !(data.after > 0 && data.after <= last);
       const fresh = all ? state.samples : state.samples.slice(-1).map(([, ...values]) => [seconds(), ...values]).slice(0, last - data.after);
-      return { last, all, period_s: 5, span_s: 900, samples: fresh, series: SERIES.map(([name, rate]) => ({ name, rate, known: !state.missing.has(name) })), now: seconds() };
+      return { last, all, period_s: 5, span_s: 900, samples: fresh, series: SERIES.map(([name, rate]) => ({ name, rate, known: !state.missing.has(`traffic ${name}`) })), now: seconds() };
     },
     chats: () => ({ ...section("chats", chats), open: chats.length, waiting: waiting.length, longest_since: waiting.length ? Math.min(...waiting.map((chat) => chat.since)) : null }),
     chat: () => one(chats),
