@@ -45,6 +45,42 @@ for (const theme of ["light", "dark"]) {
       await context.close();
     });
 
+    it("a service on the test page: created with a file, asked, updated, deleted", async () => {
+      const { context, faults } = await open();
+      const page = await context.newPage();
+      await page.goto(new URL("genesys/resources/servicetest.html", server.url).href);
+      const choose = async (id, text) => {
+        await page.locator(id).fill(text);
+        await page.locator(id).blur();
+      };
+      const answered = (what, status) => page.locator(".result", { hasText: what }).first().locator(".chip", { hasText: String(status) }).waitFor();
+      await choose("#service-name", "match-interaction");
+      await page.getByText("Internal: answered to").waitFor();
+      await choose("#service-name", "request-chat");
+      assert.equal(await page.locator("#create-parameters input").first().inputValue(), "_verbose");
+      await page.locator("#create-files").getByRole("button", { name: "Add file" }).click();
+      await page.locator("#create-files input[type=file]").setInputFiles({ name: "MyPic.png", mimeType: "image/png", buffer: Buffer.from("not really") });
+      await page.locator("#create").click();
+      await answered("service/request-chat", 200);
+      const id = await page.locator("#service-id").inputValue();
+      assert.match(id, /^[0-9a-f-]{16,}$/);
+      await page.locator("#send").click();
+      await answered(`${id}/update`, 200);
+      for (const kind of ["multipart", "json", "query"]) {
+        await page.locator("#request-body").selectOption(kind);
+        await page.locator("#send").click();
+        await page.locator(".result", { hasText: `${id}/update` }).nth(["multipart", "json", "query"].indexOf(kind) + 1).waitFor();
+      }
+      assert.equal(await page.locator(".result .chip.red").count(), 0, await page.locator(".results").innerText());
+      await page.locator("#delete").click();
+      await answered("DELETE", 200);
+      await page.locator("#send").click();
+      await answered(`${id}/update`, 404);
+      await audit(page, "service answers");
+      assert.deepEqual(faults, []);
+      await context.close();
+    });
+
     it("the customer's page", async () => {
       const { context, faults } = await open({ width: 390, height: 844, touch: true });
       const page = await context.newPage();

@@ -446,14 +446,22 @@ function api(world, request, parts, data, json) {
   if (parts[0] === "storage") return storage(world, request, parts.slice(1), data, json);
   if (parts[0] !== "service") throw new Refusal(404, "There is no such resource.", "gms.not_found");
   const user = /^Bearer ([^:]+)/.exec(request.headers.authorization ?? "")?.[1] ?? request.headers.gms_user ?? null;
+  if (parts.length === 2 && request.method === "DELETE") {
+    if (!world.services?.delete(parts[1])) throw new Refusal(404, "There is no such service.", "gms.service.not_found");
+    return json(200, {});
+  }
   if (parts.length === 2) {
     const service = `${id()}-${id()}`;
     world.services ??= new Map();
     world.services.set(service, data);
     return json(200, { _id: service, "_chatIxnAPI-CREATE-URL": `/genesys/1/service/${service}/ixn/chat` });
   }
-  const [, service, , , operation] = parts;
+  const [, service, first, , operation] = parts;
   if (!world.services?.has(service)) throw new Refusal(404, "There is no such service.", "gms.service.not_found");
+  if (first === "update") {
+    Object.assign(world.services.get(service), data);
+    return json(200, {});
+  }
   if (!operation) {
     const chat = world.newChat({ service, user, nickname: data.userDisplayName ?? "Customer", first_name: data.firstName, last_name: data.lastName, subject: data.subject ?? "", email: data.email ?? "", data: { source: "customer page", ...world.services.get(service) } });
     world.services.set(service, chat);

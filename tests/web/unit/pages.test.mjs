@@ -9,6 +9,7 @@ import { cannedFor, hostAllowed } from "../../../gms_twisted/web/desk/conversati
 import { overlap, Visitor } from "../../../gms_twisted/web/demo/visitor.js";
 import { asCurl, pretty, shortPath } from "../../../gms_twisted/web/demo/wire.js";
 import { ICONS } from "../../../gms_twisted/web/lib/icons.js";
+import { CREATES, learn, sampleOf } from "../../../gms_twisted/web/resources/services.js";
 import { plan } from "../../../gms_twisted/web/lib/transcript.js";
 
 const WEB = fileURLToPath(new URL("../../../gms_twisted/web/", import.meta.url));
@@ -155,6 +156,24 @@ describe("the wire", () => {
   });
 
   it("cuts identifiers in paths", () => assert.equal(shortPath("/genesys/1/service/0da34a9d-0c5e-46a6-953c/ixn/chat"), "/genesys/1/service/0da34a\u2026/ixn/chat"));
+});
+
+describe("the samples of the service test page", () => {
+  it("wait for what earlier answers give", () => {
+    assert.deepEqual(sampleOf(CREATES, "match-interaction", {}), [["_access_number", ""]]);
+    const known = learn({}, { _id: "39a98e24", _access_number: "800344999", _access_code: "7684" }, [["_phone_number", "6504669999"]]);
+    assert.deepEqual(sampleOf(CREATES, "match-interaction", known), [["_access_number", "800344999"], ["_phone_number", "6504669999"], ["_access_code", "7684"]]);
+    assert.equal(sampleOf(CREATES, "request-access", known)[0][1], "39a98e24");
+  });
+
+  it("forget the code of a former booking, and read any answer", () => {
+    const known = learn({ code: "7684" }, { _access_number: "800344999" }, []);
+    assert.equal(known.code, "");
+    assert.deepEqual(learn({}, "OK", []), {});
+    assert.deepEqual(learn({}, [1], []), {});
+    assert.deepEqual(learn({}, { transcriptPosition: 4, _id: {} }, []), { position: "4" });
+    assert.deepEqual(sampleOf(CREATES, "constructor", {}), []);
+  });
 });
 
 describe("the files", () => {
