@@ -78,8 +78,10 @@ class NotificationSource(Protocol):
     async def delivery(self, delivery_id: str) -> Json | None:
         """One of them, ``None`` when there is none.
 
-        With ``results``, one for each device: ``subscription``, ``type``, ``device``,
-        ``delivered`` (``None``: still tried), ``reason``, ``attempts``.
+        With ``results``, one for each device: ``subscription`` (``None`` for an event
+        directed to a device), ``type``, ``status`` (``delivered``, ``failed``, ``pending``:
+        tried again later, ``undecided``: under way), ``reason``, ``attempts``,
+        ``unsubscribed``.
         """
 
 

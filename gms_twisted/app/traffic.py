@@ -38,8 +38,8 @@ SERIES = (
     Series("deliveries", True, ("gms_bayeux_deliveries",)),
     Series("held", False, ("gms_bayeux_held",)),
     Series("clients", False, ("gms_bayeux_sessions",)),
-    Series("publishes", True, ("gms_notification_publishes_total",)),
-    Series("pushes", True, ("gms_push_outcomes_total",)),
+    Series("publishes", True, ("push_published_total",)),
+    Series("pushes", True, ("push_delivered_total",)),
 )
 
 

@@ -28,20 +28,22 @@ class Counters:
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
-        self._read: dict[str, tuple[Callable[[], float], str]] = {}
+        self._read: dict[
+            tuple[str, tuple[tuple[str, str], ...]], tuple[Callable[[], float], str]
+        ] = {}
 
     def add(self, name: str, by: float = 1.0, **labels: str) -> None:
         """Count something, ``add("gms_refusals_total", code="gms.forbidden")``."""
         key = (name, tuple(sorted(labels.items())))
         self._counts[key] = self._counts.get(key, 0.0) + by
 
-    def gauge(self, name: str, read: Callable[[], float]) -> None:
-        """Have a number read each time somebody asks."""
-        self._read[name] = (read, "gauge")
+    def gauge(self, name: str, read: Callable[[], float], **labels: str) -> None:
+        """Have a number read each time somebody asks; replaces one of that name and labels."""
+        self._read[name, tuple(sorted(labels.items()))] = (read, "gauge")
 
-    def total(self, name: str, read: Callable[[], float]) -> None:
+    def total(self, name: str, read: Callable[[], float], **labels: str) -> None:
         """Have a number read that only goes up, counted elsewhere."""
-        self._read[name] = (read, "counter")
+        self._read[name, tuple(sorted(labels.items()))] = (read, "counter")
 
     def value(self, name: str, **labels: str) -> float:
         """How often something was counted."""
@@ -49,14 +51,13 @@ class Counters:
 
     def read(self, name: str) -> float | None:
         """One number, all its labels together; ``None`` while nobody has counted it."""
-        if name in self._read:
-            return self._read[name][0]()
+        read = [one for (known, _), (one, _) in self._read.items() if known == name]
         counts = [count for (known, _), count in self._counts.items() if known == name]
-        return sum(counts) if counts else None
+        return sum(one() for one in read) + sum(counts) if read or counts else None
 
     def samples(self) -> Iterator[Sample]:
         """Everything, ordered by name."""
         for (name, labels), value in sorted(self._counts.items()):
             yield Sample(name, labels, value)
-        for name, (read, kind) in sorted(self._read.items()):
-            yield Sample(name, (), read(), kind)
+        for (name, labels), (read, kind) in sorted(self._read.items()):
+            yield Sample(name, labels, read(), kind)

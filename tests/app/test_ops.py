@@ -98,7 +98,7 @@ class Notifications:
         """One, by its id."""
         if delivery_id != "d" * 32:
             return None
-        results = [{"subscription": "u", "device": DEVICE, "delivered": False, "reason": "gone"}]
+        results = [{"subscription": "u", "device": DEVICE, "status": "failed", "reason": "gone"}]
         return {"id": delivery_id, "tag": "t", "at": 2.0, "message": TEXT, "results": results}
 
 

@@ -23,7 +23,8 @@ class ReadTests(SynchronousTestCase):
         counters = Counters()
         counters.gauge("gms_open", lambda: 4.0)
         counters.total("gms_done", lambda: 5.0)
-        self.assertEqual((counters.read("gms_open"), counters.read("gms_done")), (4.0, 5.0))
+        counters.total("gms_done", lambda: 6.0, way="b")
+        self.assertEqual((counters.read("gms_open"), counters.read("gms_done")), (4.0, 11.0))
 
     def test_unknown(self) -> None:
         """Nobody has counted it yet."""

@@ -27,6 +27,8 @@ export function detail(name, value) {
     if (/_s$/.test(name)) return duration(value);
     return number(value, 2);
   }
+  // A list of things is for its own section: here it is how many.
+  if (Array.isArray(value) && value.some((each) => each && typeof each === "object")) return number(value.length);
   if (Array.isArray(value)) return value.map((each) => detail(name, each)).join(", ") || DASH;
   if (typeof value === "object") return Object.entries(value).map(([key, each]) => `${key}: ${detail(key, each)}`).join(", ");
   return clean(value, 300);

@@ -109,10 +109,12 @@ export const deliveryColumns = [
 export const resultColumns = [
   id("subscription", "ops.col.subscription", "subscriptions"),
   code("type", "ops.col.type"),
-  code("device", "ops.col.device"),
   {
-    key: "delivered", label: "ops.col.outcome",
-    cell: (row) => (row.delivered === true ? state("green", t("ops.delivery.delivered")) : row.delivered === false ? state("red", t("ops.delivery.failed")) : state("amber", t("ops.delivery.open"))),
+    key: "status", label: "ops.col.outcome", sign: (row) => [row.status, row.unsubscribed],
+    cell: (row) => {
+      const word = ["delivered", "failed", "pending"].includes(row.status) ? row.status : "open";
+      return [state({ delivered: "green", failed: "red" }[word] ?? "amber", t(`ops.delivery.${word}`), { pending: "clock", open: "clock" }[word]), row.unsubscribed ? h("span.chip", {}, t("ops.unsubscribed")) : null];
+    },
   },
   text("reason", "ops.col.reason"),
   amount("attempts", "ops.col.attempts"),

@@ -41,7 +41,7 @@ export function madeUp() {
       const failed = index % 6 === 1 ? Math.min(devices, 2) : 0;
       return {
         id: hex(20000 + index, 32), tag: index % 2 ? "campaign.spring" : `service.statuschanged.${hex(index, 8)}`, at: now - index * 47, devices, failed, delivered: devices - failed - (index === 0 ? devices : 0),
-        results: Array.from({ length: devices }, (_each, place) => ({ subscription: uuid(5000 + index + place), type: types[(index + place) % 5], device: `${hex(9000 + index + place, 8)}\u2026`, delivered: index === 0 ? null : place >= failed, reason: place < failed ? (place ? "Unregistered" : "503 Service Unavailable") : "", attempts: place < failed ? 4 : 1 })),
+        results: Array.from({ length: devices }, (_each, place) => ({ subscription: uuid(5000 + index + place), type: types[(index + place) % 5], status: index === 0 ? "undecided" : place >= failed ? "delivered" : place ? "failed" : "pending", unsubscribed: place < failed && place > 0, reason: place < failed ? (place ? "Unregistered" : "503 Service Unavailable") : "", attempts: place < failed ? 4 : 1 })),
       };
     }),
     senders: [
