@@ -11,7 +11,8 @@ Knows: events of ``twisted.logger``.  Does not know: who logs what.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from math import isfinite
 from typing import TextIO
@@ -35,6 +36,9 @@ _ESCAPES |= {
     for code in [*range(0x2028, 0x202F), *range(0x2066, 0x206A), *range(0xD800, 0xE000)]
 }
 _PLAIN = (str, int, bool, type(None))
+KEPT_PROBLEMS = 200
+_KEPT_TEXT = 1000
+_KEPT_TRACEBACK = 6000
 
 
 def one_line(text: str) -> str:
@@ -109,6 +113,43 @@ class JsonObserver(TextObserver):
         if traceback:
             entry["traceback"] = traceback
         self._write(json.dumps(entry) + "\n")
+
+
+@implementer(ILogObserver)
+class RecentProblems:
+    """Remembers the last warnings and failures, for people who come too late for them.
+
+    Keeps texts, never an event: what an event holds (failures, connections) must be
+    free to go.
+    """
+
+    def __init__(self) -> None:
+        self._kept: deque[Mapping[str, object]] = deque(maxlen=KEPT_PROBLEMS)
+        self._count = 0
+
+    def __call__(self, event: LogEvent) -> None:
+        """Keep an event of level ``warn`` or above."""
+        level: LogLevel = event.get("log_level", LogLevel.info)
+        if level in (LogLevel.debug, LogLevel.info):
+            return
+        self._count += 1
+        text = "\n".join(one_line(part) for part in formatEvent(event).splitlines())
+        trace = "\n".join(one_line(part) for part in _failure_text(event).splitlines())
+        self._kept.appendleft(
+            {
+                "id": str(self._count),
+                "at": event["log_time"],
+                "level": level.name,
+                "who": event.get("log_namespace", "").removeprefix("gms_twisted."),
+                "text": text[:_KEPT_TEXT],
+                # The end says what was wrong.
+                "traceback": trace[-_KEPT_TRACEBACK:],
+            }
+        )
+
+    def problems(self) -> Sequence[Mapping[str, object]]:
+        """The last :data:`KEPT_PROBLEMS`, newest first."""
+        return list(self._kept)
 
 
 def make_observer(

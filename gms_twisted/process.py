@@ -28,7 +28,7 @@ from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
-from twisted.logger import ILogObserver, Logger
+from twisted.logger import ILogObserver, Logger, globalLogPublisher
 from twisted.python.failure import Failure
 
 from gms_twisted import __version__
@@ -40,7 +40,7 @@ from gms_twisted.control import ControlService
 from gms_twisted.domain.errors import GmsError, InvalidRequest
 from gms_twisted.embedded.chat_data import export_user
 from gms_twisted.http.frontdoor import FrontDoor
-from gms_twisted.logs import make_observer
+from gms_twisted.logs import RecentProblems, make_observer
 from gms_twisted.store.interfaces import StoreFault
 from gms_twisted.system import monotonic
 from gms_twisted.transports.listening import CannotListen, Listener, bind_all
@@ -80,6 +80,7 @@ class Process(MultiService):
         self._ending = False
         self._exit_status = 0
         self._lost_lines = 0
+        self._problems = RecentProblems()
         # First thing: a reload that comes early must not end the process.
         self._reload_wanted = False
         signal.signal(signal.SIGHUP, self._hung_up)
@@ -113,13 +114,14 @@ class Process(MultiService):
     def startService(self) -> None:
         """Open everything; requests are accepted when that is done."""
         super().startService()
+        globalLogPublisher.addObserver(self._problems)
         self._reactor.callWhenRunning(self._install_signals)
         self._opening = Deferred.fromCoroutine(self._open())
         self._opening.addErrback(self._not_opened)
 
     async def _open(self) -> None:
         _make_directory(self._settings.data_directory)
-        base = Foundation(self._configuration, self._settings, self._reactor)
+        base = Foundation(self._configuration, self._settings, self._reactor, self._problems)
         base.counters.gauge("gms_log_lines_lost", lambda: self._lost_lines)
         await base.store.start()
         self._base = base
@@ -136,6 +138,7 @@ class Process(MultiService):
         self._housekeep()
         base.sweeper.startService()
         base.lag.start()
+        house.traffic.start()
         self._control = ControlService(
             self._settings.data_directory, self._commands(), self._reactor
         )
@@ -325,6 +328,7 @@ class Process(MultiService):
         if self._housekeeping is not None and self._housekeeping.active():
             self._housekeeping.cancel()
         if house is not None:
+            house.traffic.stop()
             await house.comet.stop()
             house.push.notifications.close()
             await _within(self._reactor, grace_s, house.door.drain())
@@ -347,6 +351,7 @@ class Process(MultiService):
         closing = Deferred.fromCoroutine(self._close())
 
         def over(result: object) -> None:
+            globalLogPublisher.removeObserver(self._problems)
             if isinstance(result, Failure):
                 self.log.failure("Could not end cleanly", failure=result)
             if self._exit_status:

@@ -24,6 +24,7 @@ from typing import Any
 
 from twisted.internet.threads import deferToThreadPool
 
+from gms_twisted import __version__
 from gms_twisted.app.builtin.request_chat import NAME as REQUEST_CHAT
 from gms_twisted.app.builtin.request_chat import RequestChat
 from gms_twisted.app.chat_answers import ChatAnswers
@@ -35,25 +36,34 @@ from gms_twisted.app.chat_records import ChatRecords
 from gms_twisted.app.chat_start import ChatStarter
 from gms_twisted.app.chats import Chats
 from gms_twisted.app.comet import Comet
+from gms_twisted.app.comet_figures import tell_about
 from gms_twisted.app.desk_accounts import DeskAccounts
 from gms_twisted.app.health import NodeHealth
 from gms_twisted.app.loop_lag import LoopLag
+from gms_twisted.app.ops import Ops
+from gms_twisted.app.ops_health import HealthWatch
+from gms_twisted.app.ops_services import StoredServices
+from gms_twisted.app.ops_sources import OpsSources
 from gms_twisted.app.service_data import ServiceAreas
 from gms_twisted.app.service_definitions import read_definitions
 from gms_twisted.app.services import ServiceInstances
 from gms_twisted.app.storage_areas import StorageAreas
 from gms_twisted.app.tasks import Tasks
+from gms_twisted.app.traffic import Traffic
+from gms_twisted.config.describe import describe
 from gms_twisted.config.options import Configuration
 from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.errors import GmsError
 from gms_twisted.embedded.chat_server import ChatServer
 from gms_twisted.embedded.desk import Desk
+from gms_twisted.embedded.ops_chats import ChatOverview
 from gms_twisted.embedded.passwords import ScryptHasher
 from gms_twisted.http.addresses import Networks
 from gms_twisted.http.frontdoor import FrontDoor
 from gms_twisted.http.identity import Identity
 from gms_twisted.http.limiter import AddressLimiter
 from gms_twisted.http.origins import Origins
+from gms_twisted.logs import RecentProblems
 from gms_twisted.rest.admission import Passwords, PortRestrictions, RestAdmission
 from gms_twisted.rest.balancer import balancer_page
 from gms_twisted.rest.chat import ChatApi
@@ -106,9 +116,18 @@ def listen_on(configuration: Configuration, settings: Settings) -> Sequence[str]
 
 
 class Foundation:
-    """What exists before anything is opened."""
+    """What exists before anything is opened.
 
-    def __init__(self, configuration: Configuration, settings: Settings, reactor: Any) -> None:
+    :param problems: what the log has seen; for the operator page.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        settings: Settings,
+        reactor: Any,
+        problems: RecentProblems | None = None,
+    ) -> None:
         self.reactor = reactor
         self.configuration = configuration
         self.settings = settings
@@ -116,6 +135,7 @@ class Foundation:
         self.wall = SteadyWallClock(SystemWallClock(), reactor)
         self.counters = Counters()
         self.lag = LoopLag(reactor, self.counters)
+        self.problems = problems if problems is not None else RecentProblems()
         self.tasks = Tasks()
         self.store = self._store()
         self.sweeper = Sweeper(self.store, reactor, configuration.storage.purge_interval_s)
@@ -291,6 +311,18 @@ class House:
         self.health = NodeHealth(lambda: self.areas.room.usage.writable)
         self.health.add("storage", self.areas.room.health)
         self.push.watch(self.health)
+        tell_about(self.comet, base.counters, self.health)
+        watch = HealthWatch(self.health, wall, self._facts)
+        self.traffic = Traffic(reactor, wall, base.counters, each=watch.look)
+        self.ops = Ops(
+            self.accounts,
+            self.comet,
+            wall,
+            watch,
+            self.traffic,
+            lambda: describe(self.configuration),
+            self._ops_sources(),
+        )
         self._misses = _per_minute(reactor, limits.s01_misses_per_min, exempt)
         self._passwords = Passwords(configuration.server, configuration.services)
         self._ports = PortRestrictions(configuration.port_restrictions)
@@ -389,6 +421,28 @@ class House:
             path = configuration.chat.chat_load_balancer_url_path
             api.add(balancer_page(path, base.chat_server.balancer_page))
         return api
+
+    def _ops_sources(self) -> OpsSources:
+        """Who tells the operator page what; a source that is left out is "not available"."""
+        base, chats = self._base, None
+        if base.chat_server is not None and self.desk is not None:
+            chats = ChatOverview(base.chat_server.rooms, self.accounts, self.desk.states)
+        return OpsSources(
+            services=StoredServices(base.store),
+            chats=chats,
+            notifications=self.push.views,
+            senders=self.push.senders,
+            problems=base.problems,
+        )
+
+    def _facts(self) -> Mapping[str, object]:
+        """What the operator page says about this server."""
+        return {
+            "version": __version__,
+            "identity_mode": self.identity.mode,
+            "listeners": [one.url(socket.gethostname()) for one in self._listeners],
+            "store": self.configuration.store.url.partition(":")[0],
+        }
 
     def site_url(self) -> str:
         """Where this server is found from outside; ends in ``/``."""

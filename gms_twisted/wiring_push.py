@@ -37,6 +37,7 @@ from gms_twisted.app.interfaces import UserOffers
 from gms_twisted.app.kept_tokens import KeptToken, KeptTokens
 from gms_twisted.app.localization import Localization
 from gms_twisted.app.localization_file import MAX_BYTES
+from gms_twisted.app.notification_views import NotificationViews
 from gms_twisted.app.notifications import Notifications
 from gms_twisted.app.orchestration import EventReceiver, NoOrchestrator
 from gms_twisted.app.outgoing import Limits, Trust
@@ -92,6 +93,7 @@ class PushHouse:
 
     :param loopback_only: every listener is on loopback, so callbacks may be there too.
     :ivar gate: for all requests that leave.
+    :ivar views: what the operator page shows.
     :ivar notifier: pushes for chats whose customer is away.
     """
 
@@ -175,6 +177,7 @@ class PushHouse:
             options,
             counters,
         )
+        self.views = NotificationViews(store, self.notifications, self.records)
         self._later.news = self.notifications.late_news
         self.events = OwedEvents(store, self.notifications, tasks, reactor)
         self.notifier = ChatNotifier(self.notifications)

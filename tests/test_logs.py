@@ -11,7 +11,14 @@ from twisted.logger import LogEvent, Logger, LogLevel
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from gms_twisted.logs import JsonObserver, TextObserver, make_observer, one_line
+from gms_twisted.logs import (
+    KEPT_PROBLEMS,
+    JsonObserver,
+    RecentProblems,
+    TextObserver,
+    make_observer,
+    one_line,
+)
 
 HOSTILE = "a\r\n00:00:00 [root] forged\x1b[31m\x00\x7f\x85\u2028"
 
@@ -164,3 +171,59 @@ class GoneTests(SynchronousTestCase):
         logger.info("Said {text}", text="Ж\ud800")
         self.assertEqual(lost, [])
         self.assertIn(r"Said \u0416\ud800", Path(output.name).read_text(encoding="ascii"))
+
+
+class RecentProblemsTests(SynchronousTestCase):
+    """What operators see of the log: the last warnings and failures."""
+
+    def setUp(self) -> None:
+        """Log into the memory."""
+        self.recent = RecentProblems()
+        self.log = Logger("gms_twisted.push.sender", observer=self.recent)
+
+    def test_warnings_and_above(self) -> None:
+        """Newest first, with level and place; what is in order is not kept."""
+        self.log.info("Fine")
+        self.log.debug("Finer")
+        self.log.warn("Odd {count}", count=1)
+        self.log.error("Bad")
+        rows = self.recent.problems()
+        self.assertEqual([(row["level"], row["text"]) for row in rows],
+                         [("error", "Bad"), ("warn", "Odd 1")])  # fmt: skip
+        self.assertEqual(rows[0]["who"], "push.sender")
+        self.assertNotEqual(rows[0]["id"], rows[1]["id"])
+
+    def test_a_failure_keeps_its_traceback_and_no_object(self) -> None:
+        """Texts only, so that whatever the failure held can go."""
+        try:
+            raise ValueError("of old")
+        except ValueError:
+            self.log.failure("Failed: {what}", failure=Failure(), what="a push")
+        [row] = self.recent.problems()
+        self.assertIn("ValueError: of old", str(row["traceback"]))
+        self.assertTrue(all(isinstance(value, str | float) for value in row.values()))
+
+    def test_bounded(self) -> None:
+        """Number and length have an end."""
+        for count in range(KEPT_PROBLEMS + 50):
+            self.log.warn("{text}", text=f"{count} " + "x" * 9000)
+        rows = self.recent.problems()
+        self.assertEqual(len(rows), KEPT_PROBLEMS)
+        self.assertTrue(str(rows[0]["text"]).startswith(f"{KEPT_PROBLEMS + 49} "))
+        self.assertLessEqual(max(len(str(row["text"])) for row in rows), 1000)
+
+    def test_values_of_clients_are_escaped(self) -> None:
+        """Control characters of theirs are seen, not obeyed."""
+        self.log.warn("Refused {path}", path=HOSTILE)
+        [row] = self.recent.problems()
+        self.assertNotRegex(str(row["text"]), "[\x00\x1b\x7f\x85]")
+
+    def test_G07_secrets_hide_themselves(self) -> None:
+        """A value that hides itself in the log is hidden here."""
+
+        class Secret:
+            def __repr__(self) -> str:
+                return "***"
+
+        self.log.warn("Refused {key!r} {key}", key=Secret())
+        self.assertEqual(self.recent.problems()[0]["text"], "Refused *** ***")

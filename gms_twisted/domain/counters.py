@@ -49,6 +49,12 @@ class Counters:
         """How often something was counted."""
         return self._counts.get((name, tuple(sorted(labels.items()))), 0.0)
 
+    def read(self, name: str) -> float | None:
+        """One number, all its labels together; ``None`` while nobody has counted it."""
+        read = [one for (known, _), (one, _) in self._read.items() if known == name]
+        counts = [count for (known, _), count in self._counts.items() if known == name]
+        return sum(one() for one in read) + sum(counts) if read or counts else None
+
     def samples(self) -> Iterator[Sample]:
         """Everything, ordered by name."""
         for (name, labels), value in sorted(self._counts.items()):

@@ -1,5 +1,8 @@
 /** The desk itself: the connection, what the agent can do, and the three columns. */
+import { accountMenu } from "../lib/account.js";
+import * as api from "../lib/api.js";
 import { BayeuxClient } from "../lib/bayeux.js";
+import { ConnectionState } from "../lib/connection.js";
 import { fill, h, icon, iconButton } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
 import { cleanName } from "../lib/text.js";
@@ -7,11 +10,10 @@ import { now, setServerTime } from "../lib/times.js";
 import { confirmDialog, preference, setPreference, themeButton, toast } from "../lib/ui.js";
 import * as alerts from "./alerts.js";
 import { showAgents } from "./agents.js";
-import * as api from "./api.js";
 import { Conversation } from "./conversation.js";
 import { CustomerPane } from "./customer.js";
 import { Lists } from "./lists.js";
-import { accountMenu, showShortcuts } from "./menus.js";
+import { showShortcuts } from "./menus.js";
 import { Model } from "./model.js";
 
 const UNDO_S = 5;
@@ -30,16 +32,15 @@ export class Desk {
     this.lists = new Lists(this);
     this.conversation = new Conversation(this);
     this.customer = new CustomerPane(this);
-    this.bar = h("div", { role: "status", aria: { live: "polite" } });
+    this.connectionState = new ConnectionState({ retry: () => this.client.retryNow(), restart: () => this.restart() });
     this.stateButton = h("button.switch", { type: "button", role: "switch", onclick: () => this.toggleState() });
     this.groups = h("span.groups.one-line");
     this.soundButton = iconButton("bell", "", () => this.toggleSound());
-    this.dot = h("span.connection", { role: "img" });
     this.columns = h("div.columns", { dataset: { view: "lists", customer: preference("desk.customer", true) ? "open" : "closed" } },
       this.lists.element, this.conversation.element, this.customer.element);
     this.element = h("div.desk", {},
       h("a.skip", { href: "#conversation" }, t("skip")),
-      this.topBar(), this.bar, this.columns);
+      this.topBar(), this.connectionState.bar, this.columns);
     this.ends = new Map();
     this.client = new BayeuxClient({
       url: new URL("../genesys/cometd", location.href).href,
@@ -53,18 +54,15 @@ export class Desk {
       h("span.brand", {}, icon("headset"), h("span.only-wide", {}, t("desk.title"))),
       this.groups, this.stateButton,
       h("span.spacer"),
-      this.dot, this.soundButton,
+      this.connectionState.dot, this.soundButton,
       this.me.agent.role === "operator" && iconButton("users", t("agents.title"), () => this.administer()),
       iconButton("help", `${t("shortcuts.title")} (?)`, showShortcuts, "only-wide"),
       h("span.only-wide", {}, themeButton()),
-      accountMenu(this.me.agent, {
-        logout: () => this.logout(),
-        shortcuts: showShortcuts,
-        notifications: async () => {
-          const state = await alerts.askForNotifications();
-          toast(t(`notifications.${state}`), { kind: state === "granted" ? "success" : "info" });
-        },
-      }));
+      accountMenu(this.me.agent, () => [
+        alerts.notificationState() === "default" && ["bell", t("notifications.allow"), () => void this.askForNotifications()],
+        this.me.agent.role === "operator" && ["pulse", t("ops.title"), () => { location.href = new URL("../ops/", location.href).href; }],
+        ["keyboard", t("shortcuts.title"), showShortcuts],
+      ], () => this.logout()));
   }
 
   start() {
@@ -372,6 +370,11 @@ export class Desk {
     this.backToLists();
   }
 
+  async askForNotifications() {
+    const state = await alerts.askForNotifications();
+    toast(t(`notifications.${state}`), { kind: state === "granted" ? "success" : "info" });
+  }
+
   administer() {
     void showAgents(this);
   }
@@ -447,28 +450,7 @@ export class Desk {
   }
 
   drawBar() {
-    const { state, retryAt, error } = this.model.connection;
-    this.dot.className = `connection ${state}`;
-    const word = t(`connection.${state}`);
-    this.dot.title = word;
-    this.dot.setAttribute("aria-label", word);
-    const seconds = retryAt ? Math.max(0, Math.ceil((retryAt - Date.now()) / 1000)) : 0;
-    const key = state === "waiting" ? `waiting${seconds}` : state;
-    if (this.barKey === key) return;
-    this.barKey = key;
-    this.bar.className = "";
-    if (state === "waiting") {
-      this.bar.className = "connection-bar";
-      fill(this.bar, icon("offline", "small"), h("span", {}, seconds ? t("connection.retry", { n: seconds }) : t("connection.now")),
-        h("button.link-button", { type: "button", onclick: () => this.client.retryNow() }, t("try.now")));
-    } else if (state === "connecting" && this.model.ready) {
-      this.bar.className = "connection-bar";
-      fill(this.bar, icon("offline", "small"), t("connection.now"));
-    } else if (state === "refused") {
-      this.bar.className = "connection-bar";
-      fill(this.bar, icon("alert", "small"), h("span", {}, t("connection.refused.text", { reason: error?.message ?? "" })),
-        h("button.link-button", { type: "button", onclick: () => this.restart() }, t("try.now")));
-    } else fill(this.bar);
+    this.connectionState.draw(this.model.connection, this.model.ready);
   }
 
   /** Which column a phone shows. */

@@ -1,12 +1,13 @@
 /** Starts the desk: texts, then the log-in or the desk itself. */
+import * as api from "../lib/api.js";
 import { fill } from "../lib/dom.js";
 import { startLanguage, t, translatePage } from "../lib/i18n.js";
+import { claimForm, errorText, loginForm } from "../lib/login.js";
 import { applyTheme, errorState } from "../lib/ui.js";
-import * as api from "./api.js";
 import { Desk } from "./desk.js";
-import { claimForm, errorText, loginForm } from "./login.js";
 
 const root = document.getElementById("app");
+const brand = () => ["headset", t("desk.title")];
 
 /** The one-time link's token; taken out of the address at once so that it is not copied along. */
 function takeLink() {
@@ -23,14 +24,14 @@ function enter(me) {
 
 function showLogin(notice = "") {
   document.title = t("desk.title");
-  fill(root, loginForm(enter, notice));
+  fill(root, loginForm(brand(), enter, notice));
   root.querySelector("[data-autofocus]")?.focus();
 }
 
 async function begin() {
   const token = takeLink();
   if (token) {
-    fill(root, claimForm(token, enter, () => showLogin()));
+    fill(root, claimForm(brand(), token, enter, () => showLogin()));
     return;
   }
   try {

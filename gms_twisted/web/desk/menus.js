@@ -1,11 +1,5 @@
-/** The account menu, the list of shortcuts, and changing one's password. */
-import { fill, h, icon } from "../lib/dom.js";
-import { t } from "../lib/i18n.js";
-import { cleanName, initials } from "../lib/text.js";
-import { applyTheme, dialog, field, preference, setPreference, toast } from "../lib/ui.js";
-import * as api from "./api.js";
-import { notificationState } from "./alerts.js";
-import { errorText, languageChoice } from "./login.js";
+/** The list of shortcuts. */
+import { showKeys } from "../lib/account.js";
 
 const SHORTCUTS = [
   ["a", "shortcut.accept"], ["Alt+1 \u2026 9", "shortcut.switch"], ["\u2191 \u2193", "shortcut.move"],
@@ -14,82 +8,5 @@ const SHORTCUTS = [
 ];
 
 export function showShortcuts() {
-  void dialog(t("shortcuts.title"), () => [
-    h("dl.shortcuts", {}, SHORTCUTS.map(([keys, text]) =>
-      h("div", {}, h("dt", {}, h("kbd.key", {}, keys)), h("dd", {}, t(text))))),
-  ]);
-}
-
-/** The round button with the agent's initials. */
-export function accountMenu(agent, actions) {
-  const name = cleanName(agent.display_name) || agent.name;
-  const menu = h("div.menu", { hidden: true, id: "account-menu" });
-  const button = h("button.account", {
-    type: "button", title: name, aria: { haspopup: "true", expanded: "false", controls: "account-menu", label: t("account", { name }) },
-    onclick: () => toggle(menu.hidden),
-  }, h("span.avatar.agent", { aria: { hidden: "true" } }, initials(name)), h("bdi.account-name.one-line.only-wide", {}, name), icon("chevron", "small"));
-  const toggle = (open) => {
-    menu.hidden = !open;
-    button.setAttribute("aria-expanded", String(open));
-    if (open) draw();
-  };
-  const item = (name, text, action) => h("button.menu-item", { type: "button", onclick: () => { toggle(false); action(); } }, icon(name), text);
-  const draw = () => fill(menu,
-    h("div.menu-head", {}, h("strong", {}, h("bdi", {}, name)), h("span.small.muted", {}, `${agent.name} \u00b7 ${t(`role.${agent.role}`)}`)),
-    notificationState() === "default" && item("bell", t("notifications.allow"), actions.notifications),
-    item("keyboard", t("shortcuts.title"), actions.shortcuts),
-    item("key", t("password.change"), showPassword),
-    h("label.menu-choice", {}, icon("sun"), h("span", {}, t("theme")), themeChoice()),
-    h("label.menu-choice", {}, icon("globe"), h("span", {}, t("language")), languageChoice()),
-    item("logout", t("logout"), actions.logout));
-  const box = h("div.account-box", {
-    onfocusout: (event) => { if (!box.contains(event.relatedTarget)) toggle(false); },
-    onkeydown: (event) => {
-      if (event.key === "Escape" && !menu.hidden) {
-        event.stopPropagation();
-        toggle(false);
-        button.focus();
-      }
-    },
-  }, button, menu);
-  return box;
-}
-
-function themeChoice() {
-  return h("select", {
-    aria: { label: t("theme") },
-    onchange: (event) => {
-      setPreference("theme", event.target.value);
-      applyTheme(event.target.value);
-    },
-  }, ["system", "light", "dark"].map((choice) => h("option", { value: choice, selected: preference("theme", "system") === choice }, t(`theme.${choice}`))));
-}
-
-function showPassword() {
-  void dialog(t("password.change"), (close) => {
-    const input = (id, autocomplete, extra) => h("input", { id, type: "password", autocomplete, required: true, maxlength: 200, ...extra });
-    const old = input("password-old", "current-password", { dataset: { autofocus: "" } });
-    const fresh = input("password-new", "new-password", { minlength: 10 });
-    const again = input("password-again", "new-password", {});
-    const againField = field(t("claim.again"), again);
-    const message = h("div.form-error", { role: "alert" });
-    return [h("form.form", {
-      onsubmit: async (event) => {
-        event.preventDefault();
-        fill(message);
-        againField.setError(fresh.value === again.value ? "" : t("claim.differs"));
-        if (fresh.value !== again.value) return;
-        try {
-          await api.password(old.value, fresh.value);
-          close();
-          toast(t("password.changed"), { kind: "success" });
-        } catch (error) {
-          fill(message, icon("alert"), h("span", {}, error.status === 401 || error.status === 403 ? t("password.wrong") : errorText(error)));
-        }
-      },
-    }, message, field(t("password.old"), old), field(t("password.new"), fresh, t("claim.password.hint")), againField,
-    h("div.dialog-actions", {},
-      h("button", { type: "button", onclick: () => close() }, t("cancel")),
-      h("button.primary", { type: "submit" }, t("save"))))];
-  });
+  showKeys(SHORTCUTS);
 }

@@ -94,6 +94,25 @@ export function icon(name, extra = "") {
   return svg;
 }
 
+/**
+ * A drawing of lines and areas that stretches with its place.
+ * @param {number} width @param {number} height  Of the field that the paths are in.
+ * @param {Array<{d: string, class: string}>} paths
+ */
+export function drawing(width, height, paths) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("aria-hidden", "true");
+  for (const { d, class: name } of paths) {
+    const path = document.createElementNS(SVG, "path");
+    path.setAttribute("d", d);
+    path.setAttribute("class", name);
+    svg.append(path);
+  }
+  return svg;
+}
+
 /** A button that shows only an icon. */
 export function iconButton(name, label, onclick, extra = "") {
   return h("button.icon-button", { type: "button", class: extra, title: label, aria: { label }, onclick }, icon(name));

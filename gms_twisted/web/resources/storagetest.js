@@ -13,7 +13,7 @@ function fields() {
   const chosen = byId("file").files[0];
   return {
     fields: parameters.values(),
-    file: chosen ? { name: byId("file-key").value.trim() || "file", file: chosen } : null,
+    files: chosen ? [{ name: byId("file-key").value.trim() || "file", file: chosen }] : [],
     headers: identity(),
   };
 }

@@ -49,6 +49,31 @@ export class Parameters {
   }
 }
 
+/** Rows of a key and a chosen file; `values()` gives the chosen ones. */
+export class Files {
+  constructor(place) {
+    this.rows = h("div.rows");
+    this.counter = 0;
+    fill(place, this.rows, h("button", { type: "button", onclick: () => this.add().focus() }, icon("plus", "small"), t("test.add.file")));
+  }
+
+  add() {
+    const number = ++this.counter;
+    const key = h("input.mono", { type: "text", value: number === 1 ? "FileKey" : `FileKey${number}`, spellcheck: "false", autocomplete: "off", aria: { label: t("test.file.key.n", { n: number }) } });
+    const file = h("input", { type: "file", aria: { label: t("test.file.n", { n: number }) } });
+    const row = h("div.row", {}, key, file, iconButton("close", t("test.remove"), () => row.remove()));
+    this.rows.append(row);
+    return key;
+  }
+
+  values() {
+    return [...this.rows.children]
+      .map((row) => [...row.querySelectorAll("input")])
+      .map(([key, file]) => ({ name: key.value.trim() || "file", file: file.files[0] }))
+      .filter(({ file }) => file);
+  }
+}
+
 /** The log of requests and answers, newest first. */
 export class Results {
   constructor(place) {
@@ -59,18 +84,24 @@ export class Results {
 
   /**
    * Send a request and show it.
+   * @param {{fields?: Array<[string, string]>, files?: Array<{name: string, file: File}>, body?: "form"|"multipart"|"json"|"query", headers?: Object<string, string>}} [what]
+   *   Files make it multipart, whatever `body` says; a GET has everything in its query.
    * @returns {Promise<{ok: boolean, status: number, text: string, json: *}>}
    */
-  async send(method, path, { fields = [], file = null, multipart = false, headers = {} } = {}) {
+  async send(method, path, { fields = [], files = [], body: kind = "form", headers: more = {} } = {}) {
     const url = new URL(path, API);
+    const headers = { ...more };
     let body;
-    if (method !== "GET" && method !== "DELETE") {
-      if (multipart || file) {
-        body = new FormData();
-        for (const [name, value] of fields) body.append(name, value);
-        if (file) body.append(file.name, file.file, file.file.name);
-      } else body = new URLSearchParams(fields);
-    } else for (const [name, value] of fields) url.searchParams.append(name, value);
+    if (method === "GET" || method === "DELETE" || (kind === "query" && !files.length)) {
+      for (const [name, value] of fields) url.searchParams.append(name, value);
+    } else if (files.length || kind === "multipart") {
+      body = new FormData();
+      for (const [name, value] of fields) body.append(name, value);
+      for (const { name, file } of files) body.append(name, file, file.name);
+    } else if (kind === "json") {
+      body = JSON.stringify(Object.fromEntries(fields));
+      headers["Content-Type"] = "application/json";
+    } else body = new URLSearchParams(fields);
     const began = performance.now();
     let answer;
     try {
@@ -115,6 +146,7 @@ function binary({ blob, type }) {
 }
 
 function bodyText(body) {
+  if (typeof body === "string") return clean(body, 4000);
   return [...body].map(([name, value]) => clean(`${name} = ${value instanceof File ? `<${value.name}, ${fileSize(value.size)}>` : value}`, 2000)).join("\n") || t("wire.no.body");
 }
 

@@ -1,21 +1,8 @@
 /** Every page in its states: nothing serious for axe-core, everything within the policy. */
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
-import { readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import { startServer } from "./server.mjs";
-import { goReady, openContext, startBrowser, startChat } from "./support.mjs";
-
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-
-async function audit(page, what) {
-  await page.evaluate(AXE);
-  const found = await page.evaluate(async () => {
-    const { violations } = await globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] });
-    return violations.filter(({ impact }) => impact === "serious" || impact === "critical").map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.target.join(" ")).join(", ")}`);
-  });
-  assert.deepEqual(found, [], what);
-}
+import { audit, goReady, openContext, startBrowser, startChat } from "./support.mjs";
 
 for (const theme of ["light", "dark"]) {
   describe(`pages, ${theme}`, () => {
@@ -54,6 +41,42 @@ for (const theme of ["light", "dark"]) {
       await page.locator("#delete").click();
       await page.locator(".result", { hasText: "DELETE" }).waitFor();
       await audit(page, "results");
+      assert.deepEqual(faults, []);
+      await context.close();
+    });
+
+    it("a service on the test page: created with a file, asked, updated, deleted", async () => {
+      const { context, faults } = await open();
+      const page = await context.newPage();
+      await page.goto(new URL("genesys/resources/servicetest.html", server.url).href);
+      const choose = async (id, text) => {
+        await page.locator(id).fill(text);
+        await page.locator(id).blur();
+      };
+      const answered = (what, status) => page.locator(".result", { hasText: what }).first().locator(".chip", { hasText: String(status) }).waitFor();
+      await choose("#service-name", "match-interaction");
+      await page.getByText("Internal: answered to").waitFor();
+      await choose("#service-name", "request-chat");
+      assert.equal(await page.locator("#create-parameters input").first().inputValue(), "_verbose");
+      await page.locator("#create-files").getByRole("button", { name: "Add file" }).click();
+      await page.locator("#create-files input[type=file]").setInputFiles({ name: "MyPic.png", mimeType: "image/png", buffer: Buffer.from("not really") });
+      await page.locator("#create").click();
+      await answered("service/request-chat", 200);
+      const id = await page.locator("#service-id").inputValue();
+      assert.match(id, /^[0-9a-f-]{16,}$/);
+      await page.locator("#send").click();
+      await answered(`${id}/update`, 200);
+      for (const kind of ["multipart", "json", "query"]) {
+        await page.locator("#request-body").selectOption(kind);
+        await page.locator("#send").click();
+        await page.locator(".result", { hasText: `${id}/update` }).nth(["multipart", "json", "query"].indexOf(kind) + 1).waitFor();
+      }
+      assert.equal(await page.locator(".result .chip.red").count(), 0, await page.locator(".results").innerText());
+      await page.locator("#delete").click();
+      await answered("DELETE", 200);
+      await page.locator("#send").click();
+      await answered(`${id}/update`, 404);
+      await audit(page, "service answers");
       assert.deepEqual(faults, []);
       await context.close();
     });

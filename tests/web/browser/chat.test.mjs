@@ -3,27 +3,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import { startServer } from "./server.mjs";
-import { goReady, openContext, startBrowser, startChat, until } from "./support.mjs";
-
-const PAYLOADS = [
-  "<script>window.pwned=1</script>", '<img src=x onerror="window.pwned=1">', "<svg onload=window.pwned=1><circle r=9>", '"><iframe src="https://evil.example/">',
-  "javascript:window.pwned=1", "[x](javascript:window.pwned=1)", "{{7*7}} ${7*7} <%= 7*7 %>", "</textarea></pre><style>*{display:none}</style>",
-  "a\u202egpj.exe\u202c", "zero\u200bwidth\u2060", `zalgo e${"\u0301".repeat(400)}`, "ansi \u001b[31m\u009b31m", "https://evil.example/\"onmouseover=\"window.pwned=1", "data:text/html,<script>1</script>",
-];
-const NASTY = '<b onclick="window.pwned=1">Mallory</b>\u202e';
-
-/** Nothing ran, nothing was built from data, no link leads elsewhere than http(s). */
-async function assertHarmless(page, faults) {
-  const found = await page.evaluate(() => ({
-    pwned: "pwned" in window,
-    elements: [...document.querySelectorAll("#app script, #app iframe, #app object, #app embed, #app style, #app b, #app link")].map((element) => element.outerHTML),
-    handlers: [...document.querySelectorAll("*")].filter((element) => [...element.attributes].some((attribute) => attribute.name.startsWith("on"))).length,
-    links: [...document.querySelectorAll("a[href]")].filter((link) => !/^https?:/.test(link.href) || (link.origin !== location.origin && !/noopener/.test(link.rel))).map((link) => link.href),
-    raw: /[\u0000-\u0008\u000b-\u001f\u0080-\u009f\u202a-\u202e\u2066-\u2069]/.test(document.body.innerText),
-  }));
-  assert.deepEqual(found, { pwned: false, elements: [], handlers: 0, links: [], raw: false });
-  assert.deepEqual(faults, []);
-}
+import { assertHarmless, goReady, NASTY, openContext, PAYLOADS, startBrowser, startChat, until } from "./support.mjs";
 
 describe("a chat", () => {
   let server;

@@ -1,5 +1,8 @@
 /** A browser, a server, and the words that tests use for both. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
@@ -56,6 +59,18 @@ export async function enterDesk(page, server, { name = "anna", password = "corre
   await page.locator(".desk .connection.connected").waitFor();
 }
 
+/** Open the operator page, logging in with name and password if need be. */
+export async function enterOps(page, server, { name = "anna", password = "correct horse", hash = "" } = {}) {
+  await page.goto(new URL(`ops/${hash}`, server).href);
+  await page.locator("#login-name, .ops, .login h1").first().waitFor();
+  if (await page.locator("#login-name").count()) {
+    await page.locator("#login-name").fill(name);
+    await page.locator("#login-password").fill(password);
+    await page.locator("form button.primary").click();
+  }
+  await page.locator(".ops .connection.connected").waitFor();
+}
+
 /** Switch to ready unless it is so; the switch can be used once the server has told the agent's state. */
 export async function goReady(page) {
   const button = page.locator(".switch:enabled");
@@ -83,4 +98,37 @@ export async function until(page, predicate, argument, ms = 10000) {
     if (Date.now() > end) throw new Error(`It did not become true: ${predicate}`);
     await page.waitForTimeout(50);
   }
+}
+
+/** C01: what must stay text wherever it is shown. */
+export const PAYLOADS = [
+  "<script>window.pwned=1</script>", '<img src=x onerror="window.pwned=1">', "<svg onload=window.pwned=1><circle r=9>", '"><iframe src="https://evil.example/">',
+  "javascript:window.pwned=1", "[x](javascript:window.pwned=1)", "{{7*7}} ${7*7} <%= 7*7 %>", "</textarea></pre><style>*{display:none}</style>",
+  "a\u202egpj.exe\u202c", "zero\u200bwidth\u2060", `zalgo e${"\u0301".repeat(400)}`, "ansi \u001b[31m\u009b31m", "https://evil.example/\"onmouseover=\"window.pwned=1", "data:text/html,<script>1</script>",
+];
+export const NASTY = '<b onclick="window.pwned=1">Mallory</b>\u202e';
+
+/** Nothing ran, nothing was built from data, no link leads elsewhere than http(s). */
+export async function assertHarmless(page, faults) {
+  const found = await page.evaluate(() => ({
+    pwned: "pwned" in window,
+    elements: [...document.querySelectorAll("#app script, #app iframe, #app object, #app embed, #app style, #app b, #app link")].map((element) => element.outerHTML),
+    handlers: [...document.querySelectorAll("*")].filter((element) => [...element.attributes].some((attribute) => attribute.name.startsWith("on"))).length,
+    links: [...document.querySelectorAll("a[href]")].filter((link) => !/^https?:/.test(link.href) || (link.origin !== location.origin && !/noopener/.test(link.rel))).map((link) => link.href),
+    raw: /[\u0000-\u0008\u000b-\u001f\u0080-\u009f\u202a-\u202e\u2066-\u2069]/.test(document.body.innerText),
+  }));
+  assert.deepEqual(found, { pwned: false, elements: [], handlers: 0, links: [], raw: false });
+  assert.deepEqual(faults, []);
+}
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** Fail on what axe-core calls serious. */
+export async function audit(page, what) {
+  await page.evaluate(AXE);
+  const found = await page.evaluate(async () => {
+    const { violations } = await globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] });
+    return violations.filter(({ impact }) => impact === "serious" || impact === "critical").map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.target.join(" ")).join(", ")}`);
+  });
+  assert.deepEqual(found, [], what);
 }

@@ -12,6 +12,7 @@ import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { WebSocketServer } from "ws";
+import { answerOps, madeUp } from "./ops.mjs";
 
 const WEB = fileURLToPath(new URL("../../../gms_twisted/web/", import.meta.url));
 const TYPES = { ".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".json": "application/json", ".svg": "image/svg+xml" };
@@ -48,6 +49,8 @@ export class World {
     /** Functions `(request path or "do" name) => Error|undefined` that make calls fail. */
     this.failing = null;
     this.silent = false;
+    /** What operators see. */
+    this.ops = madeUp();
     this.websockets = true;
     this.holdMs = 20000;
   }
@@ -124,6 +127,7 @@ export class World {
   tell(agent, data) {
     for (const session of this.sessions.values()) {
       if (session.agent && (agent === null || session.agent === agent)) session.deliver({ channel: "/service/desk/event", data });
+      if (session.operator && session.operator === agent && data.type === "signed_out") session.deliver({ channel: "/service/ops/event", data });
     }
   }
 
@@ -256,9 +260,10 @@ export class World {
     }
     if (this.silent) return undefined;
     answer({ successful: true });
-    if (message.channel !== "/service/desk" || !session.agent) return undefined;
+    const answering = { "/service/desk": session.agent && (() => this.desk(session.agent, message.data)), "/service/ops": session.operator && (() => this.answerOperator(session.operator, message.data)) }[message.channel];
+    if (!answering) return undefined;
     try {
-      const data = this.desk(session.agent, message.data);
+      const data = answering();
       session.deliver({ channel: message.channel, id: message.id, successful: true, data });
     } catch (error) {
       session.deliver({ channel: message.channel, id: message.id, successful: false, data: { message: error.message, exception: error.code ?? "gms.error" } });
@@ -266,13 +271,18 @@ export class World {
     return undefined;
   }
 
+  answerOperator(name, data) {
+    return answerOps(this, this.agents.get(name), data, (status, text, code) => new Refusal(status, text, code));
+  }
+
   handshake(message, connection, answer) {
-    const desk = message.ext?.desk;
+    const desk = message.ext?.desk ?? message.ext?.ops;
     const agent = desk ? this.tickets.get(desk.ticket) : null;
     if (desk) this.tickets.delete(desk.ticket);
     const common = { version: "1.0", minimumVersion: "1.0", supportedConnectionTypes: ["websocket", "long-polling"] };
     if (desk && !agent) return answer({ ...common, successful: false, error: "403::handshake_denied", advice: { reconnect: "none" } });
-    const session = new Session(this, agent ?? null, message.ext?.token?.split(":")[0] ?? null);
+    const session = new Session(this, message.ext?.desk ? agent : null, message.ext?.token?.split(":")[0] ?? null);
+    session.operator = message.ext?.ops ? agent : null;
     this.sessions.set(session.clientId, session);
     if (connection.live) session.socket = connection;
     return answer({ ...common, successful: true, clientId: session.clientId });
@@ -436,14 +446,22 @@ function api(world, request, parts, data, json) {
   if (parts[0] === "storage") return storage(world, request, parts.slice(1), data, json);
   if (parts[0] !== "service") throw new Refusal(404, "There is no such resource.", "gms.not_found");
   const user = /^Bearer ([^:]+)/.exec(request.headers.authorization ?? "")?.[1] ?? request.headers.gms_user ?? null;
+  if (parts.length === 2 && request.method === "DELETE") {
+    if (!world.services?.delete(parts[1])) throw new Refusal(404, "There is no such service.", "gms.service.not_found");
+    return json(200, {});
+  }
   if (parts.length === 2) {
     const service = `${id()}-${id()}`;
     world.services ??= new Map();
     world.services.set(service, data);
     return json(200, { _id: service, "_chatIxnAPI-CREATE-URL": `/genesys/1/service/${service}/ixn/chat` });
   }
-  const [, service, , , operation] = parts;
+  const [, service, first, , operation] = parts;
   if (!world.services?.has(service)) throw new Refusal(404, "There is no such service.", "gms.service.not_found");
+  if (first === "update") {
+    Object.assign(world.services.get(service), data);
+    return json(200, {});
+  }
   if (!operation) {
     const chat = world.newChat({ service, user, nickname: data.userDisplayName ?? "Customer", first_name: data.firstName, last_name: data.lastName, subject: data.subject ?? "", email: data.email ?? "", data: { source: "customer page", ...world.services.get(service) } });
     world.services.set(service, chat);
@@ -513,5 +531,5 @@ export async function startMock(port = 0) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { url } = await startMock(Number(process.argv[2]) || 8090);
-  process.stdout.write(`${url}desk/ (anna, "correct horse") and ${url}demo/\n`);
+  process.stdout.write(`${url}desk/ (anna, "correct horse"), ${url}ops/ and ${url}demo/\n`);
 }

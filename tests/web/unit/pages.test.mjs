@@ -9,6 +9,7 @@ import { cannedFor, hostAllowed } from "../../../gms_twisted/web/desk/conversati
 import { overlap, Visitor } from "../../../gms_twisted/web/demo/visitor.js";
 import { asCurl, pretty, shortPath } from "../../../gms_twisted/web/demo/wire.js";
 import { ICONS } from "../../../gms_twisted/web/lib/icons.js";
+import { CREATES, learn, sampleOf } from "../../../gms_twisted/web/resources/services.js";
 import { plan } from "../../../gms_twisted/web/lib/transcript.js";
 
 const WEB = fileURLToPath(new URL("../../../gms_twisted/web/", import.meta.url));
@@ -157,6 +158,24 @@ describe("the wire", () => {
   it("cuts identifiers in paths", () => assert.equal(shortPath("/genesys/1/service/0da34a9d-0c5e-46a6-953c/ixn/chat"), "/genesys/1/service/0da34a\u2026/ixn/chat"));
 });
 
+describe("the samples of the service test page", () => {
+  it("wait for what earlier answers give", () => {
+    assert.deepEqual(sampleOf(CREATES, "match-interaction", {}), [["_access_number", ""]]);
+    const known = learn({}, { _id: "39a98e24", _access_number: "800344999", _access_code: "7684" }, [["_phone_number", "6504669999"]]);
+    assert.deepEqual(sampleOf(CREATES, "match-interaction", known), [["_access_number", "800344999"], ["_phone_number", "6504669999"], ["_access_code", "7684"]]);
+    assert.equal(sampleOf(CREATES, "request-access", known)[0][1], "39a98e24");
+  });
+
+  it("forget the code of a former booking, and read any answer", () => {
+    const known = learn({ code: "7684" }, { _access_number: "800344999" }, []);
+    assert.equal(known.code, "");
+    assert.deepEqual(learn({}, "OK", []), {});
+    assert.deepEqual(learn({}, [1], []), {});
+    assert.deepEqual(learn({}, { transcriptPosition: 4, _id: {} }, []), { position: "4" });
+    assert.deepEqual(sampleOf(CREATES, "constructor", {}), []);
+  });
+});
+
 describe("the files", () => {
   it("C01: never make markup from data", () => {
     for (const path of files(WEB).filter((name) => name.endsWith(".js"))) {
@@ -178,7 +197,7 @@ describe("the files", () => {
     const english = JSON.parse(readFileSync(join(WEB, "lib/lang/en.json"), "utf8"));
     for (const path of files(WEB)) {
       const source = readFileSync(path, "utf8");
-      const used = [...source.matchAll(/\bt\("([^"]+)"/g), ...source.matchAll(/data-t(?:-\w+)?="([^"]+)"/g)].map((match) => match[1]);
+      const used = [...source.matchAll(/\bt\("([^"]+)"/g), ...source.matchAll(/data-t(?:-\w+)?="([^"]+)"/g), ...source.matchAll(/"(ops\.(?!css"|js")[a-z.-]+[a-z])"/g)].map((match) => match[1]);
       for (const key of used) assert.ok(Object.hasOwn(english, key), `${path}: ${key}`);
     }
   });
@@ -195,7 +214,7 @@ describe("the files", () => {
   it("weigh less than 150 KB a page on the wire, even all languages counted", () => {
     const size = (path) => gzipSync(readFileSync(join(WEB, path))).length;
     const shared = ["lib/base.css", "lib/favicon.svg", "lib/lang/en.json", "lib/lang/de.json", ...readdirSync(join(WEB, "lib")).filter((name) => name.endsWith(".js")).map((name) => `lib/${name}`)];
-    for (const page of ["desk", "demo", "resources"]) {
+    for (const page of ["desk", "demo", "ops", "resources"]) {
       const own = readdirSync(join(WEB, page)).map((name) => `${page}/${name}`);
       const weight = [...shared, ...own].reduce((sum, path) => sum + size(path), 0);
       assert.ok(weight < 100_000, `${page}: ${weight}`);
@@ -203,7 +222,7 @@ describe("the files", () => {
   });
 
   it("preload every module that a page will import", () => {
-    for (const page of ["desk", "demo"]) {
+    for (const page of ["desk", "demo", "ops"]) {
       const html = readFileSync(join(WEB, page, "index.html"), "utf8");
       const seen = new Set();
       const visit = (path) => {

@@ -1,16 +1,17 @@
 /** The two ways in: a one-time link, or name and password. */
-import { fill, h, icon } from "../lib/dom.js";
-import { chooseLanguage, currentLanguage, LANGUAGES, t } from "../lib/i18n.js";
-import { cleanName } from "../lib/text.js";
-import { errorState, field, skeleton, themeButton } from "../lib/ui.js";
+import { fill, h, icon } from "./dom.js";
+import { chooseLanguage, currentLanguage, LANGUAGES, t } from "./i18n.js";
+import { cleanName } from "./text.js";
+import { errorState, field, skeleton, themeButton } from "./ui.js";
 import * as api from "./api.js";
 
 const NAME = "[a-z0-9][a-z0-9._\\-]{0,63}";
 
-function frame(...content) {
+/** The card in the middle.  `brand`: icon and title of the page that one logs in to. */
+function frame([name, title], ...content) {
   return h("main.login", {},
     h("div.login-card.card", {},
-      h("div.login-brand", {}, icon("headset"), h("span", {}, t("desk.title"))),
+      h("div.login-brand", {}, icon(name), h("span", {}, title)),
       ...content),
     h("div.login-foot", {}, languageChoice(), themeButton()));
 }
@@ -48,7 +49,7 @@ function passwordField(id, label, autocomplete, hint) {
 }
 
 /** Name and password.  Calls `done(me)` when logged in. */
-export function loginForm(done, notice = "") {
+export function loginForm(brand, done, notice = "") {
   const name = h("input", { id: "login-name", type: "text", autocomplete: "username", autocapitalize: "none", spellcheck: "false", required: true, maxlength: 64, dataset: { autofocus: "" } });
   const secret = h("input", { id: "login-password", type: "password", autocomplete: "current-password", required: true, maxlength: 200 });
   const form = h("form.form", {
@@ -64,11 +65,11 @@ export function loginForm(done, notice = "") {
   field(t("login.password"), secret),
   h("div.form-actions", {}, h("button.primary", { type: "submit" }, t("login.submit"))),
   h("p.small.muted", {}, t("login.help")));
-  return frame(form);
+  return frame(brand, form);
 }
 
 /** The first visit by a one-time link: loads what it is for, then asks for a name and password. */
-export function claimForm(token, done, giveUp) {
+export function claimForm(brand, token, done, giveUp) {
   const place = h("div", {}, skeleton(4));
   const load = async () => {
     fill(place, skeleton(4));
@@ -83,7 +84,7 @@ export function claimForm(token, done, giveUp) {
     }
   };
   void load();
-  return frame(place);
+  return frame(brand, place);
 }
 
 function claimFields(token, info, done) {
@@ -116,4 +117,9 @@ function claimFields(token, info, done) {
   first.element, againField,
   h("div.form-actions", {}, h("button.primary", { type: "submit" }, t("claim.submit"))));
   return form;
+}
+
+/** A page that this account may not see, and the ways on. */
+export function noPermission(brand, title, text, ...actions) {
+  return frame(brand, h("div.form", {}, h("h1", {}, title), h("p", {}, text), h("div.form-actions", {}, actions)));
 }

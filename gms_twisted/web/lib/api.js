@@ -1,4 +1,4 @@
-/** The desk's HTTP calls: logging in and out, tickets.  See docs/desk-protocol.md. */
+/** Logging in and out, tickets: the HTTP calls of the desk and the operator page.  See docs/desk-protocol.md. */
 
 /** A refusal, with what the server said. */
 export class ApiError extends Error {
@@ -16,7 +16,7 @@ let csrf = "";
 async function request(method, path, body) {
   let response;
   try {
-    response = await fetch(new URL(`./api/${path}`, location.href), {
+    response = await fetch(new URL(`../desk/api/${path}`, import.meta.url), {
       method,
       headers: {
         ...(body === undefined ? {} : { "Content-Type": "application/json" }),

@@ -1,0 +1,157 @@
+/** The sections that are tables: their columns, and what the server is asked for. */
+import { h } from "../lib/dom.js";
+import { t } from "../lib/i18n.js";
+import { clean, cleanName } from "../lib/text.js";
+import { address, certificateLevel, deliveryState, poolLevel } from "./model.js";
+import { copyButton, figure, idCell, left, mono, past, since, state, words } from "./format.js";
+
+const text = (key, label, more = {}) => ({ key, label, cell: (row) => words(row[key]), ...more });
+const code = (key, label, more = {}) => ({ key, label, cell: (row) => mono(row[key]), ...more });
+const amount = (key, label, more = {}) => ({ key, label, number: true, cell: (row) => (row[key] === null || row[key] === undefined ? "\u2013" : figure(Number(row[key]))), ...more });
+const time = (key, label, show, more = {}) => ({ key, label, cell: (row) => show(row[key]), ...more });
+const id = (key, label, section, more = {}) => ({ key, label, cell: (row) => idCell(section, row[key]), ...more });
+
+export const deliveryWord = (row) => {
+  const word = deliveryState(row);
+  return state({ delivered: "green", partly: "amber", failed: "red" }[word] ?? "", t(`ops.delivery.${word}`));
+};
+
+export const certificate = (days) => {
+  const level = certificateLevel(days);
+  return level ? state(level, days < 0 ? t("ops.cert.over") : t("ops.days", { n: Math.floor(days) })) : "\u2013";
+};
+
+const circuit = (word) => state({ closed: "green", "half-open": "amber", open: "red" }[word] ?? "", word ? t(`ops.circuit.${["closed", "half-open", "open"].includes(word) ? word : "closed"}`) : "\u2013");
+
+/** A bar for how many of a group's numbers are taken. */
+function meter(row) {
+  const all = Number(row.numbers) || 0;
+  const held = Number(row.held) || 0;
+  const fillBar = h("span.meter-fill", { class: poolLevel(row) });
+  fillBar.style.inlineSize = `${all ? Math.min(100, (held / all) * 100) : 0}%`;
+  return h("span.meter", { aria: { hidden: "true" } }, fillBar);
+}
+
+export const chatColumns = [
+  id("id", "ops.col.chat", "chats"),
+  { key: "waiting", label: "ops.col.state", cell: (row) => (row.waiting ? state("amber", t("ops.chat.waiting"), "clock") : state("green", t("ops.chat.active"), "chat")) },
+  text("group", "ops.col.group"),
+  text("nickname", "ops.col.customer"),
+  { key: "agents", label: "ops.col.agents", value: (row) => (row.agents ?? []).join(", "), cell: (row) => words((row.agents ?? []).join(", ")) },
+  time("since", "ops.col.since", since),
+  id("service", "ops.col.service", "services"),
+];
+
+export const agentColumns = [
+  text("display_name", "ops.col.name"),
+  code("name", "ops.col.login"),
+  { key: "role", label: "ops.col.role", cell: (row) => t(row.role === "operator" ? "role.operator" : "role.agent") },
+  {
+    key: "state", label: "ops.col.state", sign: (row) => [row.state, row.enabled],
+    cell: (row) => (row.enabled === false ? state("", t("agent.disabled")) : state({ ready: "green", away: "amber" }[row.state] ?? "", t(`agent.${["ready", "away"].includes(row.state) ? row.state : "offline"}`))),
+  },
+  amount("chats", "ops.col.chats"),
+];
+
+export const serviceColumns = [
+  id("id", "ops.col.id", "services"),
+  code("name", "ops.col.name"),
+  code("service", "ops.col.kind"),
+  text("user", "ops.col.user"),
+  time("created", "ops.col.age", since),
+  { key: "ends", label: "ops.col.ends", sign: (row) => [row.ends, row.idle], cell: (row) => [left(row.ends), row.idle ? h("span.muted.small", {}, ` ${t("ops.idle")}`) : null] },
+];
+
+export const groupColumns = [
+  { key: "name", label: "ops.col.group", cell: (row) => h("a", { href: address("numbers", row.name) }, h("bdi", {}, cleanName(row.name, 80))) },
+  code("strategy", "ops.col.strategy"),
+  amount("numbers", "ops.col.numbers"),
+  { key: "held", label: "ops.col.held", number: true, sign: (row) => [row.held, row.numbers], cell: (row) => [meter(row), h("span.of-meter", {}, figure(Number(row.held) || 0))] },
+  amount("free", "ops.col.free"),
+  {
+    key: "level", label: "ops.col.state", value: (row) => (row.numbers ? row.free / row.numbers : null), sign: (row) => [row.free, row.numbers],
+    cell: (row) => {
+      const level = poolLevel(row);
+      return level ? state(level, t(`ops.pool.${level}`)) : "\u2013";
+    },
+  },
+];
+
+export const bookingColumns = [
+  code("number", "ops.col.number"),
+  id("service", "ops.col.booking", "services"),
+  code("phone", "ops.col.phone"),
+  code("code", "ops.col.code"),
+  time("until", "ops.col.until", left),
+];
+
+export const subscriptionColumns = [
+  id("id", "ops.col.id", "subscriptions"),
+  text("subscriber", "ops.col.subscriber"),
+  code("filter", "ops.col.filter"),
+  code("type", "ops.col.type"),
+  code("device", "ops.col.device"),
+  code("provider", "ops.col.provider"),
+  time("ends", "ops.col.ends", left),
+  { key: "enabled", label: "ops.col.state", cell: (row) => (row.enabled === false ? state("red", t("ops.sub.disabled")) : state("green", t("ops.sub.enabled"))) },
+];
+
+export const deliveryColumns = [
+  id("id", "ops.col.id", "deliveries"),
+  time("at", "ops.col.at", past),
+  code("tag", "ops.col.tag"),
+  amount("devices", "ops.col.devices"),
+  amount("delivered", "ops.col.delivered"),
+  amount("failed", "ops.col.failed"),
+  { key: "outcome", label: "ops.col.outcome", value: deliveryState, sign: (row) => [row.devices, row.delivered, row.failed], cell: deliveryWord },
+];
+
+export const resultColumns = [
+  id("subscription", "ops.col.subscription", "subscriptions"),
+  code("type", "ops.col.type"),
+  {
+    key: "status", label: "ops.col.outcome", sign: (row) => [row.status, row.unsubscribed],
+    cell: (row) => {
+      const word = ["delivered", "failed", "pending"].includes(row.status) ? row.status : "open";
+      return [state({ delivered: "green", failed: "red" }[word] ?? "amber", t(`ops.delivery.${word}`), { pending: "clock", open: "clock" }[word]), row.unsubscribed ? h("span.chip", {}, t("ops.unsubscribed")) : null];
+    },
+  },
+  text("reason", "ops.col.reason"),
+  amount("attempts", "ops.col.attempts"),
+];
+
+export const senderColumns = [
+  code("transport", "ops.col.transport"),
+  code("provider", "ops.col.provider"),
+  { key: "debug", label: "ops.col.debug", cell: (row) => t(row.debug ? "yes" : "no") },
+  { key: "circuit", label: "ops.col.circuit", cell: (row) => circuit(row.circuit) },
+  amount("queue", "ops.col.queue"),
+  amount("in_flight", "ops.col.inflight"),
+  { key: "days_left", label: "ops.col.cert", cell: (row) => certificate(row.days_left) },
+  text("last_error", "ops.col.error"),
+];
+
+export const configColumns = [
+  code("section", "ops.col.section"),
+  code("option", "ops.col.option"),
+  {
+    key: "value", label: "ops.col.value",
+    cell: (row) => (row.value === "***" ? h("span.muted", {}, "***") : row.value === "" ? h("span.muted", {}, t("ops.config.empty")) : mono(row.value, 1000)),
+  },
+];
+
+const LEVELS = { warn: "amber", error: "red", critical: "red" };
+
+export const errorColumns = [
+  time("at", "ops.col.at", past),
+  { key: "level", label: "ops.col.level", cell: (row) => state(LEVELS[row.level] ?? "amber", t(LEVELS[row.level] === "red" ? "ops.level.error" : "ops.level.warn")) },
+  code("who", "ops.col.who"),
+  {
+    key: "text", label: "ops.col.what", plain: true, sign: (row) => [row.id],
+    cell: (row) => (row.traceback || String(row.text).includes("\n")
+      ? h("details.trace", {}, h("summary", {}, clean(String(row.text).split("\n")[0], 300)),
+        h("div.trace-body", {}, h("pre", { tabindex: "0" }, clean([row.text, row.traceback].filter(Boolean).join("\n"), 8000)), copyButton([row.text, row.traceback].filter(Boolean).join("\n"))))
+      : h("span", { dir: "auto" }, clean(row.text, 1000))),
+  },
+];
+

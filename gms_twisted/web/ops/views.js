@@ -1,0 +1,163 @@
+/** The sections that are tables, live. */
+import { fill, h } from "../lib/dom.js";
+import { t } from "../lib/i18n.js";
+import { cleanName } from "../lib/text.js";
+import { figure, since } from "./format.js";
+import * as sections from "./sections.js";
+import { DataTable } from "./table.js";
+
+/** One table and the call that fills it. */
+class Feed {
+  /** @param {import("./ops.js").Ops} page @param {string} section @param {*} options  Of the table; `call` names what is asked. */
+  constructor(page, section, { call, more = () => ({}), taken = () => {}, ...options }) {
+    Object.assign(this, { page, section, call, more, taken });
+    this.table = new DataTable({ name: call, load: () => page.refresh(section), ...options });
+    this.element = this.table.element;
+  }
+
+  async ask() {
+    const request = this.table.model.request();
+    const more = this.more();
+    try {
+      const answer = await this.page.call({ do: this.call, ...request, ...more });
+      if (JSON.stringify(this.more()) !== JSON.stringify(more)) return;
+      this.table.take(answer, request);
+      this.taken(answer);
+    } catch (error) {
+      if (!this.page.isLost(error) || !this.table.loadedOnce) this.table.failed(this.page.words(error));
+    }
+  }
+}
+
+/** A section with one table. */
+class TableView {
+  constructor(page, name, options) {
+    this.feed = new Feed(page, name, { label: `ops.${name}`, ...options });
+    this.element = this.feed.element;
+  }
+
+  ask() {
+    return this.feed.ask();
+  }
+}
+
+/** What is open, who waits, who answers. */
+class ChatsView {
+  constructor(page) {
+    this.figures = h("dl.figures");
+    this.chats = new Feed(page, "chats", {
+      call: "chats", label: "ops.chats", columns: sections.chatColumns, keyOf: (row) => row.id,
+      empty: { icon: "chat", title: "ops.chats.empty", text: "ops.chats.empty.text" },
+      taken: (answer) => this.draw(answer),
+    });
+    this.agents = new Feed(page, "chats", {
+      call: "agents", label: "ops.agents", columns: sections.agentColumns, keyOf: (row) => row.name, sort: { key: "state", descending: true },
+      empty: { icon: "users", title: "ops.agents.empty", text: "ops.agents.empty.text" },
+      taken: (answer) => {
+        this.ready = answer.ready;
+        this.draw({});
+      },
+    });
+    this.known = {};
+    this.agentsTitle = h("h3.subtitle", {}, t("ops.agents"));
+    this.element = h("div", {}, this.figures, this.chats.element, this.agentsTitle, this.agents.element);
+  }
+
+  draw(answer) {
+    Object.assign(this.known, answer);
+    const missing = this.known.available === false;
+    this.figures.hidden = missing;
+    this.agentsTitle.hidden = this.agents.element.hidden = missing;
+    if (missing) return;
+    const { open, waiting, longest_since: longest } = this.known;
+    const sign = JSON.stringify([open, waiting, longest, this.ready]);
+    if (this.sign === sign) return;
+    this.sign = sign;
+    const item = (label, value, level = "") => h("div", { class: level }, h("dt", {}, t(label)), h("dd", {}, value ?? "\u2013"));
+    fill(this.figures, item("ops.chats.open", open === undefined ? null : figure(open)), item("ops.chats.waiting", waiting === undefined ? null : figure(waiting), waiting ? "amber" : ""),
+      item("ops.chats.longest", longest ? since(longest) : null), item("ops.chats.ready", this.ready === undefined ? null : figure(this.ready), this.ready === 0 && waiting ? "red" : ""));
+  }
+
+  async ask() {
+    await Promise.all([this.chats.ask(), this.agents.ask()]);
+  }
+}
+
+/** Groups of access numbers, and the bookings of one. */
+class NumbersView {
+  constructor(page) {
+    this.group = null;
+    this.groups = new Feed(page, "numbers", {
+      call: "groups", label: "ops.numbers.groups", columns: sections.groupColumns, keyOf: (row) => row.name, sort: { key: "level" },
+      empty: { icon: "phone", title: "ops.numbers.empty", text: "ops.numbers.empty.text" },
+      taken: (answer) => this.choose(answer),
+    });
+    this.bookings = new Feed(page, "numbers", {
+      call: "bookings", label: "ops.numbers.bookings", columns: sections.bookingColumns, keyOf: (row) => `${row.number}/${row.service}`, sort: { key: "until" },
+      empty: { icon: "phone", title: "ops.bookings.empty", text: "ops.bookings.empty.text" },
+      more: () => ({ group: this.group }),
+    });
+    this.title = h("h3.subtitle", { id: "bookings-title" });
+    this.place = h("div", { hidden: true }, this.title, this.bookings.element);
+    this.page = page;
+    this.element = h("div", {}, this.groups.element, this.place);
+  }
+
+  /** Without a choice, the group with most to see. */
+  choose(answer) {
+    const rows = answer.rows ?? [];
+    if (this.group === null && rows.length) {
+      const busiest = rows.reduce((best, row) => ((row.held ?? 0) > (best.held ?? 0) ? row : best));
+      this.show(busiest.name, false);
+    }
+  }
+
+  show(name, chosen = true) {
+    if (this.group === name) return;
+    this.group = name;
+    this.bookings.table.model.reset();
+    this.bookings.table.draw();
+    this.place.hidden = false;
+    fill(this.title, t("ops.bookings.of", { group: cleanName(name) }));
+    this.page.refresh("numbers");
+    if (chosen) this.title.scrollIntoView({ block: "nearest" });
+  }
+
+  async ask() {
+    await Promise.all([this.groups.ask(), this.group !== null && this.bookings.ask()]);
+  }
+}
+
+/** @param {import("./ops.js").Ops} page */
+export function makeViews(page) {
+  const table = (name, options) => new TableView(page, name, { call: name, keyOf: (row) => row.id, ...options });
+  return {
+    chats: new ChatsView(page),
+    services: table("services", {
+      columns: sections.serviceColumns, search: "ops.services.search",
+      empty: { icon: "layers", title: "ops.services.empty", text: "ops.services.empty.text" },
+    }),
+    numbers: new NumbersView(page),
+    subscriptions: table("subscriptions", {
+      columns: sections.subscriptionColumns, search: "ops.subscriptions.search",
+      empty: { icon: "bell", title: "ops.subscriptions.empty", text: "ops.subscriptions.empty.text" },
+    }),
+    deliveries: table("deliveries", {
+      columns: sections.deliveryColumns, search: "ops.deliveries.search",
+      empty: { icon: "send", title: "ops.deliveries.empty", text: "ops.deliveries.empty.text" },
+    }),
+    senders: table("senders", {
+      columns: sections.senderColumns, keyOf: (row) => `${row.transport}/${row.provider}/${row.debug}`, sort: { key: "days_left" },
+      empty: { icon: "truck", title: "ops.senders.empty", text: "ops.senders.empty.text" },
+    }),
+    configuration: table("configuration", {
+      columns: sections.configColumns, keyOf: (row) => `${row.section}/${row.option}`, search: "ops.configuration.search",
+      empty: { icon: "sliders", title: "ops.configuration.empty", text: "ops.configuration.empty.text" },
+    }),
+    errors: table("errors", {
+      columns: sections.errorColumns,
+      empty: { icon: "check", title: "ops.errors.empty", text: "ops.errors.empty.text" },
+    }),
+  };
+}
+

@@ -1,0 +1,54 @@
+"""The operator page in a whole server: who tells it what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from gms_twisted.app.ops import Ops
+from gms_twisted.rest.pages import Pages
+from tests.support.house import make_house
+
+
+class WiringTests(SynchronousTestCase):
+    """What a server has from the start."""
+
+    def setUp(self) -> None:
+        """Build one."""
+        self.house, self.reactor = make_house(Path(self.mktemp()))
+
+    def test_sources(self) -> None:
+        """Services, chats and the log; the others are handed in when they are there."""
+        ops: Ops = self.house.ops
+        self.assertIsNotNone(ops.sources.services)
+        self.assertIsNotNone(ops.sources.chats)
+        self.assertIsNotNone(ops.sources.problems)
+
+    def test_without_the_chat_server(self) -> None:
+        """No chats to show."""
+        house, _ = make_house(Path(self.mktemp()), "chat/embedded=false")
+        self.assertIsNone(house.ops.sources.chats)
+
+    def test_bayeux_is_counted(self) -> None:
+        """For the pictures and for /metrics."""
+        counters = self.house.door.counters
+        for name in ("sessions", "held", "queued_bytes", "deliveries"):
+            self.assertEqual(counters.read(f"gms_bayeux_{name}"), 0.0, name)
+        parts: Any = self.house.health.details()["parts"]
+        self.assertEqual(parts["bayeux"]["sessions"], 0)
+
+    def test_samples_while_started(self) -> None:
+        """One every five seconds; none is left to come after the stop."""
+        before = len(self.reactor.getDelayedCalls())
+        self.house.traffic.start()
+        self.reactor.advance(5.0)
+        samples: Any = self.house.traffic.since(0)["samples"]
+        self.assertEqual(len(samples), 1)
+        self.house.traffic.stop()
+        self.assertEqual(len(self.reactor.getDelayedCalls()), before)
+
+    def test_a_page_is_served(self) -> None:
+        """The page's files are among those that are answered."""
+        self.assertLess({"/ops", "/ops/", "/ops/ops.js", "/ops/ops.css"}, Pages().paths)

@@ -1,0 +1,445 @@
+/** The operator page: what every server shows, then what the stand-in is made to show. */
+import assert from "node:assert/strict";
+import { after, before, beforeEach, describe, it } from "node:test";
+import { madeUp } from "../mock/ops.mjs";
+import { startMock } from "../mock/server.mjs";
+import { startServer } from "./server.mjs";
+import { assertHarmless, audit, enterOps, NASTY, openContext, PAYLOADS, startBrowser, until } from "./support.mjs";
+
+const SECTIONS = ["health", "traffic", "chats", "services", "numbers", "subscriptions", "deliveries", "senders", "configuration", "errors"];
+
+/** Bring a section into view; it is asked for then. */
+async function see(page, section) {
+  await page.evaluate((id) => document.getElementById(id).scrollIntoView(), section);
+  await until(page, (id) => ![...document.querySelectorAll(`#${id} [data-skeleton], #${id} .skeleton`)].some((each) => each.offsetParent), section);
+}
+
+async function seeAll(page) {
+  for (const section of SECTIONS) await see(page, section);
+}
+
+for (const theme of ["light", "dark"]) {
+  describe(`the operator page, ${theme}`, () => {
+    let server;
+    let chromium;
+    let context;
+    let faults;
+    let page;
+
+    before(async () => {
+      server = await startServer();
+      chromium = await startBrowser();
+      ({ context, faults } = await openContext(chromium.browser, server.url, { theme }));
+      page = await context.newPage();
+    });
+
+    after(async () => {
+      await chromium?.stop();
+      await server?.stop();
+    });
+
+    it("asks for a log-in, and is open to who has logged in at the desk", async () => {
+      await page.goto(new URL("ops/", server.url).href);
+      await page.locator("#login-name").waitFor();
+      await audit(page, "log-in");
+      await server.enter(page);
+      await page.locator(".account").click();
+      await page.getByRole("button", { name: "Operations" }).click();
+      await page.locator(".ops .connection.connected").waitFor();
+      await page.locator(".verdict").waitFor();
+      assert.match(await page.locator(".verdict-line").innerText(), /in order/);
+    });
+
+    it("fills each section when it comes into view", async () => {
+      await seeAll(page);
+      assert.equal(await page.locator(".traffic-card").count(), 6);
+      assert.ok((await page.locator("#configuration tbody tr").count()) > 5);
+      assert.ok((await page.locator("#chats .figures dd").count()) === 4);
+      assert.match(await page.locator("#health .facts").innerText(), /\d/);
+      assert.deepEqual(faults, []);
+    });
+
+    it("has nothing serious for axe-core, sections and shortcuts", async () => {
+      await audit(page, "sections");
+      await page.evaluate(() => document.activeElement?.blur());
+      await page.keyboard.press("?");
+      await page.locator("dialog .shortcuts").waitFor();
+      await audit(page, "shortcuts");
+      await page.keyboard.press("Escape");
+    });
+
+    it("finds a service by its id, shows it, and takes the id out of the address again", async () => {
+      const made = await fetch(new URL("genesys/1/service/request-chat", server.url), { method: "POST", headers: { gms_user: "oscar" }, body: new URLSearchParams({ _verbose: "true", _secret_phone: "+14155550134" }) });
+      let { _id } = await made.json();
+      if (server.mock) _id = server.world.ops.services[300].id;
+      await see(page, "services");
+      await page.locator("#services-search").fill(_id);
+      const link = page.locator(`#services tbody a[title="${_id}"]`);
+      await link.waitFor();
+      await until(page, () => document.querySelectorAll("#services tbody tr").length === 1);
+      await link.click();
+      await page.locator("dialog .detail-list").first().waitFor();
+      assert.equal(new URL(page.url()).hash, `#services/${_id}`);
+      assert.doesNotMatch(await page.locator("dialog").innerText(), /0134/);
+      await audit(page, "details");
+      await page.keyboard.press("Escape");
+      await until(page, () => location.hash === "#services");
+      await page.goto(new URL(`ops/#services/${_id}`, server.url).href);
+      await page.reload();
+      await page.locator("dialog .detail-list").first().waitFor();
+      await page.keyboard.press("Escape");
+    });
+
+    it("sorts, filters and pages, by keyboard too", async () => {
+      await see(page, "configuration");
+      const table = page.locator("#configuration");
+      const first = () => table.locator("tbody tr").first().innerText();
+      const before = await first();
+      await table.getByRole("button", { name: "Further rows" }).click();
+      assert.notEqual(await first(), before);
+      await table.getByRole("button", { name: "Option" }).focus();
+      await page.keyboard.press("Enter");
+      assert.equal(await table.locator("th", { hasText: "Option" }).getAttribute("aria-sort"), "ascending");
+      const options = await table.locator("tbody td:nth-child(2)").allInnerTexts();
+      assert.deepEqual(options, [...options].sort((one, other) => one.localeCompare(other, undefined, { numeric: true, sensitivity: "base" })));
+      await page.keyboard.press("Enter");
+      assert.equal(await table.locator("th", { hasText: "Option" }).getAttribute("aria-sort"), "descending");
+      await page.locator("#configuration-search").fill("identity_secret");
+      await until(page, () => document.querySelectorAll("#configuration tbody tr").length === 1);
+      assert.doesNotMatch(await table.innerText(), /No option/);
+      await page.locator("#configuration-search").fill("nothing is called so");
+      await table.getByText("Nothing fits").waitFor();
+      await table.getByRole("button", { name: "Show everything" }).click();
+      await until(page, () => document.querySelectorAll("#configuration tbody tr").length > 5);
+    });
+
+    it("works on a phone, with no way to the side", async () => {
+      await page.setViewportSize({ width: 390, height: 844 });
+      await seeAll(page);
+      assert.deepEqual(await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]), [390, 390]);
+      await audit(page, "phone");
+      await page.setViewportSize({ width: 1024, height: 768 });
+      await seeAll(page);
+      assert.deepEqual(await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]), [1024, 1024]);
+      assert.deepEqual(faults, []);
+    });
+
+    it("C01: what clients send stays text", async () => {
+      const post = async (path, form, user) => (await fetch(new URL(path, server.url), { method: "POST", headers: { gms_user: user }, body: new URLSearchParams(form) })).json();
+      const user = "<img src=x onerror='window.pwned=1'>";
+      const { _id } = await post("genesys/1/service/request-chat", { _verbose: "true", "_<svg onload=window.pwned=1>": "<script>window.pwned=1</script>" }, user);
+      await post(`genesys/1/service/${_id}/ixn/chat`, { userDisplayName: NASTY, firstName: "M", subject: PAYLOADS[0] }, user);
+      await see(page, "chats");
+      await page.locator("#chats tbody td", { hasText: "Mallory" }).first().waitFor();
+      await page.goto(new URL(`ops/#services/${_id}`, server.url).href);
+      await page.locator("dialog[open]").waitFor();
+      if (!server.mock) {
+        await page.locator("dialog", { hasText: "<img src=x" }).waitFor();
+        assert.doesNotMatch(await page.locator("dialog").innerText(), /<script>/);
+      }
+      await page.keyboard.press("Escape");
+      await seeAll(page);
+      await assertHarmless(page, faults);
+    });
+
+    it("C07: signing out ends it everywhere", async () => {
+      const other = await context.newPage();
+      await enterOps(other, server.url);
+      await page.locator(".account").click();
+      await page.getByRole("button", { name: "Sign out" }).click();
+      await page.locator("#login-name").waitFor();
+      if (!server.mock) await other.locator("#login-name").waitFor();
+      await other.close();
+    });
+  });
+}
+
+describe("the operator page, on a server that is not well", () => {
+  let server;
+  let chromium;
+  let context;
+  let faults;
+  let page;
+
+  before(async () => {
+    server = await startMock();
+    chromium = await startBrowser();
+  });
+
+  after(async () => {
+    await chromium?.stop();
+    await server?.stop();
+  });
+
+  const open = async (more = {}) => {
+    await context?.close();
+    ({ context, faults } = await openContext(chromium.browser, server.url, more));
+    page = await context.newPage();
+  };
+
+  beforeEach(async () => {
+    server.world.chats.clear();
+    server.world.failing = null;
+    server.world.asked = null;
+    server.world.websockets = true;
+    server.world.ops = madeUp();
+    server.world.agents.get("anna").role = "operator";
+    await open();
+  });
+
+  it("C07: tells an agent that it is not for them", async () => {
+    await page.goto(`${server.url}ops/`);
+    await page.locator("#login-name").fill("ben");
+    await page.locator("#login-password").fill("battery staple");
+    await page.locator("form button.primary").click();
+    await page.getByText("Not for your account").waitFor();
+    await audit(page, "no permission");
+    assert.equal(await page.locator(".ops").count(), 0);
+    await page.getByRole("button", { name: "Sign in as somebody else" }).click();
+    await page.locator("#login-name").waitFor();
+  });
+
+  it("C07: ends when the role is taken away meanwhile", async () => {
+    await enterOps(page, server.url);
+    await page.locator(".verdict").waitFor();
+    server.world.agents.get("anna").role = "agent";
+    await page.getByText("Not for your account").waitFor();
+    assert.equal(await page.locator(".ops").count(), 0);
+  });
+
+  it("C01: payloads in every field of every section stay text", async () => {
+    let at = 0;
+    const nasty = () => `${PAYLOADS[at++ % PAYLOADS.length]}${NASTY}`;
+    const poison = (value) => {
+      if (typeof value === "string") return nasty();
+      if (Array.isArray(value)) return value.slice(0, 4).map(poison);
+      if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, poison(each)]));
+      return value;
+    };
+    const state = madeUp();
+    const { health, samples, missing } = state;
+    server.world.ops = { ...poison({ ...state, samples: [], missing: [] }), samples, missing };
+    Object.assign(server.world.ops.health, { status: nasty(), parts: health.parts.map((part) => ({ ...poison(part), details: { [nasty()]: nasty(), list: [nasty()] } })), changes: [{ at: 1, what: nasty(), ok: false }] });
+    server.world.ops.groups.forEach((group, index) => Object.assign(group, { name: index ? nasty() : "DNIS" }));
+    server.world.ops.bookings.forEach((row) => { row.group = "DNIS"; });
+    server.world.ops.parameters = { [nasty()]: nasty() };
+    server.world.ops.errors[0].traceback = `${nasty()}\n${nasty()}`;
+    server.world.newChat({ nickname: NASTY, group: nasty(), subject: nasty() });
+    await enterOps(page, server.url);
+    await seeAll(page);
+    await page.locator("#bookings-title").waitFor();
+    for (const [section, list] of [["services", "services"], ["subscriptions", "subscriptions"], ["deliveries", "deliveries"]]) {
+      await see(page, section);
+      await page.locator(`#${section} tbody a`).first().click();
+      await page.locator("dialog .detail-list").first().waitFor();
+      await assertHarmless(page, faults);
+      await page.keyboard.press("Escape");
+      assert.ok(list);
+    }
+    await page.locator("#errors details summary").first().click();
+    await page.locator("#health .history summary").click();
+    await seeAll(page);
+    await assertHarmless(page, faults);
+  });
+
+  it("says in one line what is wrong, and since when", async () => {
+    const { health } = server.world.ops;
+    Object.assign(health, { ok: false, since: Date.now() / 1000 - 600 });
+    Object.assign(health.parts[2], { ok: false });
+    await enterOps(page, server.url);
+    await page.getByText("Needs attention: Push").first().waitFor();
+    assert.match(await page.locator(".verdict-since").innerText(), /10 min/);
+    assert.match(await page.title(), /^\u26a0/);
+    await audit(page, "bad health");
+    health.ok = true;
+    await page.getByText("Everything is in order").waitFor();
+    assert.doesNotMatch(await page.title(), /\u26a0/);
+  });
+
+  it("asks for the sections in view only, and for nothing while hidden", async () => {
+    let asked = [];
+    await enterOps(page, server.url);
+    await see(page, "subscriptions");
+    await page.waitForTimeout(300);
+    server.world.asked = ({ do: call }) => asked.push(call);
+    await page.waitForTimeout(2600);
+    assert.ok(asked.includes("subscriptions"), String(asked));
+    assert.ok(!asked.includes("health") && !asked.includes("services"), String(asked));
+    const hide = (state) => page.evaluate((word) => {
+      Object.defineProperty(document, "visibilityState", { configurable: true, get: () => word });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, state);
+    await hide("hidden");
+    await page.waitForTimeout(200);
+    asked = [];
+    await page.waitForTimeout(2600);
+    assert.deepEqual(asked, []);
+    await hide("visible");
+    await page.waitForTimeout(400);
+    assert.ok(asked.includes("subscriptions"), String(asked));
+  });
+
+  it("keeps focus, selection and open details while rows are refreshed", async () => {
+    await enterOps(page, server.url);
+    await see(page, "errors");
+    await page.locator("#errors details summary").click();
+    await see(page, "services");
+    const link = page.locator("#services tbody a").nth(2);
+    await link.focus();
+    server.world.ops.services[0].user = "somebody-new";
+    await page.getByText("somebody-new").waitFor();
+    assert.ok(await link.evaluate((element) => element === document.activeElement));
+    assert.ok(await page.locator("#errors details").evaluate((element) => element.open));
+  });
+
+  it("marks low pools, and shows the bookings of a group", async () => {
+    await enterOps(page, server.url);
+    await see(page, "numbers");
+    assert.match(await page.locator("#numbers tbody tr").first().innerText(), /Hotline[^]*None free/);
+    await page.locator("#numbers tr", { hasText: "DNIS" }).locator(".chip.amber").waitFor();
+    await page.locator("#numbers a", { hasText: "Hotline" }).click();
+    await page.getByRole("heading", { name: "Bookings in Hotline" }).waitFor();
+    await until(page, () => document.querySelectorAll("#numbers table[aria-label=Bookings] tbody tr:not(.skeleton-row)").length === 3);
+    assert.match(await page.locator("#numbers table[aria-label=Bookings]").innerText(), /\*\*\*34/);
+  });
+
+  it("warns of certificates: amber below 30 days, red below 7", async () => {
+    await enterOps(page, server.url);
+    await see(page, "senders");
+    const chip = (text) => page.locator("#senders .chip", { hasText: text });
+    assert.match(await chip("24 days").getAttribute("class"), /amber/);
+    assert.match(await chip(/^4 days/).getAttribute("class"), /red/);
+    assert.match(await chip("Expired").getAttribute("class"), /red/);
+    assert.match(await chip("311 days").getAttribute("class"), /green/);
+    assert.match(await page.locator("#senders tbody tr").first().innerText(), /Expired/);
+  });
+
+  it("shows a delivery with its results, found by its id", async () => {
+    const { id } = server.world.ops.deliveries[49];
+    await enterOps(page, server.url);
+    await see(page, "deliveries");
+    await page.locator("#deliveries-search").fill(id);
+    await page.locator(`#deliveries a[title="${id}"]`).click();
+    await page.locator("dialog .chip", { hasText: "Failed" }).first().waitFor();
+    await page.locator("dialog th", { hasText: "Outcome" }).waitFor();
+    assert.match(await page.locator("dialog").innerText(), /503 Service Unavailable/);
+    const subscription = await page.locator("dialog tbody a").first().getAttribute("title");
+    await page.locator("dialog tbody a").first().click();
+    await page.getByRole("heading", { name: "Subscription", exact: true }).waitFor();
+    await page.locator("dialog .detail-list, dialog .empty").first().waitFor();
+    assert.equal(await page.locator("dialog[open]").count(), 1);
+    assert.match(page.url(), new RegExp(`#subscriptions/${subscription}$`));
+  });
+
+  it("says that there is nothing of an id that is gone", async () => {
+    await enterOps(page, server.url, { hash: "#services/not-there" });
+    await page.locator("dialog", { hasText: "There is nothing of this id" }).waitFor();
+    await page.keyboard.press("Escape");
+    await until(page, () => location.hash === "#services");
+  });
+
+  it("says what this server does not have, and what is empty", async () => {
+    server.world.ops.missing = new Set(["numbers", "subscriptions", "deliveries", "senders", "traffic pushes", "traffic publishes"]);
+    server.world.ops.services = [];
+    await enterOps(page, server.url);
+    await seeAll(page);
+    for (const section of ["numbers", "subscriptions", "deliveries", "senders"]) {
+      assert.match(await page.locator(`#${section}`).innerText(), /Not available/);
+      assert.equal(await page.locator(`#${section} .table-scroll`).first().isVisible(), false);
+    }
+    assert.match(await page.locator("#services").innerText(), /No service is alive/);
+    assert.equal(await page.locator(".traffic-card.unknown").count(), 2);
+    await audit(page, "missing");
+  });
+
+  it("offers the retry when a section cannot be read, and keeps what it has", async () => {
+    server.world.failing = (call) => (call === "services" ? new server.Refusal(503, "The store cannot read.") : undefined);
+    await enterOps(page, server.url);
+    await see(page, "services");
+    await page.locator("#services .failed", { hasText: "The store cannot read." }).waitFor();
+    await audit(page, "failed");
+    server.world.failing = null;
+    await page.locator("#services").getByRole("button", { name: "Try again" }).click();
+    await page.locator("#services tbody a").first().waitFor();
+    server.world.failing = (call) => (call === "services" ? new server.Refusal(503, "The store cannot read.") : undefined);
+    await page.locator("#services .table-problem", { hasText: "The store cannot read." }).waitFor();
+    assert.ok((await page.locator("#services tbody a").count()) > 1);
+  });
+
+  it("counts down while offline, keeps what was seen, and goes on", async () => {
+    await enterOps(page, server.url);
+    await page.locator(".verdict").waitFor();
+    server.world.websockets = false;
+    server.world.failing = (path) => (path === "/genesys/cometd" ? new server.Refusal(503, "Down.") : undefined);
+    server.world.restart();
+    await page.locator(".connection-bar").waitFor();
+    await page.waitForTimeout(1500);
+    assert.match(await page.locator(".connection-bar").innerText(), /Reconnecting/);
+    assert.ok(await page.locator(".verdict").isVisible());
+    await audit(page, "offline");
+    server.world.websockets = true;
+    server.world.failing = null;
+    await page.getByRole("button", { name: "Try now" }).click({ timeout: 3000 }).catch(() => {});
+    await page.locator(".connection.connected").waitFor();
+    await page.locator(".connection-bar").waitFor({ state: "detached" });
+  });
+
+  it("C07: goes back to the log-in when the account is disabled", async () => {
+    await enterOps(page, server.url);
+    server.world.logins.clear();
+    server.world.tell("anna", { type: "signed_out", reason: "disabled" });
+    await page.getByText("Your account was disabled.").waitFor();
+    await page.locator("#login-name").waitFor();
+  });
+
+  it("pages on over many services without loading all", async () => {
+    await enterOps(page, server.url);
+    await see(page, "services");
+    const status = page.locator("#services .table-foot [role=status]");
+    await until(page, () => /1 to 10;/.test(document.querySelector("#services .table-foot [role=status]").textContent));
+    const forward = page.locator("#services").getByRole("button", { name: "Further rows" });
+    for (let turn = 0; turn < 20; turn += 1) await forward.click();
+    await until(page, () => /^201 to 210/.test(document.querySelector("#services .table-foot [role=status]").textContent));
+    await page.locator("#services").getByRole("button", { name: "Earlier rows" }).click();
+    await until(page, () => /^191 to 200/.test(document.querySelector("#services .table-foot [role=status]").textContent));
+    assert.ok(await status.isVisible());
+  });
+
+  it("reads single values of a picture by keyboard", async () => {
+    await enterOps(page, server.url);
+    await see(page, "traffic");
+    const picture = page.locator(".traffic-card .spark").first();
+    assert.match(await picture.getAttribute("aria-label"), /^Requests: now [\d.]+ per second/);
+    await picture.focus();
+    await page.keyboard.press("ArrowLeft");
+    assert.match(await page.locator(".spark-reading").first().innerText(), /\d per second/);
+  });
+
+  it("goes from section to section by keyboard", async () => {
+    await enterOps(page, server.url);
+    await page.locator(".verdict").waitFor();
+    await page.evaluate(() => document.activeElement?.blur());
+    for (let press = 0; press < 3; press += 1) await page.keyboard.press("j");
+    await page.locator('.side-link[aria-current]', { hasText: "Services" }).waitFor();
+    await page.keyboard.press("/");
+    assert.equal(await page.evaluate(() => document.activeElement.id), "services-search");
+  });
+
+  it("speaks German, and turns around for right-to-left", async () => {
+    await open({ locale: "de-DE" });
+    await enterOps(page, server.url);
+    await page.getByText("Alles ist in Ordnung").waitFor();
+    await seeAll(page);
+    assert.doesNotMatch(await page.locator(".ops").innerText(), /ops\.[a-z]/);
+    await page.evaluate(() => { document.documentElement.dir = "rtl"; });
+    const [side, main] = await page.evaluate(() => [".side", ".sections"].map((name) => document.querySelector(name).getBoundingClientRect().left));
+    assert.ok(side > main);
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false);
+  });
+
+  it("works over long polling where there are no websockets", async () => {
+    server.world.websockets = false;
+    await enterOps(page, server.url);
+    await page.locator(".verdict").waitFor();
+  });
+});
