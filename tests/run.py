@@ -140,6 +140,7 @@ def step_suite() -> Result:
 
 PURE = (
     "gms_twisted/domain/*,gms_twisted/bayeux/*,gms_twisted/chatserver/*,gms_twisted/config/*,"
+    "gms_twisted/apns/*,"
     "gms_twisted/http/parse.py,gms_twisted/http/multipart.py,gms_twisted/http/websocket.py,"
     "gms_twisted/http/strict_json.py,gms_twisted/http/deflate.py,gms_twisted/http/upgrade.py,"
     "gms_twisted/http/framing.py"
@@ -187,6 +188,25 @@ def step_clients() -> Result:
     return run(PYTHON, "-m", "tests.live.clients")
 
 
+def step_gateways() -> Result:
+    """Push through every simulated gateway; check them and the senders with others' programs."""
+    folder = ROOT / "tests" / "live" / "gateways"
+    need_packages(folder)
+    need_packages(folder / "h2")
+    parts = (
+        ("-m", "twisted.trial", "tests.live.gateways.simulated"),
+        ("-m", "tests.live.gateways.apns_binary"),
+        ("-m", "tests.live.gateways.h2_push"),
+    )
+    ended = [run(PYTHON, *part) for part in parts]
+    return Result(
+        max(abs(one.status) for one in ended),
+        "\n".join(one.output for one in ended if one.status),
+        sum(one.passed for one in ended),
+        sum(one.failed for one in ended),
+    )
+
+
 def step_browser() -> Result:
     """Drive the pages in a real browser through a whole chat."""
     need("chromium", "chromium")
@@ -205,6 +225,7 @@ STEPS: dict[str, Callable[[], Result]] = {
     "lifecycle": step_lifecycle,
     "attacks": step_attacks,
     "clients": step_clients,
+    "gateways": step_gateways,
     "browser": step_browser,
 }
 
