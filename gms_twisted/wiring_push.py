@@ -4,7 +4,7 @@
 
     rest/notifications --> Subscriptions --+--> Store
                        --> Notifications --+
-                             |  Pushers = Senders -- Sender -- Transport -- OutgoingGate
+                             |  Pushers = Senders -- Sender -- Transport -- Gates
                              |                                              (APNs: sockets)
                              +- comet: the Bayeux server
     services --> OwedEvents --> Notifications <-- ChatNotifier <-- chats
@@ -82,8 +82,8 @@ from gms_twisted.push.tls import client_tls
 from gms_twisted.push.vapid import VapidTokens
 from gms_twisted.push.webpush import WebPushTransport
 from gms_twisted.store.interfaces import Store
+from gms_twisted.transports.gates import Gates
 from gms_twisted.transports.ors import OrchestrationServers
-from gms_twisted.transports.outgoing import OutgoingGate
 from gms_twisted.transports.targets import AllowList, Policy
 from gms_twisted.transports.watched_file import WatchedFile
 
@@ -92,7 +92,7 @@ class PushHouse:
     """The notification service of one process.
 
     :param loopback_only: every listener is on loopback, so callbacks may be there too.
-    :ivar gate: for all requests that leave.
+    :ivar gates: for all requests that leave.
     :ivar views: what the operator page shows.
     :ivar notifier: pushes for chats whose customer is away.
     """
@@ -115,9 +115,8 @@ class PushHouse:
         self._loopback_only = loopback_only
         self._configuration = configuration
         options, gms = configuration.push, configuration.gms
-        self.gate = OutgoingGate(
+        self.gates = Gates(
             reactor,
-            reactor.nameResolver,
             self._policy(configuration),
             client_tls,
             gms.http_max_connections_per_route,
@@ -202,13 +201,18 @@ class PushHouse:
         await self.senders.close()
         for _, feedback in self._feedback.values():
             await feedback.stop()
-        self.gate.close()
+        self.gates.close()
 
     def reconfigure(self, configuration: Configuration) -> None:
         """Follow another configuration; senders that it changes are drained."""
         former, self._configuration = self._configuration, configuration
         options = configuration.push
-        self.gate.set_policy(self._policy(configuration))
+        gms = configuration.gms
+        self.gates.reconfigure(
+            self._policy(configuration),
+            gms.http_max_connections_per_route,
+            gms.http_max_connections_total,
+        )
         self._credentials = PushCredentials(configuration.push_sections)
         self.senders.reconfigure(options, self._credentials)
         self.subscriptions.reconfigure(options)
@@ -255,7 +259,7 @@ class PushHouse:
         gms = self._configuration.gms
         limits = Limits(gms.http_connection_timeout_s, gms.http_socket_timeout_s, 65_536)
         return OrchestrationServers(
-            self.gate,
+            self.gates.gateways,
             server.ors,
             circular=server.ors_lb_strategy == "circular",
             max_attempts=self._configuration.ors.max_ors_request_attempts,
@@ -266,28 +270,30 @@ class PushHouse:
         """What makes the transport of each kind; called when a sender is needed first."""
 
         def httpcb(way: Credentials) -> HttpCallbacks:
-            return HttpCallbacks(self._configuration.push, self.gate, self._wall)
+            return HttpCallbacks(self._configuration.push, self.gates.callbacks, self._wall)
 
         def orscb(way: Credentials) -> OrchestrationCallbacks:
             return OrchestrationCallbacks(self._configuration.push, self._orchestration())
 
         def customhttp(way: Credentials) -> CustomHttp:
-            return CustomHttp(way.values, self._configuration.push, self.gate, self._wall)
+            return CustomHttp(way.values, self._configuration.push, self.gates.gateways, self._wall)
 
         def c2dm(way: Credentials) -> C2dm:
             options = self._configuration.push
-            return C2dm(way.values, options, self.gate, self._wall, self._tasks)
+            return C2dm(way.values, options, self.gates.gateways, self._wall, self._tasks)
 
         def gcm(way: Credentials) -> Gcm:
             options = self._configuration.push
-            return Gcm(way.values, options, self.gate, self._wall, self._reactor, self._tasks)
+            return Gcm(
+                way.values, options, self.gates.gateways, self._wall, self._reactor, self._tasks
+            )
 
         def fcm(way: Credentials) -> Fcm:
             return Fcm(
                 load_account(way.values),
                 way.values,
                 self._configuration.push,
-                self.gate,
+                self.gates.gateways,
                 self._reactor,
                 self._wall,
                 self._tasks,
@@ -330,7 +336,7 @@ class PushHouse:
             key = read_signing_key(pem, "webpush.private_key")
             subject = way.values.get("webpush.subject", "")
             return WebPushTransport(
-                self.gate,
+                self.gates.browsers,
                 VapidTokens(key, subject, self._wall, self._in_thread),
                 self._reactor,
                 self._wall,
@@ -378,7 +384,7 @@ class PushHouse:
         topic = values.get("apple.topic", "") or ("" if keystore is None else keystore.topic)
         own_limit = values.get("apple.max_payload", "")
         return Apns2Transport(
-            Http2Pool(self._reactor, host, port, self.gate.endpoint, creator),
+            Http2Pool(self._reactor, host, port, self.gates.gateways.endpoint, creator),
             host if port == 443 else f"{host}:{port}",
             topic,
             self._wall,
@@ -400,7 +406,7 @@ class PushHouse:
 
     def _dialer(self, way: Credentials) -> Dialer:
         trust = _apns_settings(way).trust
-        return Dialer(self._keystore(way), trust, self.gate.endpoint, self._reactor)
+        return Dialer(self._keystore(way), trust, self.gates.gateways.endpoint, self._reactor)
 
     # Credentials that nobody uses yet
 

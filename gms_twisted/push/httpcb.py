@@ -37,8 +37,9 @@ class HttpCallbacks:
             options.httpcb_connect_timeout_s, options.httpcb_timeout_s, MAX_ANSWER
         )
         self.max_attempts = options.retry_attempts
-        # The gate has the true limit, by target; here is only what may wait there.
-        self.concurrency = 1000
+        # The gate has the true limit, by target, and lets targets take turns; with less than
+        # all in its hands, what waits for one slow host would hold up every other one.
+        self.concurrency = options.queue_max
 
     async def check(self, device_id: DeviceId, properties: Mapping[str, str]) -> None:
         """See that the URL may be asked; hardening N01."""

@@ -25,8 +25,9 @@ IDLE_S = 30.0
 MAX_WAITING = 10_000
 """Requests that wait for a connection, in all."""
 
-MAX_WAIT_S = 60.0
-"""Longest wait for one."""
+MAX_WAIT_S = 20.0
+"""Longest wait for one: with the request itself less than a job's lease (``app/retries.py``),
+or a delivery that is owed would be begun again while it waits here."""
 
 TURN = 16
 """Requests of one route that a connection carries before others get their turn."""
@@ -145,6 +146,11 @@ class Pool:
         self._waiting = 0
         if self._sweep is not None and self._sweep.active():
             self._sweep.cancel()
+
+    def set_limits(self, per_route: int, total: int) -> None:
+        """Give out so many slots from now on; who waits may have one by that."""
+        self._per_route, self._total = per_route, total
+        self._feed()
 
     def drop_idle(self) -> None:
         """Close all idle connections: rules have changed, they were made by the old ones."""

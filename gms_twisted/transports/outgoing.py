@@ -113,6 +113,10 @@ class OutgoingGate:
         self._pool.drop_idle()
         self._contexts.clear()
 
+    def set_limits(self, per_route: int, total: int) -> None:
+        """Have so many connections from now on; those that are there stay for their time."""
+        self._pool.set_limits(per_route, total)
+
     def close(self) -> None:
         """End every connection; requests under way fail."""
         self._pool.close()
