@@ -85,7 +85,13 @@ from gms_twisted.store.interfaces import Store
 from gms_twisted.transports.gates import Gates
 from gms_twisted.transports.ors import OrchestrationServers
 from gms_twisted.transports.targets import AllowList, Policy
-from gms_twisted.transports.watched_file import WatchedFile
+from gms_twisted.transports.watched_file import WatchedFile, stamp_of
+
+FILES = (
+    *("apple.keystore", "apple.auth_key", "apple.ca_file", "fcm.service_account", "fcm.ca_file"),
+    *("webpush.private_key", "webpush.ca_file", "android.ca_file"),
+)
+"""Options of credentials that name files."""
 
 
 class PushHouse:
@@ -137,6 +143,7 @@ class PushHouse:
             tasks,
             counters,
             self.alarms,
+            self._made_of,
         )
         self._source = self._localization_file(configuration)
         self.localization = Localization(
@@ -180,7 +187,7 @@ class PushHouse:
         self._later.news = self.notifications.late_news
         self.events = OwedEvents(store, self.notifications, tasks, reactor)
         self.notifier = ChatNotifier(self.notifications)
-        self._feedback: dict[tuple[str, str, str, bool], tuple[ApnsSettings, ApnsFeedback]] = {}
+        self._feedback: dict[tuple[str, str, str, bool], tuple[object, ApnsFeedback]] = {}
 
     def watch(self, health: NodeHealth) -> None:
         """Show how it is."""
@@ -228,6 +235,13 @@ class PushHouse:
 
     def _policy(self, configuration: Configuration) -> Policy:
         return Policy(AllowList(configuration.push.httpcb_allow), self._loopback_only)
+
+    def _made_of(self, way: Credentials) -> object:
+        """What a sender is made of besides its values, to see after a reload what changed."""
+        if way.transport is Transport.ORSCB:
+            configuration = self._configuration
+            return configuration.server, configuration.gms, configuration.ors
+        return [stamp_of(way.values[name]) for name in FILES if name in way.values]
 
     def _localization_file(self, configuration: Configuration) -> WatchedFile | None:
         path = configuration.push.localization_file
@@ -418,18 +432,19 @@ class PushHouse:
             wanted = {
                 way.key: way for way in self._credentials.all() if way.transport is Transport.APNS
             }
-        for key, (settings, feedback) in list(self._feedback.items()):
-            if key not in wanted or _apns_settings(wanted[key]) != settings:
+        made_of = {key: (_apns_settings(way), self._made_of(way)) for key, way in wanted.items()}
+        for key, (former, feedback) in list(self._feedback.items()):
+            if made_of.get(key) != former:
                 del self._feedback[key]
                 self._tasks.spawn("the end of a feedback poll", feedback.stop())
         for key, way in wanted.items():
             if key not in self._feedback:
-                settings = _apns_settings(way)
+                settings, _ = made_of[key]
                 store = _FeedbackStore(KeptTokens(self._store, self._ids, name_of(way)))
                 feedback = ApnsFeedback(
                     settings, self._dialer(way), store, self._later, self._reactor, self._counters
                 )
-                self._feedback[key] = settings, feedback
+                self._feedback[key] = made_of[key], feedback
                 feedback.start()
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Thread
 from typing import Any
 
@@ -25,10 +26,7 @@ MAX_THREADS = 4
 class _Pool(ThreadPool):
     """Threads that do not keep the process alive."""
 
-    @staticmethod
-    def threadFactory(*arguments: Any, **named: Any) -> Thread:
-        """Make one."""
-        return Thread(*arguments, daemon=True, **named)
+    threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]  # makes one as well
 
 
 class NameThreads:
