@@ -482,11 +482,11 @@ class _Later:
         """Pass on."""
         self.news.failed_later(push, outcome)
 
-    def device_dead(
+    async def device_dead(
         self, notification_type: NotificationType, device_id: DeviceId, since: float
     ) -> None:
         """Pass on."""
-        self.news.device_dead(notification_type, device_id, since)
+        await self.news.device_dead(notification_type, device_id, since)
 
 
 class _FeedbackStore:

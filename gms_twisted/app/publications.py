@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from gms_twisted.app.deliveries import Delivery
 from gms_twisted.app.pauses import pause
-from gms_twisted.domain.notifications import Outcome
+from gms_twisted.domain.notifications import Outcome, Push
 from gms_twisted.domain.sources import Timers
 
 SLICE_S = 0.005
@@ -91,6 +91,9 @@ class Publication:
         if self._decided is not None and not self._decided.called:
             self._decided.callback(None)
 
-    def delivery_of(self, push_id: str) -> Delivery | None:
-        """Find a delivery by its push's id."""
-        return next((one for one in self.deliveries if one.push.push_id == push_id), None)
+    def delivery_of(self, push: Push) -> Delivery | None:
+        """Find a push's delivery; ``None`` for a push of another round."""
+        if push.number < len(self.deliveries):
+            found = self.deliveries[push.number]
+            return found if found.push.push_id == push.push_id else None
+        return None
