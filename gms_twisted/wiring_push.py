@@ -183,7 +183,7 @@ class PushHouse:
             options,
             counters,
         )
-        self.views = NotificationViews(store, self.notifications, self.records)
+        self.views = NotificationViews(store, self.notifications, self.records, reactor)
         self._later.news = self.notifications.late_news
         self.events = OwedEvents(store, self.notifications, tasks, reactor)
         self.notifier = ChatNotifier(self.notifications)

@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gms_twisted.app.pauses import pause
+from gms_twisted.app.pauses import Slice, pause
 from gms_twisted.app.subscription_records import Subscription
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.domain.errors import GmsError
@@ -248,7 +248,12 @@ class DeliveryRecords:
     async def _merged(
         self, batch: Sequence[LateResult]
     ) -> tuple[Sequence[Change], Sequence[Condition]]:
-        """The records that the results belong to, as they will be."""
+        """The records that the results belong to, as they will be.
+
+        In slices: reading and writing one takes milliseconds, and each result may lie in
+        another one.
+        """
+        slice_ = Slice(self._timers)
         parts: dict[tuple[str, int], list[LateResult]] = {}
         for one in batch:
             parts.setdefault((one.delivery_id, one.number // PART), []).append(one)
@@ -265,6 +270,7 @@ class DeliveryRecords:
                 document["results"][one.number % PART].update(one.members)
             puts.append(Put(kind, key, _dumps(document), record.expires_at))
             conditions.append(Unchanged(kind, key, record.version))
+            await slice_.breathe()
         return puts, conditions
 
 

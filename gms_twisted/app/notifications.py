@@ -32,7 +32,8 @@ from gms_twisted.app.deliveries import (
 from gms_twisted.app.device_news import DeviceNews, way_of
 from gms_twisted.app.late_news import LateNews
 from gms_twisted.app.notification_requests import Event, read_event
-from gms_twisted.app.publications import Publication, Slice
+from gms_twisted.app.pauses import Slice
+from gms_twisted.app.publications import Publication
 from gms_twisted.app.pushing import Pusher, Pushers
 from gms_twisted.app.retries import Job, Retries
 from gms_twisted.app.subscription_records import Subscription

@@ -24,6 +24,33 @@ from gms_twisted.store.memory import MemoryStore
 from tests.support.notification_house import TOKEN, NotificationHouse, PlainCredentials
 
 
+class Slow(Clock):
+    """A clock on which reading the time takes a quarter of a millisecond."""
+
+    reads = 0
+
+    def seconds(self) -> float:
+        """What it shows after that."""
+        self.reads += 1
+        return self.rightNow + self.reads * 0.00025
+
+
+class NotingStore(MemoryStore):
+    """A store that notes what is read by key.
+
+    :ivar read: the kinds of it.
+    """
+
+    def __init__(self, wall: WallClock, ids: IdSource) -> None:
+        super().__init__(wall, ids)
+        self.read: list[str] = []
+
+    async def get(self, kind: Kind, key: str) -> Record | None:
+        """Note it, and read."""
+        self.read.append(kind)
+        return await super().get(kind, key)
+
+
 class Fixture(SynchronousTestCase):
     """A house."""
 
@@ -199,16 +226,6 @@ class FanOutTests(Fixture):
 
     def test_N06_slices(self) -> None:
         """While an event goes to many, the reactor has its turn every few milliseconds."""
-
-        class Slow(Clock):
-            """A clock on which reading the time takes a quarter of a millisecond."""
-
-            reads = 0
-
-            def seconds(self) -> float:
-                self.reads += 1
-                return self.rightNow + self.reads * 0.00025
-
         clock = Slow()
         self.make(clock=clock)
         for number in range(300):
@@ -228,6 +245,32 @@ class FanOutTests(Fixture):
         self.assertEqual(len(self.house.pushes()), 300)
         most = max(after - before for before, after in pairwise(counts))
         self.assertTrue(0 < most < 20, most)
+
+    def test_N06_late_results_in_slices(self) -> None:
+        """Results of many events that come at the same moment are written bit by bit."""
+        first = NotificationHouse(self, clock=Slow())
+        store = NotingStore(first.wall, first.ids)
+        self.make(store=store, clock=first.clock, ids=first.ids, publish_timeout_s=0.0)
+        gateway = self.house.transport(answer=None)
+        for number in range(60):
+            self.house.subscribe(f"http://x/{number}", f"a.b{number}", str(number))
+            self.started(f"a.b{number}")
+        store.read.clear()
+        while gateway.under_way:
+            gateway.say(Delivered())
+        counts = [0]
+
+        def look() -> None:
+            """Have a turn."""
+            counts.append(len(store.read))
+            if counts[-1] < 60:
+                self.house.clock.callLater(0, look)
+
+        look()
+        self.house.turn()
+        self.assertEqual(counts[-1], 60)
+        most = max(after - before for before, after in pairwise(counts))
+        self.assertTrue(0 < most < 25, most)
 
     def test_publish_timeout_zero(self) -> None:
         """A publisher that does not wait at all still reaches everybody."""
@@ -556,22 +599,6 @@ class RecordTests(Fixture):
         text = str(self.house.record(published.delivery_id))
         self.assertNotIn(TOKEN, text)
         self.assertNotIn("secret", text)
-
-
-class NotingStore(MemoryStore):
-    """A store that notes what is read by key.
-
-    :ivar read: the kinds of it.
-    """
-
-    def __init__(self, wall: WallClock, ids: IdSource) -> None:
-        super().__init__(wall, ids)
-        self.read: list[str] = []
-
-    async def get(self, kind: Kind, key: str) -> Record | None:
-        """Note it, and read."""
-        self.read.append(kind)
-        return await super().get(kind, key)
 
 
 class NewsTests(Fixture):
