@@ -205,6 +205,7 @@ class PushHouse:
     async def stop(self) -> None:
         """Take no more, deliver what is under way for a while, let go of connections."""
         self.notifications.close()
+        self.retries.close()
         await self.senders.close()
         for _, feedback in self._feedback.values():
             await feedback.stop()

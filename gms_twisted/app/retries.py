@@ -164,10 +164,15 @@ class Retries:
         self._ids = ids
         self._options = options
         self._running: set[str] = set()
+        self._closing = False
 
     def reconfigure(self, options: PushOptions) -> None:
         """Follow other options."""
         self._options = options
+
+    def close(self) -> None:
+        """Begin no more: without senders a job would only be put off."""
+        self._closing = True
 
     # -- owing --------------------------------------------------------------------------
 
@@ -222,7 +227,7 @@ class Retries:
     async def look(self) -> None:
         """Begin to work on what is due now."""
         free = MAX_AT_A_TIME - len(self._running)
-        if free <= 0:
+        if free <= 0 or self._closing:
             return
         # Those that run are not due, but for the moment before their lease is stored.
         limit = min(MAX_AT_A_TIME, free + len(self._running))

@@ -202,7 +202,9 @@ class Senders:
         made_of = self._made_of(way)
         try:
             transport = factory(way)
-        except (CredentialsBroken, OSError, ValueError) as error:
+        except Exception as error:
+            if not isinstance(error, CredentialsBroken | OSError | ValueError):
+                self.log.failure("Failed to make sender {name}", name=name)
             # Which file and what is wrong is for the operator, not for the publisher.
             self._alarms.set(name, f"The credentials cannot be used: {error}")
             broken = CredentialsBroken(

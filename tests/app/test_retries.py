@@ -314,6 +314,18 @@ class RestartTests(Fixture):
         self.restart(retry_background=True)
         self.assertEqual((self.statuses(published), self.jobs()), (["delivered"], 0))
 
+    def test_end_puts_nothing_off(self) -> None:
+        """A job that comes due while the process ends is left for the next one, as it was."""
+        self.house.subscribe()
+        published = self.publish()
+        self.house.retries.close()
+        self.house.run(self.house.senders.close())
+        self.house.pass_time(15.0)
+        self.assertEqual(self.statuses(published), ["pending"])
+        self.restart(retry_background=True)
+        self.house.pass_time(2.0)
+        self.assertEqual(self.statuses(published), ["delivered"])
+
     def test_end_in_the_middle_of_a_publish(self) -> None:
         """What is under way when the process ends is undecided, and owed if anything is."""
         self.gateway.answer = None

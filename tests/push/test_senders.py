@@ -158,6 +158,19 @@ class BrokenTests(SendersFixture):
         self.assertIsInstance(self.find(IOS, "SalesApp"), Sender)
         self.assertTrue(self.senders.health().ok)
 
+    def test_broken_in_a_way_that_nobody_foresaw(self) -> None:
+        """It is the same for publishers and operators, and the log has the traceback."""
+
+        def factory(way: Any) -> ScriptedTransport:
+            raise LookupError("brainpool")
+
+        self.house.factories["apns"] = factory
+        self.senders.prepare()
+        self.assertRaises(CredentialsBroken, self.find)
+        self.assertIsInstance(self.find(GCM), Sender)
+        self.assertFalse(self.senders.health().ok)
+        self.assertEqual(len(self.flushLoggedErrors(LookupError)), 3)
+
 
 class ReconfigureTests(SendersFixture):
     """Another configuration while pushes are under way."""
