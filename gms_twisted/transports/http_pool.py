@@ -25,9 +25,12 @@ IDLE_S = 30.0
 MAX_WAITING = 10_000
 """Requests that wait for a connection, in all."""
 
-MAX_WAIT_S = 20.0
-"""Longest wait for one: with the request itself less than a job's lease (``app/retries.py``),
-or a delivery that is owed would be begun again while it waits here."""
+SHARE = 4
+"""The last one of so many parts of all connections is for targets that have almost none: a
+few that are slow do not take everything."""
+
+FEW = 2
+"""Connections that are almost none."""
 
 TURN = 16
 """Requests of one route that a connection carries before others get their turn."""
@@ -166,7 +169,8 @@ class Pool:
         elif route.count >= self._per_route:
             return None
         else:
-            if self._count >= self._total:
+            left = self._total - self._count
+            if left <= self._total // SHARE and (left <= 0 or route.count >= FEW):
                 if not self._idle:
                     return None
                 self._drop_idle(next(iter(self._idle)))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from gms_twisted.app.outgoing import Answer
+from gms_twisted.app.outgoing import Answer, Limits
 from gms_twisted.app.push_alarms import PushAlarms
 from gms_twisted.app.pushing import CredentialsBroken
 from gms_twisted.domain.counters import Counters
@@ -116,6 +116,16 @@ class CallbackTests(SynchronousTestCase):
         self.assertEqual(
             self.attempt(device_id=DeviceId("http://cb.example/")), Rejected("TargetRefused")
         )
+
+    def test_N04_wait_for_a_connection(self) -> None:
+        """A callback that gets none in its time is tried later, not begun long after."""
+        self.house = Gateways(per_route=1)
+        self.house.net.serve(Silent(), PUBLIC)
+        self.transport = HttpCallbacks(self.house.options, self.house.net.gate, self.house.wall)
+        self.house.net.post(limits=Limits(total_s=60.0))
+        running = self.house.attempt(self.transport, push(device_id=URL))
+        self.house.net.advance(self.house.options.httpcb_timeout_s)
+        self.assertEqual(self.successResultOf(running), Again("busy"))
 
     def test_one_dead_url_is_no_dead_gateway(self) -> None:
         """A URL that cannot be reached says nothing about the others' connections."""
