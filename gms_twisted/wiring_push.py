@@ -316,11 +316,9 @@ class PushHouse:
             )
 
         def apns(way: Credentials) -> ApnsTransport:
-            alarm = partial(self.alarms.set, name_of(way))
+            alarm = partial(self.alarms.tell, name_of(way))
             dialer = self._dialer(way)
-            # For its days, which operators want to see before anybody is sent to.
-            self._tasks.spawn("reading a keystore", _read(dialer.keystore, alarm))
-            return ApnsTransport(
+            made = ApnsTransport(
                 _apns_settings(way),
                 dialer,
                 self._later,
@@ -330,6 +328,9 @@ class PushHouse:
                 self._counters,
                 alarm,
             )
+            # For its days, which operators want to see before anybody is sent to.
+            self._tasks.spawn("reading a keystore", _read(dialer.keystore, made))
+            return made
 
         def apns2(way: Credentials) -> Apns2Transport | PreparedTransport:
             if way.group is Group.APNS_TOKEN:
@@ -342,7 +343,7 @@ class PushHouse:
             async def make() -> Apns2Transport:
                 return self._apns2(way, keystore=await keystore.load())
 
-            alarm = partial(self.alarms.set, name_of(way))
+            alarm = partial(self.alarms.tell, name_of(way))
             return PreparedTransport(way.transport, make, self._reactor, self._tasks, alarm)
 
         def webpush(way: Credentials) -> WebPushTransport:
@@ -458,11 +459,11 @@ def _apns_settings(way: Credentials) -> ApnsSettings:
     return replace(apns_settings(way.values, {}), debug=way.debug)
 
 
-async def _read(keystore: KeystoreFile, alarm: Callable[[str], object]) -> None:
+async def _read(keystore: KeystoreFile, transport: ApnsTransport) -> None:
     try:
         await keystore.load()
     except CredentialsBroken as broken:
-        alarm(str(broken))
+        transport.off(str(broken))
 
 
 def _on_curve(point: bytes) -> bool:
