@@ -250,6 +250,8 @@ class FeedbackLink(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Note how it ended."""
+        # TLS cannot even be told to let go any more.
+        self.transport = None
         if self._end is None:
             if refused_certificate(reason):
                 self._end = "certificate_refused"
