@@ -160,6 +160,8 @@ class SlowHostTests(SynchronousTestCase):
             house.net.advance(0)
         self.assertTrue(self.successResultOf(delivering).delivered)
         self.assertEqual(len(good.script.calls), 1)
+        house.net.gate.close()
+        house.net.settle()
 
 
 class CustomHttpTests(SynchronousTestCase):
