@@ -164,9 +164,13 @@ class AccessNumbers:
         :raises Busy: others were faster, again and again.
         :raises ConditionFailed: what ``store`` asks for itself does not hold.
         """
+        # A new service of a phone that has no booking is what nearly all are: the store
+        # says when it is another.
+        is_first = wanted.is_new
         for _ in range(_TRIES):
             now = self._wall.now()
-            former = await self._former(wanted)
+            former = [] if is_first else await self._former(wanted)
+            is_first = False
             kept = next((one for one in former if wanted.pool.gives(one.number, one.locked)), None)
             booking = await self._prepare(wanted, former, kept, now)
             removed = [change for one in former for change in one.removal()]

@@ -22,6 +22,9 @@ from phonenumbers.phonemetadata import PhoneMetadata
 MAX_BYTES = 32
 """Longest phone number that is read; longer text is none (V06)."""
 
+_REMEMBERED = 4096
+"""A number is read when it is asked for, and again when it calls: these are remembered."""
+
 _EXTENSION = re.compile(r"(;ext=|\s*(ext\.?|extension|x|#)\s*)[0-9]{1,11}$", re.IGNORECASE)
 _PLAIN = re.compile(r"\+?[0-9 ()./\-]+")
 _VANITY = re.compile(r"\+?[0-9][0-9 ()./\-]*[A-Za-z][A-Za-z0-9 ()./\-]*")
@@ -45,7 +48,12 @@ class PhoneNumbers:
 
     def __init__(self, region: str) -> None:
         load_numbering_plans()
-        self.region = region
+        self.reconfigure(region)
+
+    def reconfigure(self, region: str) -> None:
+        """Take numbers without a country for those of another one."""
+        self._region = region
+        self._known: dict[str, str | None] = {}
 
     def phone(self, text: str) -> str | None:
         """The one spelling of a phone number, ``None`` when the text is none.
@@ -53,6 +61,15 @@ class PhoneNumbers:
         E.164 where the number is one for the world, else the 3 to 15 digits of an
         internal one.  The result of a result is itself.
         """
+        if len(text) > MAX_BYTES:
+            return None
+        if text not in self._known:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[text] = self._read(text)
+        return self._known[text]
+
+    def _read(self, text: str) -> str | None:
         text = _simplified(text)
         if text.lower().startswith("tel:"):
             text = text[4:]
@@ -80,12 +97,11 @@ class PhoneNumbers:
         found = self._parsed(text)
         if found is None and text.startswith("00"):
             found = self._parsed(f"+{text[2:]}")
-        # A few plans read leading zeros differently each time; such a text is no number.
-        return found if found is not None and self._parsed(found) == found else None
+        return found
 
     def _parsed(self, text: str) -> str | None:
         try:
-            number = phonenumbers.parse(text, self.region)
+            number = phonenumbers.parse(text, self._region)
         except phonenumbers.NumberParseException:
             return None
         reason = phonenumbers.is_possible_number_with_reason(number)
@@ -94,11 +110,16 @@ class PhoneNumbers:
         if reason != phonenumbers.ValidationResult.IS_POSSIBLE:
             return None
         number.extension = None
+        if number.italian_leading_zero and (number.number_of_leading_zeros or 1) > 1:
+            # Several leading zeros are read differently each time; such a text is no number.
+            return None
         return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
 
 
 def _simplified(text: str) -> str:
     """Digits of all scripts as ours, without what cannot be seen; ``""`` for no number at all."""
+    if _PLAIN.fullmatch(text):
+        return text.strip()
     try:
         size = len(text.encode())
     except UnicodeEncodeError:

@@ -119,6 +119,13 @@ class Holdings(Protocol):
         """What ends its hold no later than ``until`` (Unix seconds), for a unit of it."""
 
 
+class AddressRates(Protocol):
+    """How much one client address may do."""
+
+    def take(self, address: str) -> float:
+        """Count once: 0.0, or the seconds until it is allowed again."""
+
+
 def split_fields(
     fields: Mapping[str, FormValue],
 ) -> tuple[dict[str, str], dict[str, FormValue]]:

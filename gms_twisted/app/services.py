@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from twisted.logger import Logger
 
+from gms_twisted.app.service_data import ServiceData
 from gms_twisted.app.service_definitions import MAX_NAME_BYTES, ServiceDefinition
 from gms_twisted.app.service_events import EventPublisher, ServiceEvent
 from gms_twisted.app.service_kinds import (
+    AddressRates,
     Beginning,
     Holdings,
     RequestUnknown,
@@ -34,7 +35,7 @@ from gms_twisted.app.service_records import SERVICE, Changes, ServiceInstance
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.options import LimitOptions
 from gms_twisted.domain.errors import InternalOnly, ServiceNotFound, TooManyRequests
-from gms_twisted.domain.ids import AreaId, GmsUser, ServiceId
+from gms_twisted.domain.ids import GmsUser, ServiceId
 from gms_twisted.domain.sources import IdSource, WallClock
 from gms_twisted.domain.values import FormValue
 from gms_twisted.store.interfaces import (
@@ -56,34 +57,6 @@ not every poll is a write."""
 _PAGE = 1000
 _DELETE_TRIES = 20
 _INTERNAL_REQUESTS = "internal-"
-
-
-class ServiceData(Protocol):
-    """The application's data of a service, in a storage area."""
-
-    async def changes_for_create(
-        self, fields: Mapping[str, FormValue], ttl_s: float
-    ) -> tuple[AreaId, Sequence[Change]]:
-        """Prepare a new area; files are written before, the rest with the changes."""
-
-    async def update(self, area_id: AreaId, fields: Mapping[str, FormValue], ttl_s: int) -> None:
-        """Set keys of an area; durable on return."""
-
-    async def changes_for_renewal(self, area_id: AreaId, expires_at: float) -> Changes:
-        """Let every key of an area live until then (Unix seconds); nothing when it is gone."""
-
-    def change_for_delete(self, area_id: AreaId) -> Change:
-        """Remove an area."""
-
-    async def texts(self, area_id: AreaId) -> Mapping[str, str]:
-        """Read an area as text, files as their URLs; empty when it is gone."""
-
-
-class AddressRates(Protocol):
-    """How much one client address may do."""
-
-    def take(self, address: str) -> float:
-        """Count once: 0.0, or the seconds until it is allowed again."""
 
 
 class ServiceUnknown(ServiceNotFound):

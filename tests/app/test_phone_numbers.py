@@ -11,8 +11,10 @@ from gms_twisted.app.phone_numbers import PhoneNumbers
 
 US = PhoneNumbers("US")
 PIECES = [
-    *"0123456789+ -()./;x#,*", "00", "49", "+1", "٣", "４", "\u202a", "ext", "CALL", "tel:", "１"
-]  # fmt: skip
+    *"0123456789+ -()./;x#,*",
+    *("00", "49", "+1", "ext", "CALL", "tel:"),
+    *("\u0663", "\uff14", "\uff11", "\u202a"),
+]
 
 
 class PhoneTests(SynchronousTestCase):

@@ -68,7 +68,6 @@ from gms_twisted.domain.ids import ChatSessionId, ChatUserId, GmsUser, ServiceId
 from gms_twisted.domain.values import FormValue
 from gms_twisted.http.addresses import Networks
 from gms_twisted.http.limiter import AddressLimiter
-from gms_twisted.store.interfaces import Store
 from gms_twisted.store.memory import MemoryStore
 from tests.support.sources import CountingIds, ManualWallClock
 
@@ -444,14 +443,16 @@ class ChatHouse:
         ground: Ground | None = None,
         groups: Mapping[str, ResourceGroup] | None = None,
         server: ServerOptions | None = None,
-        store: Store | None = None,
+        store: Any = None,
     ) -> None:
         self.test = test
         source = house or ground
         self.clock: Clock = source.clock if source else Clock()
         self.wall: ManualWallClock = source.wall if source else ManualWallClock(self.clock)
         self.ids: CountingIds = source.ids if source else CountingIds()
-        self.store: Any = store or (house.store if house else MemoryStore(self.wall, self.ids))
+        self.store: MemoryStore = store or (
+            house.store if house else MemoryStore(self.wall, self.ids)
+        )
         self.server: ChatServerDouble = (
             house.server if house else ChatServerDouble(self.clock, self.wall)
         )

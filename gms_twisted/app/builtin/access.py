@@ -64,7 +64,7 @@ class AccessServices:
         self, server: ServerOptions, limits: LimitOptions, groups: Mapping[str, ResourceGroup]
     ) -> None:
         """Follow other options from now on; what is booked stays booked."""
-        self.phones.region = server.default_region
+        self.phones.reconfigure(server.default_region)
         self.pools.reconfigure(groups, self.phones, limits.v03_low_percent)
         self._codes.reconfigure(server.access_code_prefix)
         self._wrong_codes.most = limits.v04_tries
