@@ -30,7 +30,9 @@ WRONG_WINDOW_S = 600.0
 _KEY = "access-code-key"
 _MAX_INT = 2**31 - 1
 _FEW = 10_000
-"""Where there are no more codes than these, the free ones are counted, not guessed at."""
+"""Where there are no more codes than these, the free ones can be counted."""
+
+_GUESSES = 20
 
 _KEEP = 20_000
 
@@ -122,21 +124,25 @@ class AccessCodes:
             self._key = await kept_secret(self._store, self._ids, _KEY)
         return hmac.new(self._key, f"{number}\n{code}".encode(), sha256).hexdigest()[:32]
 
-    async def draw(self, number: str, length: int, without: Sequence[str] = ()) -> str:
-        """Draw a code of so many digits, its prefix among them, that no booking has.
+    async def draw(
+        self, number: str, length: int, without: Sequence[str] = (), *, again: bool = False
+    ) -> str:
+        """Draw a code of so many digits, its prefix among them.
 
-        Another process may take it meanwhile; the booking's unit finds out.
+        The booking's unit finds out whether another booking of the number has it.
 
         :param without: codes that must not come again.
+        :param again: such a unit has failed: see which codes are left, if there are few.
         :raises CodeTooShort: the prefix leaves no digit.
         :raises NoCodeFree: all are taken.
         """
         parts = [each for part in self._prefix.split(",") for each in _Codes.read(part, length)]
         total = sum(part.count for part in parts)
-        if total > _FEW:
-            while (code := _at(parts, self._ids.below(total))) in without:
-                pass
-            return code
+        if not again or total > _FEW:
+            for _ in range(_GUESSES):
+                code = _at(parts, self._ids.below(total))
+                if code not in without:
+                    return code
         taken = {one.number for one in await self._store.reservations(codes_of(number))}
         taken.update(without)
         free = [code for index in range(total) if (code := _at(parts, index)) not in taken]

@@ -166,13 +166,13 @@ class AccessNumbers:
         """
         # A new service of a phone that has no booking is what nearly all are: the store
         # says when it is another.
-        is_first = wanted.is_new
-        for _ in range(_TRIES):
+        looks = not wanted.is_new or not self.pools.seems_free(wanted.pool)
+        for number in range(_TRIES):
             now = self._wall.now()
-            former = [] if is_first else await self._former(wanted)
-            is_first = False
+            again = number > 0
+            former = await self._former(wanted) if again or looks else []
             kept = next((one for one in former if wanted.pool.gives(one.number, one.locked)), None)
-            booking = await self._prepare(wanted, former, kept, now)
+            booking = await self._prepare(wanted, former, kept, now, again=again)
             removed = [change for one in former for change in one.removal()]
             conditions = booking.needs(former)
             try:
@@ -195,9 +195,19 @@ class AccessNumbers:
         raise Busy("Too many others ask for access numbers at this moment; try again.")
 
     async def _prepare(
-        self, wanted: Wanted, former: Sequence[Booking], kept: Booking | None, now: float
+        self,
+        wanted: Wanted,
+        former: Sequence[Booking],
+        kept: Booking | None,
+        now: float,
+        *,
+        again: bool,
     ) -> Booking:
-        """Choose number and code.  :param kept: the booking whose number is to be kept."""
+        """Choose number and code.
+
+        :param kept: the booking whose number is to be kept.
+        :param again: somebody else had the last choice.
+        """
         pool = wanted.pool
         until = wanted.expires_at
         # Choice: a time-out is that of a lock.  A number that is not locked is matched
@@ -212,7 +222,7 @@ class AccessNumbers:
         code = index = ""
         if wanted.code_length:
             codes = [one.code for one in former]
-            code = await self._codes.draw(number.key, wanted.code_length, codes)
+            code = await self._codes.draw(number.key, wanted.code_length, codes, again=again)
             index = await self._codes.index_of(number.key, code)
         return Booking(
             booking_id=BookingId(self._ids.uuid()),

@@ -174,6 +174,10 @@ class Pools:
             return self._any(pool.backups), False
         raise NumbersTaken(self._wait_s(pool))
 
+    def seems_free(self, pool: Pool) -> bool:
+        """Tell whether :meth:`pick` will find a number, as far as one can know at once."""
+        return not pool.locks or self._guess(pool.numbers) is not None
+
     def freed(self, key: str) -> None:
         """A number is free again, or will be in a moment."""
         self._taken.pop(key, None)

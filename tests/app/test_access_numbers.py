@@ -373,6 +373,16 @@ class OneBookingTests(SynchronousTestCase):
         self.assertEqual(found["_id"], again["_id"])
         self.assertEqual(house.held(ONE, TWO), [])
 
+    def test_V03_repeat_with_the_last_number(self) -> None:
+        """With every number taken a repeat still gets its own, and no backup."""
+        for backup in ((), ("5009",)):
+            house = AccessHouse(self, group("DNIS", "5001", backup=backup))
+            for _ in range(3):
+                self.assertEqual(house.interact()["_access_number"], "5001")
+            again = AccessHouse(self, group("DNIS", "5001", backup=backup), house=house)
+            self.assertEqual(again.interact()["_access_number"], "5001")
+            self.assertEqual(len(again.bookings()), 1)
+
     def test_V03_first_service_lives_on(self) -> None:
         """The service whose booking has moved stays, and its end frees nothing of the other."""
         house = AccessHouse(self)

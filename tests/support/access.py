@@ -61,9 +61,10 @@ class AccessHouse(ChatHouse):
         services["request-interaction"]["_resource_group"] = DNIS.name
         for name, options in (more or {}).items():
             services.setdefault(name, {"_type": "builtin"}).update(options)
+        self.configured = {one.name: one for one in groups or (DNIS,)}
         super().__init__(
             test,
-            groups={one.name: one for one in groups or (DNIS,)},
+            groups=self.configured,
             services=services,
             limits=limits or LimitOptions(v03_per_address=1000, v13_services_per_min=100_000),
             server=server,
@@ -112,3 +113,32 @@ class AccessHouse(ChatHouse):
         """Everything that is reserved: numbers, phones, and the codes of these numbers."""
         pools = (NUMBERS, CALLERS, *map(codes_of, numbers))
         return [one.number for pool in pools for one in self.run(self.store.reservations(pool))]
+
+
+def check_bookings(house: AccessHouse) -> list[Booking]:
+    """See that what lies in the store can be true; gives the live bookings.
+
+    No number is locked for two bookings; a phone has one in each group; no two of a
+    number have one code; what is reserved belongs to a live booking, and what a booking
+    holds is reserved for it; and its service is there, and lives as long.
+    """
+    bookings = house.bookings()
+    expected: dict[tuple[str, str], str] = {}
+    for booking in bookings:
+        for reserved in booking._held():
+            assert reserved not in expected, f"{reserved} is held twice"
+            expected[reserved] = booking.booking_id
+        instance = house.run(house.services.peek(booking.service_id))
+        assert instance is not None, "a booking without a service"
+        assert booking.expires_at <= instance.expires_at, "a booking that outlives its service"
+    numbers: set[str] = set()
+    for one in house.configured.values():
+        numbers.update(one.numbers.values(), one.backup_resource)
+    pools = {NUMBERS, CALLERS} | {codes_of(house.access.phones.access(one)) for one in numbers}
+    found = {
+        (held.pool, held.number): held.holder
+        for pool in pools
+        for held in house.run(house.store.reservations(pool))
+    }
+    assert found == expected, (found, expected)
+    return bookings
