@@ -299,7 +299,7 @@ class GoneTests(SynchronousTestCase):
                 slow.services.delete(service_id, None),
             )
             for work in works:
-                Deferred.fromCoroutine(work).addBoth(results.append)  # type: ignore[arg-type]
+                Deferred.fromCoroutine(work).addBoth(results.append)
             step = 0
             while store.waiting:
                 store.let(first >> step % 4 & 1)
