@@ -497,6 +497,9 @@ class LoadTests(SynchronousTestCase):
         configuration = result.configuration
         self.assertEqual(
             set(configuration.services),
-            {"request-interaction", "request-access", "match-interaction", "request-chat"},
+            {
+                *("request-interaction", "request-access", "match-interaction"),
+                *("request-chat", "request-chat-delay"),
+            },
         )
         self.assertGreaterEqual(len(configuration.resource_groups["DNIS"].numbers), 2)
