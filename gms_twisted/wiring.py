@@ -25,6 +25,7 @@ from typing import Any
 from twisted.internet.threads import deferToThreadPool
 
 from gms_twisted import __version__
+from gms_twisted.app.access_views import NumberViews
 from gms_twisted.app.builtin import request_chat_delay
 from gms_twisted.app.builtin.access import AccessServices
 from gms_twisted.app.builtin.request_chat import NAME as REQUEST_CHAT
@@ -460,6 +461,7 @@ class House:
         return OpsSources(
             services=StoredServices(base.store),
             chats=chats,
+            numbers=NumberViews(base.store, self.access.pools),
             notifications=self.push.views,
             senders=self.push.senders,
             problems=base.problems,

@@ -53,12 +53,14 @@ class Number:
 class Pool:
     """A resource group.
 
+    :ivar strategy: ``_allocation_strategy`` as it is configured.
     :ivar locks: a number is given to one booking at a time.
     :ivar in_turn: numbers are given out one after the other.
     :ivar timeout_s: how long a number stays locked.
     """
 
     name: str
+    strategy: str
     locks: bool
     in_turn: bool
     timeout_s: float
@@ -75,6 +77,7 @@ class Pool:
         strategy = group.allocation_strategy
         return cls(
             group.name,
+            strategy,
             locks=strategy in ("LOCAL", "LOCKING", "CLUSTER"),
             in_turn=strategy == "ROUND_ROBIN",
             timeout_s=group.booking_expiration_timeout_s,
@@ -143,6 +146,10 @@ class Pools:
     def get(self, name: str) -> Pool | None:
         """The group of a name."""
         return self._pools.get(name)
+
+    def all(self) -> Sequence[Pool]:
+        """Every group, in the order of the configuration."""
+        return tuple(self._pools.values())
 
     async def refresh(self) -> None:
         """Read which numbers are locked."""
