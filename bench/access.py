@@ -25,6 +25,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.task import react
+from twisted.logger import globalLogBeginner
 
 from gms_twisted.app.builtin.access import AccessServices
 from gms_twisted.app.service_data import ServiceAreas
@@ -110,6 +111,8 @@ class Bench:
 async def measure(pairs: int, in_flight: int, codes: bool) -> None:
     """Run so many pairs, and print the figures."""
     with tempfile.TemporaryDirectory(prefix="gms-bench-", dir=".") as folder:
+        # A server's log goes to a file; here it goes nowhere.
+        globalLogBeginner.beginLoggingTo([], redirectStandardIO=False)
         bench = Bench(Path(folder), codes)
         await bench.store.start()
         await bench.services.start()
