@@ -1,7 +1,7 @@
 """Measures access numbers: request-interaction and match-interaction, in pairs.
 
-    python -m bench.access              10,000 pairs, 512 in flight, SQLite on this disk
-    python -m bench.access --pairs 2000 --in-flight 64 --codes
+    python -m bench.access              10,000 pairs, 64 in flight, SQLite on this disk
+    python -m bench.access --pairs 2000 --in-flight 512 --codes
 
 No HTTP: the application layer over a real store with its threads, every pair durable
 before its answer.  Pinned to one core; what is printed is pairs a second of wall time,
@@ -25,6 +25,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.task import react
+from twisted.logger import globalLogBeginner
 
 from gms_twisted.app.builtin.access import AccessServices
 from gms_twisted.app.service_data import ServiceAreas
@@ -110,6 +111,8 @@ class Bench:
 async def measure(pairs: int, in_flight: int, codes: bool) -> None:
     """Run so many pairs, and print the figures."""
     with tempfile.TemporaryDirectory(prefix="gms-bench-", dir=".") as folder:
+        # A server's log goes to a file; here it goes nowhere.
+        globalLogBeginner.beginLoggingTo([], redirectStandardIO=False)
         bench = Bench(Path(folder), codes)
         await bench.store.start()
         await bench.services.start()
@@ -136,7 +139,7 @@ def main(arguments: Sequence[str]) -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--pairs", type=int, default=10_000)
-    parser.add_argument("--in-flight", type=int, default=512)
+    parser.add_argument("--in-flight", type=int, default=64)
     parser.add_argument("--codes", action="store_true", help="with access codes")
     parser.add_argument("--all-cores", action="store_true", help="do not pin to one core")
     chosen = parser.parse_args(arguments)

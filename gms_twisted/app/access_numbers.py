@@ -22,19 +22,17 @@ from gms_twisted.app.access_codes import AccessCodes, WrongCodes
 from gms_twisted.app.access_pools import Number, Pool, PoolHealth, Pools
 from gms_twisted.app.access_records import (
     BOOKING,
-    BY_CALLER,
     BY_CODE,
     BY_NUMBER,
     BY_PHONE,
     BY_SERVICE,
     NUMBERS,
     Booking,
-    joined,
 )
 from gms_twisted.app.service_records import SERVICE, Changes, ServiceInstance
 from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.errors import NotFound, TooManyRequests, Unavailable
-from gms_twisted.domain.ids import BookingId, ServiceId
+from gms_twisted.domain.ids import AreaId, BookingId, ServiceId
 from gms_twisted.domain.sources import IdSource, WallClock
 from gms_twisted.store.interfaces import (
     Change,
@@ -52,8 +50,9 @@ MIN_TIMEOUT_S, MAX_TIMEOUT_S = 5.0, 1800.0
 
 _TRIES = 20
 _AMBIGUOUS = 2
-_MOST = 20
-"""More bookings than these have nothing in common but their number."""
+_MOST = 1000
+"""More bookings than these have nothing in common but their number: a phone has one in
+each group."""
 
 
 class NoMatch(NotFound):
@@ -80,6 +79,7 @@ class Wanted:
     """
 
     service_id: ServiceId
+    data_id: AreaId
     expires_at: float
     pool: Pool
     phone: str = field(default="", repr=False)
@@ -227,6 +227,7 @@ class AccessNumbers:
         return Booking(
             booking_id=BookingId(self._ids.uuid()),
             service_id=wanted.service_id,
+            data_id=wanted.data_id,
             group=pool.name,
             text=number.text,
             number=number.key,
@@ -242,8 +243,8 @@ class AccessNumbers:
         """The bookings that a new one takes the place of: the phone's, the service's."""
         former: list[Booking] = []
         if wanted.phone:
-            owner = joined(wanted.pool.name, wanted.phone)
-            former += await self._find(BY_PHONE, owner)
+            open_now = await self._find(BY_PHONE, wanted.phone)
+            former += [one for one in open_now if one.group == wanted.pool.name]
         if not wanted.is_new:
             known = {one.booking_id for one in former}
             own = await self._find(BY_SERVICE, wanted.service_id)
@@ -275,8 +276,8 @@ class AccessNumbers:
 
     # Matching.
 
-    async def match(self, call: Call) -> ServiceInstance:
-        """Find the service that a call is for, and end its booking.
+    async def match(self, call: Call) -> Booking:
+        """Find the booking of the service that a call is for, and end it.
 
         Of several at once for the same booking one gets the service (V05).
 
@@ -303,21 +304,19 @@ class AccessNumbers:
         self._wrong_codes.take_back(call.number, caller, counted)
         return found
 
-    async def _match(self, call: Call) -> ServiceInstance:
+    async def _match(self, call: Call) -> Booking:
         for _ in range(_TRIES):
             booking = await self._fitting(call)
             if booking is None:
                 self._counters.add("gms_access_matches_total", result="none")
                 raise NoMatch("No service matches this call.")
-            service = await self._store.get(SERVICE, booking.service_id)
             try:
                 await self._commit(booking.removal(), (booking.unchanged(),))
             except ConditionFailed:
                 continue
             self.pools.freed(booking.number)
-            if service is not None:
-                self._counters.add("gms_access_matches_total", result="matched")
-                return ServiceInstance.from_record(service)
+            self._counters.add("gms_access_matches_total", result="matched")
+            return booking
         raise Busy("Too many others match calls at this moment; try again.")
 
     async def _fitting(self, call: Call) -> Booking | None:
@@ -334,7 +333,8 @@ class AccessNumbers:
             if call.phone is not None:
                 found = [one for one in found if one.phone == call.phone]
         elif call.phone is not None:
-            found = await self._find(BY_CALLER, joined(call.number, call.phone))
+            found = await self._find(BY_PHONE, call.phone)
+            found = [one for one in found if one.number == call.number]
         else:
             found = await self._find(BY_NUMBER, call.number, _AMBIGUOUS)
             return found[0] if len(found) == 1 else None

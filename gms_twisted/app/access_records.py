@@ -23,7 +23,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from gms_twisted.domain.ids import BookingId, ServiceId
+from gms_twisted.domain.ids import AreaId, BookingId, ServiceId
 from gms_twisted.store.interfaces import (
     Change,
     Condition,
@@ -45,20 +45,15 @@ NUMBERS = "access-number"
 CALLERS = "access-caller"
 """Pool of what phones have booked: one number of each group (V03)."""
 
-BY_SERVICE, BY_NUMBER, BY_CODE = "service", "number", "code"
-BY_CALLER, BY_PHONE = "caller", "phone"
-"""Indexes: the service; the access number; number and code, hidden; number and phone;
-group and phone."""
+BY_SERVICE, BY_NUMBER, BY_PHONE, BY_CODE = "service", "number", "phone", "code"
+"""Indexes: the service; the access number; who is going to call; number and code, hidden."""
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def codes_of(number: str) -> str:
     """The pool of the codes of an access number."""
     return f"access-code:{number}"
-
-
-def joined(first: str, second: str) -> str:
-    """Two names as one; neither has a line break."""
-    return f"{first}\n{second}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +73,7 @@ class Booking:
 
     booking_id: BookingId
     service_id: ServiceId
+    data_id: AreaId
     group: str
     text: str = field(repr=False)
     number: str = field(repr=False)
@@ -93,6 +89,7 @@ class Booking:
         """The change that stores it."""
         document = {
             "service_id": self.service_id,
+            "data_id": self.data_id,
             "group": self.group,
             "text": self.text,
             "number": self.number,
@@ -104,11 +101,10 @@ class Booking:
         }
         indexes = {BY_SERVICE: str(self.service_id), BY_NUMBER: self.number}
         if self.phone:
-            indexes[BY_CALLER] = joined(self.number, self.phone)
-            indexes[BY_PHONE] = joined(self.group, self.phone)
+            indexes[BY_PHONE] = self.phone
         if self.code:
             indexes[BY_CODE] = self.code_index
-        value = json.dumps(document, separators=(",", ":")).encode()
+        value = _encode(document).encode()
         return Put(BOOKING, self.booking_id, value, self.expires_at, indexes)
 
     @classmethod
@@ -118,6 +114,7 @@ class Booking:
         return cls(
             booking_id=BookingId(record.key),
             service_id=ServiceId(document.pop("service_id")),
+            data_id=AreaId(document.pop("data_id")),
             expires_at=record.expires_at or 0.0,
             version=record.version,
             **document,
@@ -130,7 +127,7 @@ class Booking:
         if self.code:
             yield codes_of(self.number), self.code
         if self.phone:
-            yield CALLERS, joined(self.group, self.phone)
+            yield CALLERS, f"{self.group}\n{self.phone}"
 
     def storing(self) -> tuple[Change, ...]:
         """What stores it, its reservations too."""

@@ -22,9 +22,12 @@ from gms_twisted.store.interfaces import Change, Put, Store, Unchanged
 class ServiceData(Protocol):
     """The application's data of a service, in a storage area."""
 
+    def new_id(self) -> AreaId:
+        """Make the id of a new area."""
+
     async def changes_for_create(
-        self, fields: Mapping[str, FormValue], ttl_s: float
-    ) -> tuple[AreaId, Sequence[Change]]:
+        self, area_id: AreaId, fields: Mapping[str, FormValue], ttl_s: float
+    ) -> Sequence[Change]:
         """Prepare a new area; files are written before, the rest with the changes."""
 
     async def update(self, area_id: AreaId, fields: Mapping[str, FormValue], ttl_s: int) -> None:
@@ -48,11 +51,16 @@ class ServiceAreas:
         self._store = store
         self._wall = wall
 
+    def new_id(self) -> AreaId:
+        """Make the id of a new area."""
+        return self._areas.new_id()
+
     async def changes_for_create(
-        self, fields: Mapping[str, FormValue], ttl_s: float
-    ) -> tuple[AreaId, Sequence[Change]]:
+        self, area_id: AreaId, fields: Mapping[str, FormValue], ttl_s: float
+    ) -> Sequence[Change]:
         """Prepare a new area."""
-        return await self._areas.changes_for_create(fields, ttl_s)
+        _, changes = await self._areas.changes_for_create(fields, ttl_s, area_id)
+        return changes
 
     async def update(self, area_id: AreaId, fields: Mapping[str, FormValue], ttl_s: int) -> None:
         """Set keys of an area; durable on return."""

@@ -14,7 +14,7 @@ from typing import Protocol
 from gms_twisted.app.service_definitions import ServiceDefinition
 from gms_twisted.app.service_records import Changes, ServiceInstance
 from gms_twisted.domain.errors import InvalidRequest, ServiceNotFound, shown
-from gms_twisted.domain.ids import GmsUser, ServiceId
+from gms_twisted.domain.ids import AreaId, GmsUser, ServiceId
 from gms_twisted.domain.values import FormValue
 
 _YES = frozenset({"true", "yes", "1", "on"})
@@ -41,6 +41,7 @@ class Beginning:
     """A service that is about to be made.
 
     :ivar service_id: what it will be called.
+    :ivar data_id: where its data will be.
     :ivar parameters: with an underscore, as the request has them.
     :ivar data: the application's.
     :ivar user: the ``gms_user`` who asks for it.
@@ -50,6 +51,7 @@ class Beginning:
     """
 
     service_id: ServiceId
+    data_id: AreaId
     definition: ServiceDefinition
     parameters: Mapping[str, str] = field(repr=False)
     data: Mapping[str, FormValue] = field(repr=False)

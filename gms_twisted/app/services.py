@@ -35,7 +35,7 @@ from gms_twisted.app.service_records import SERVICE, Changes, ServiceInstance
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.options import LimitOptions
 from gms_twisted.domain.errors import InternalOnly, ServiceNotFound, TooManyRequests
-from gms_twisted.domain.ids import GmsUser, ServiceId
+from gms_twisted.domain.ids import AreaId, GmsUser, ServiceId
 from gms_twisted.domain.sources import IdSource, WallClock
 from gms_twisted.domain.values import FormValue
 from gms_twisted.store.interfaces import (
@@ -215,13 +215,13 @@ class ServiceInstances:
         address: str,
         life_s: float,
     ) -> Mapping[str, object]:
-        service_id = ServiceId(self._ids.uuid())
+        service_id, data_id = ServiceId(self._ids.uuid()), self._data.new_id()
         expires_at = self._wall.now() + life_s
         prepared: list[Change] = []
 
         async def store(changes: Changes) -> None:
             if not prepared:
-                data_id, area = await self._data.changes_for_create(data, life_s)
+                area = await self._data.changes_for_create(data_id, data, life_s)
                 instance = ServiceInstance(
                     service_id=service_id,
                     name=definition.name,
@@ -244,7 +244,15 @@ class ServiceInstances:
         try:
             answer = await kind.start(
                 Beginning(
-                    service_id, definition, parameters, data, user, address, expires_at, store
+                    service_id,
+                    data_id,
+                    definition,
+                    parameters,
+                    data,
+                    user,
+                    address,
+                    expires_at,
+                    store,
                 )
             )
         except BaseException:
@@ -283,7 +291,11 @@ class ServiceInstances:
 
     async def data_of(self, instance: ServiceInstance) -> Mapping[str, str]:
         """The application's data as text, files as their URLs."""
-        return await self._data.texts(instance.data_id)
+        return await self.data_in(instance.data_id)
+
+    async def data_in(self, data_id: AreaId) -> Mapping[str, str]:
+        """The same, by the id of the data."""
+        return await self._data.texts(data_id)
 
     # Living on.
 

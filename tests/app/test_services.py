@@ -418,11 +418,11 @@ class _SlowData:
         self.go: Deferred[None] = Deferred()
 
     async def changes_for_create(
-        self, fields: Mapping[str, FormValue], ttl_s: float
-    ) -> tuple[AreaId, Any]:
+        self, area_id: AreaId, fields: Mapping[str, FormValue], ttl_s: float
+    ) -> Any:
         """Wait, then do it."""
         await self.go
-        return await self._real.changes_for_create(fields, ttl_s)
+        return await self._real.changes_for_create(area_id, fields, ttl_s)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)

@@ -62,5 +62,5 @@ class MatchInteraction:
         answer: dict[str, object] = {"_id": found.service_id, "_data_id": found.data_id}
         if returns_data:
             # Names of data never begin with an underscore.
-            answer |= await self._services.data_of(found)
+            answer |= await self._services.data_in(found.data_id)
         return answer

@@ -61,6 +61,7 @@ class RequestAccess:
                 raise not_found()
             wanted = Wanted(
                 instance.service_id,
+                instance.data_id,
                 instance.expires_at,
                 pool,
                 phone=phone,

@@ -58,6 +58,7 @@ class RequestInteraction:
         required = definition.flag("_require_phone_number", True)
         wanted = Wanted(
             beginning.service_id,
+            beginning.data_id,
             beginning.expires_at,
             pool_of(definition, parameters, self._numbers.pools),
             phone=phone_of(definition, parameters, self._phones, required=required),
