@@ -121,7 +121,132 @@ class Run:
         if status or not said:
             self.checks.note(f"{arguments[0]} ends well", False, error.decode()[-2000:])
 
+    # -- our sender, their gateway ---------------------------------------------------------
 
+    async def our_sender(self) -> None:
+        """To Node as Google."""
+        node = Node()
+        command = [_NODE, "gateway.mjs", str(self.ca_file)]
+        self.reactor.spawnProcess(node, _NODE, command, dict(os.environ), str(FOLDER))
+        told = json.loads(await node.first)
+        self.account_file.write_text(json.dumps(told["account"]))
+        gate = OutgoingGate(
+            self.reactor, self.reactor.nameResolver, Policy(loopback=True), client_tls
+        )
+        try:
+            await self._sends(gate, told["port"])
+        finally:
+            gate.close()
+            await node.stop()
+        lines = [json.loads(line) for line in node.lines[1:]]
+        note = self.checks.note
+        wrong = [line for line in lines if line.get("wrong")]
+        note("Node's FCM finds nothing wrong", not wrong, wrong[:3])
+        tokens = [line for line in lines if line.get("asked") == "token"]
+        # At the beginning, and after they were taken back.
+        note("an access token was asked for twice in all", len(tokens) == 2, len(tokens))
+        revoked = [line["status"] for line in lines if line.get("word", "").startswith("revoked")]
+        note("401, and the same once more", revoked == [401, 200], revoked)
+        document = next((line["document"] for line in lines if line.get("word") == "full"), None)
+        note("every option arrives", document == _FULL, document)
+        connections = lines[-1].get("connections")
+        note("twenty connections for 200 sends", 2 <= connections <= 23, connections)
+
+    async def _sends(self, gate: OutgoingGate, port: int) -> None:
+        """Send what there is, and note what our transport says of it."""
+        transport = self._transport(gate, port)
+        note = self.checks.note
+
+        async def to(*words: str, **options: str) -> list[Attempt]:
+            pushes = [self._push(f"T-{word}", options) for word in words]
+            return await gatherResults(
+                [Deferred.fromCoroutine(transport.attempt(one)) for one in pushes]
+            )
+
+        results = await to(*["good"] * 200)
+        note("two hundred at once", results == [Delivered()] * 200, results[:3])
+        results = await to("full", **_OPTIONS)
+        note("every option", results == [Delivered()], results)
+        for word, expected in _EXPECTED.items():
+            results = await to(word)
+            note(word, results == [expected], results)
+        (result,) = await to("date")
+        fine = isinstance(result, Again) and result.after_s is not None
+        note("Retry-After, a date", fine and 85 < result.after_s <= 90, result)  # type: ignore
+        results = await to("revoked")
+        note("an access token that was taken back", results == [Delivered()], results)
+        results = await to("cut")
+        await deferLater(self.reactor, 0.2)
+        results += await to("good")
+        note("a connection that has died", results == [Delivered()] * 2, results)
+        stranger = self._transport(gate, port, trusted=False)
+        results = [await stranger.attempt(self._push("T-good", {}))]
+        expected = Again("tls", connection=True)
+        note("a certificate that nobody vouches for", results == [expected], results)
+        for one in (transport, stranger):
+            await one.close()
+
+    def _transport(self, gate: OutgoingGate, port: int, *, trusted: bool = True) -> Fcm:
+        settings = {
+            "fcm.service_account": str(self.account_file),
+            "fcm.send_url": f"https://localhost:{port}/v1/projects/{{project_id}}/messages:send",
+        }
+        if trusted:
+            settings["fcm.ca_file"] = str(self.ca_file)
+        return Fcm(
+            load_account(settings), settings, PushOptions(), gate, self.reactor, self.wall,
+            Tasks(), deferToThread,
+        )  # fmt: skip
+
+    def _push(self, device: str, options: Mapping[str, str]) -> Push:
+        return Push(
+            "e.1", "0" * 32, NotificationType.FCM, DeviceId(device), {}, "A2C.x", TEXT,
+            options, self.wall.now() + 600.0,
+        )  # fmt: skip
+
+
+_EXPECTED: Mapping[str, Attempt] = {
+    "dead": Rejected("UNREGISTERED", dead=True),
+    "wrong": Rejected("INVALID_ARGUMENT"),
+    "token": Rejected("INVALID_ARGUMENT", dead=True),
+    "busy": Again("UNAVAILABLE", 7.0, Scope.SENDER, base_s=10.0),
+    "quota": Again("QUOTA_EXCEEDED", None, Scope.SENDER, base_s=60.0),
+    "fault": Again("HTTP502", base_s=10.0),
+    "mismatch": Rejected(
+        "SENDER_ID_MISMATCH",
+        alarm="FCM: devices are registered for another project than fcm.project_id.",
+    ),
+}
+_OPTIONS = {
+    "android.collapse_key": "k",
+    "android.timeToLive": "9999999",
+    "android.priority": "high",
+    "android.restrictedPackageName": "com.example.app",
+    "android.dryRun": "true",
+    "fcm.title": "Title \u00e9",
+    "fcm.body": "${message}!",
+    "fcm.android.json": '{"direct_boot_ok": true, "notification": {"icon": "i"}}',
+    "fcm.apns.json": '{"headers": {"apns-priority": "10"}, "payload": {"aps": {"badge": 1}}}',
+    "fcm.webpush.json": '{"headers": {"Urgency": "high"}}',
+}
+_FULL = {
+    "validate_only": True,
+    "message": {
+        "token": "T-full",
+        "data": {"message": TEXT},
+        "notification": {"title": "Title \u00e9", "body": f"{TEXT}!"},
+        "android": {
+            "collapse_key": "k",
+            "priority": "HIGH",
+            "ttl": "2419200s",
+            "restricted_package_name": "com.example.app",
+            "direct_boot_ok": True,
+            "notification": {"icon": "i"},
+        },
+        "apns": {"headers": {"apns-priority": "10"}, "payload": {"aps": {"badge": 1}}},
+        "webpush": {"headers": {"Urgency": "high"}},
+    },
+}
 _NODE = shutil.which("node") or "node"
 _THEIR_TEXT = "from firebase-admin \u00e9 \U0001f600"
 
@@ -130,7 +255,7 @@ async def main(reactor: Any) -> None:
     """Run all checks."""
     with tempfile.TemporaryDirectory(prefix="gms-live-") as folder:
         run = Run(reactor, Path(folder))
-        for part in (run.firebase_admin,):
+        for part in (run.firebase_admin, run.our_sender):
             work = Deferred.fromCoroutine(part())
             work.addTimeout(LIMIT_S, reactor)
             try:
