@@ -5,8 +5,8 @@
 // description of the service, not against our code.
 //
 // What it does is the device's word, after "T-": dead, wrong, token, mismatch, busy, date, quota,
-// fault, and "revoked": the first time it takes its access tokens back.  "cut" is answered, and
-// then the connection is left without a word.  The rest is delivered.
+// fault, and "revoked": the first time it takes its access tokens back.  "cut" is delivered, but
+// the next request on its connection ends that without an answer.  The rest is delivered.
 import crypto from "node:crypto";
 import fs from "node:fs";
 import https from "node:https";
@@ -205,14 +205,21 @@ function handle(request, body, line) {
 const server = https.createServer({ cert: pem, key: pem }, async (request, response) => {
   const pieces = [];
   for await (const piece of request) pieces.push(piece);
+  if (request.socket.doomed) {
+    say({ dropped: true });
+    request.socket.destroy();
+    return;
+  }
   const line = { asked: "", wrong: "" };
   let answer;
   try {
     answer = handle(request, Buffer.concat(pieces), line);
   } catch (error) {
     line.wrong = error instanceof Wrong ? error.message : String(error.stack);
-    answer = failed(400, "INVALID_ARGUMENT", line.wrong, fcmError("INVALID_ARGUMENT"),
-      badRequest("", line.wrong));
+    answer = line.asked === "token"
+      ? [400, { error: "invalid_grant", error_description: line.wrong }]
+      : failed(400, "INVALID_ARGUMENT", line.wrong, fcmError("INVALID_ARGUMENT"),
+        badRequest("", line.wrong));
   }
   say({ ...line, status: answer[0] });
   const [status, document, more] = answer;
@@ -221,14 +228,13 @@ const server = https.createServer({ cert: pem, key: pem }, async (request, respo
   response.writeHead(status, { "Content-Type": type, Vary: "Origin", ...more });
   const text = isText(document) ? document : JSON.stringify(document, null, 2);
   response.write(text.slice(0, 9));
-  response.end(text.slice(9), () => {
-    if (line.word === "cut") setTimeout(() => request.socket.destroy(), 50);
-  });
+  response.end(text.slice(9));
+  if (line.word === "cut") request.socket.doomed = true;
 });
 server.keepAliveTimeout = 30000;
 let connections = 0;
 server.on("secureConnection", () => { connections += 1; });
-server.on("tlsClientError", () => say({ asked: "", wrong: "", refused: true }));
+server.on("tlsClientError", () => say({ refused: true }));
 process.on("SIGTERM", () => {
   say({ connections });
   process.exit(0);
