@@ -12,7 +12,7 @@ Knows: bookings and their rules.  Does not know: service definitions, HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hmac import compare_digest
 
@@ -29,6 +29,7 @@ from gms_twisted.app.access_records import (
     NUMBERS,
     Booking,
 )
+from gms_twisted.app.service_kinds import StoreWith
 from gms_twisted.app.service_records import SERVICE, Changes, ServiceInstance
 from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.errors import NotFound, TooManyRequests, Unavailable
@@ -113,10 +114,6 @@ class Booked:
     booking: Booking
     life_s: float
     moved: bool
-
-
-StoreWith = Callable[[Changes], Awaitable[object]]
-"""Commits a unit with these changes in it; raises :class:`ConditionFailed`."""
 
 
 class AccessNumbers:

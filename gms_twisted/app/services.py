@@ -163,7 +163,7 @@ class ServiceInstances:
         *,
         internal: bool = False,
     ) -> Mapping[str, object]:
-        """Make and start a service, or do what a service of the useful sort does.
+        """Make and start a service, or do what a utility service does.
 
         Spec: Service API, "Create".
 

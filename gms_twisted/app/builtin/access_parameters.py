@@ -106,7 +106,7 @@ async def access_answer(
     answer: dict[str, object] = {"_access_number": booking.text}
     if booking.code:
         answer["_access_code"] = booking.code
-    answer["_expiration_time"] = str(max(1, int(booked.life_s + 0.001)))
+    answer["_expiration_time"] = str(max(1, round(booked.life_s)))
     pool = pools.get(booking.group)
     # Choice: the option only, for it shows how many may call at all.
     if pool is not None and pool.locks and definition.flag("_return_pool_health", False):
