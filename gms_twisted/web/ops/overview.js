@@ -9,8 +9,14 @@ import { Samples } from "./model.js";
 import { geometry, indexAt, sparkline } from "./spark.js";
 
 const SERIES = ["requests", "deliveries", "held", "clients", "publishes", "pushes"];
-const PARTS = new Set(["storage", "bayeux", "push", "chat", "store"]);
+const PARTS = new Set(["storage", "bayeux", "push", "chat", "store", "access-numbers", "localization"]);
 const partName = (name) => (PARTS.has(name) ? t(`ops.part.${name}`) : cleanName(name));
+
+/** A detail that is a table, `{NAME: {...}}`, has a line for each of its names. */
+function pairsOf(details) {
+  const table = (value) => value && typeof value === "object" && !Array.isArray(value) && Object.values(value).every((one) => one && typeof one === "object");
+  return Object.entries(details).flatMap(([key, value]) => (table(value) ? Object.entries(value) : [[key, value]]));
+}
 
 /** What is wrong, in one line. */
 function verdict(health) {
@@ -99,7 +105,7 @@ export class HealthView extends View {
     element.dataset.sign = sign;
     return fill(element, h("div.part-head", {}, h("h3", {}, partName(part.name)), state(part.ok ? "green" : "red", t(part.ok ? "ops.part.ok" : "ops.part.bad"))),
       h("p.small.muted", {}, `${t("ops.since")} `, past(part.since)),
-      h("dl.pairs", {}, Object.entries(part.details ?? {}).map(([key, value]) =>
+      h("dl.pairs", {}, pairsOf(part.details ?? {}).map(([key, value]) =>
         h("div", {}, h("dt", {}, cleanName(key).replaceAll("_", " ")), h("dd", {}, detail(key, value))))));
   }
 
