@@ -50,7 +50,7 @@ class Silent:
         """It must not happen here."""
         raise AssertionError(outcome)
 
-    def device_dead(
+    async def device_dead(
         self, notification_type: NotificationType, device_id: DeviceId, since: float
     ) -> None:
         """It must not happen here."""

@@ -249,7 +249,8 @@ class Process(MultiService):
     def _reload(self) -> None:
         """Apply the configuration as it is now in the file, or keep the old one."""
         self._reload_wanted = False
-        assert self._house is not None
+        if self._house is None or not self.running:
+            return  # at the end nothing is begun any more
         loaded = self._settings.reread()
         for problem in (*loaded.faults, *loaded.warnings):
             self.log.warn("{problem}", problem=str(problem))

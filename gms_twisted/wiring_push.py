@@ -4,7 +4,7 @@
 
     rest/notifications --> Subscriptions --+--> Store
                        --> Notifications --+
-                             |  Pushers = Senders -- Sender -- Transport -- OutgoingGate
+                             |  Pushers = Senders -- Sender -- Transport -- Gates
                              |                                              (APNs: sockets)
                              +- comet: the Bayeux server
     services --> OwedEvents --> Notifications <-- ChatNotifier <-- chats
@@ -82,17 +82,23 @@ from gms_twisted.push.tls import client_tls
 from gms_twisted.push.vapid import VapidTokens
 from gms_twisted.push.webpush import WebPushTransport
 from gms_twisted.store.interfaces import Store
+from gms_twisted.transports.gates import Gates
 from gms_twisted.transports.ors import OrchestrationServers
-from gms_twisted.transports.outgoing import OutgoingGate
 from gms_twisted.transports.targets import AllowList, Policy
-from gms_twisted.transports.watched_file import WatchedFile
+from gms_twisted.transports.watched_file import WatchedFile, stamp_of
+
+FILES = (
+    *("apple.keystore", "apple.auth_key", "apple.ca_file", "fcm.service_account", "fcm.ca_file"),
+    *("webpush.private_key", "webpush.ca_file", "android.ca_file"),
+)
+"""Options of credentials that name files."""
 
 
 class PushHouse:
     """The notification service of one process.
 
     :param loopback_only: every listener is on loopback, so callbacks may be there too.
-    :ivar gate: for all requests that leave.
+    :ivar gates: for all requests that leave.
     :ivar views: what the operator page shows.
     :ivar notifier: pushes for chats whose customer is away.
     """
@@ -115,9 +121,8 @@ class PushHouse:
         self._loopback_only = loopback_only
         self._configuration = configuration
         options, gms = configuration.push, configuration.gms
-        self.gate = OutgoingGate(
+        self.gates = Gates(
             reactor,
-            reactor.nameResolver,
             self._policy(configuration),
             client_tls,
             gms.http_max_connections_per_route,
@@ -138,6 +143,7 @@ class PushHouse:
             tasks,
             counters,
             self.alarms,
+            self._made_of,
         )
         self._source = self._localization_file(configuration)
         self.localization = Localization(
@@ -177,11 +183,11 @@ class PushHouse:
             options,
             counters,
         )
-        self.views = NotificationViews(store, self.notifications, self.records)
+        self.views = NotificationViews(store, self.notifications, self.records, reactor)
         self._later.news = self.notifications.late_news
         self.events = OwedEvents(store, self.notifications, tasks, reactor)
         self.notifier = ChatNotifier(self.notifications)
-        self._feedback: dict[tuple[str, str, str, bool], tuple[ApnsSettings, ApnsFeedback]] = {}
+        self._feedback: dict[tuple[str, str, str, bool], tuple[object, ApnsFeedback]] = {}
 
     def watch(self, health: NodeHealth) -> None:
         """Show how it is."""
@@ -199,16 +205,22 @@ class PushHouse:
     async def stop(self) -> None:
         """Take no more, deliver what is under way for a while, let go of connections."""
         self.notifications.close()
+        self.retries.close()
         await self.senders.close()
         for _, feedback in self._feedback.values():
             await feedback.stop()
-        self.gate.close()
+        self.gates.close()
 
     def reconfigure(self, configuration: Configuration) -> None:
         """Follow another configuration; senders that it changes are drained."""
         former, self._configuration = self._configuration, configuration
         options = configuration.push
-        self.gate.set_policy(self._policy(configuration))
+        gms = configuration.gms
+        self.gates.reconfigure(
+            self._policy(configuration),
+            gms.http_max_connections_per_route,
+            gms.http_max_connections_total,
+        )
         self._credentials = PushCredentials(configuration.push_sections)
         self.senders.reconfigure(options, self._credentials)
         self.subscriptions.reconfigure(options)
@@ -224,6 +236,13 @@ class PushHouse:
 
     def _policy(self, configuration: Configuration) -> Policy:
         return Policy(AllowList(configuration.push.httpcb_allow), self._loopback_only)
+
+    def _made_of(self, way: Credentials) -> object:
+        """What a sender is made of besides its values, to see after a reload what changed."""
+        if way.transport is Transport.ORSCB:
+            configuration = self._configuration
+            return configuration.server, configuration.gms, configuration.ors
+        return [stamp_of(way.values[name]) for name in FILES if name in way.values]
 
     def _localization_file(self, configuration: Configuration) -> WatchedFile | None:
         path = configuration.push.localization_file
@@ -255,7 +274,7 @@ class PushHouse:
         gms = self._configuration.gms
         limits = Limits(gms.http_connection_timeout_s, gms.http_socket_timeout_s, 65_536)
         return OrchestrationServers(
-            self.gate,
+            self.gates.gateways,
             server.ors,
             circular=server.ors_lb_strategy == "circular",
             max_attempts=self._configuration.ors.max_ors_request_attempts,
@@ -266,28 +285,30 @@ class PushHouse:
         """What makes the transport of each kind; called when a sender is needed first."""
 
         def httpcb(way: Credentials) -> HttpCallbacks:
-            return HttpCallbacks(self._configuration.push, self.gate, self._wall)
+            return HttpCallbacks(self._configuration.push, self.gates.callbacks, self._wall)
 
         def orscb(way: Credentials) -> OrchestrationCallbacks:
             return OrchestrationCallbacks(self._configuration.push, self._orchestration())
 
         def customhttp(way: Credentials) -> CustomHttp:
-            return CustomHttp(way.values, self._configuration.push, self.gate, self._wall)
+            return CustomHttp(way.values, self._configuration.push, self.gates.gateways, self._wall)
 
         def c2dm(way: Credentials) -> C2dm:
             options = self._configuration.push
-            return C2dm(way.values, options, self.gate, self._wall, self._tasks)
+            return C2dm(way.values, options, self.gates.gateways, self._wall, self._tasks)
 
         def gcm(way: Credentials) -> Gcm:
             options = self._configuration.push
-            return Gcm(way.values, options, self.gate, self._wall, self._reactor, self._tasks)
+            return Gcm(
+                way.values, options, self.gates.gateways, self._wall, self._reactor, self._tasks
+            )
 
         def fcm(way: Credentials) -> Fcm:
             return Fcm(
                 load_account(way.values),
                 way.values,
                 self._configuration.push,
-                self.gate,
+                self.gates.gateways,
                 self._reactor,
                 self._wall,
                 self._tasks,
@@ -295,11 +316,9 @@ class PushHouse:
             )
 
         def apns(way: Credentials) -> ApnsTransport:
-            alarm = partial(self.alarms.set, name_of(way))
+            alarm = partial(self.alarms.tell, name_of(way))
             dialer = self._dialer(way)
-            # For its days, which operators want to see before anybody is sent to.
-            self._tasks.spawn("reading a keystore", _read(dialer.keystore, alarm))
-            return ApnsTransport(
+            made = ApnsTransport(
                 _apns_settings(way),
                 dialer,
                 self._later,
@@ -309,6 +328,9 @@ class PushHouse:
                 self._counters,
                 alarm,
             )
+            # For its days, which operators want to see before anybody is sent to.
+            self._tasks.spawn("reading a keystore", _read(dialer.keystore, made))
+            return made
 
         def apns2(way: Credentials) -> Apns2Transport | PreparedTransport:
             if way.group is Group.APNS_TOKEN:
@@ -321,7 +343,7 @@ class PushHouse:
             async def make() -> Apns2Transport:
                 return self._apns2(way, keystore=await keystore.load())
 
-            alarm = partial(self.alarms.set, name_of(way))
+            alarm = partial(self.alarms.tell, name_of(way))
             return PreparedTransport(way.transport, make, self._reactor, self._tasks, alarm)
 
         def webpush(way: Credentials) -> WebPushTransport:
@@ -330,7 +352,7 @@ class PushHouse:
             key = read_signing_key(pem, "webpush.private_key")
             subject = way.values.get("webpush.subject", "")
             return WebPushTransport(
-                self.gate,
+                self.gates.browsers,
                 VapidTokens(key, subject, self._wall, self._in_thread),
                 self._reactor,
                 self._wall,
@@ -378,7 +400,7 @@ class PushHouse:
         topic = values.get("apple.topic", "") or ("" if keystore is None else keystore.topic)
         own_limit = values.get("apple.max_payload", "")
         return Apns2Transport(
-            Http2Pool(self._reactor, host, port, self.gate.endpoint, creator),
+            Http2Pool(self._reactor, host, port, self.gates.gateways.endpoint, creator),
             host if port == 443 else f"{host}:{port}",
             topic,
             self._wall,
@@ -400,7 +422,7 @@ class PushHouse:
 
     def _dialer(self, way: Credentials) -> Dialer:
         trust = _apns_settings(way).trust
-        return Dialer(self._keystore(way), trust, self.gate.endpoint, self._reactor)
+        return Dialer(self._keystore(way), trust, self.gates.gateways.endpoint, self._reactor)
 
     # Credentials that nobody uses yet
 
@@ -412,18 +434,19 @@ class PushHouse:
             wanted = {
                 way.key: way for way in self._credentials.all() if way.transport is Transport.APNS
             }
-        for key, (settings, feedback) in list(self._feedback.items()):
-            if key not in wanted or _apns_settings(wanted[key]) != settings:
+        made_of = {key: (_apns_settings(way), self._made_of(way)) for key, way in wanted.items()}
+        for key, (former, feedback) in list(self._feedback.items()):
+            if made_of.get(key) != former:
                 del self._feedback[key]
                 self._tasks.spawn("the end of a feedback poll", feedback.stop())
         for key, way in wanted.items():
             if key not in self._feedback:
-                settings = _apns_settings(way)
+                settings, _ = made_of[key]
                 store = _FeedbackStore(KeptTokens(self._store, self._ids, name_of(way)))
                 feedback = ApnsFeedback(
                     settings, self._dialer(way), store, self._later, self._reactor, self._counters
                 )
-                self._feedback[key] = settings, feedback
+                self._feedback[key] = made_of[key], feedback
                 feedback.start()
 
 
@@ -436,11 +459,11 @@ def _apns_settings(way: Credentials) -> ApnsSettings:
     return replace(apns_settings(way.values, {}), debug=way.debug)
 
 
-async def _read(keystore: KeystoreFile, alarm: Callable[[str], object]) -> None:
+async def _read(keystore: KeystoreFile, transport: ApnsTransport) -> None:
     try:
         await keystore.load()
     except CredentialsBroken as broken:
-        alarm(str(broken))
+        transport.off(str(broken))
 
 
 def _on_curve(point: bytes) -> bool:
@@ -461,11 +484,11 @@ class _Later:
         """Pass on."""
         self.news.failed_later(push, outcome)
 
-    def device_dead(
+    async def device_dead(
         self, notification_type: NotificationType, device_id: DeviceId, since: float
     ) -> None:
         """Pass on."""
-        self.news.device_dead(notification_type, device_id, since)
+        await self.news.device_dead(notification_type, device_id, since)
 
 
 class _FeedbackStore:

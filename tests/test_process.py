@@ -268,6 +268,19 @@ class ReloadTests(ProcessCase):
         self.assertIs(process._house.configuration, before)
         self.stop(process)
 
+    def test_R12_one_that_comes_late_begins_nothing(self) -> None:
+        """A server that ends makes no senders and polls no feedback service any more."""
+        process = self.build()
+        self.start(process)
+        stopping = process.stopService()
+        self.configuration += "[storage]\nmax_keys = 2\n"
+        self.hang_up()
+        for _ in range(100):
+            self.reactor.advance(0.1)
+        self.successResultOf(stopping)
+        self.hang_up()
+        self.assertNotIn("Configuration applied", self.texts())
+
     def test_R13_what_waits_for_the_next_start_is_named(self) -> None:
         """The rest is applied."""
         process = self.build()

@@ -108,8 +108,11 @@ class Composer:
         arguments = event.arguments.values.items()
         self._loc_args = {name: text for name, text in arguments if text is not None}
 
-    def for_subscription(self, subscription: Subscription) -> Push:
-        """Make the push for a subscription."""
+    def for_subscription(self, subscription: Subscription, number: int) -> Push:
+        """Make the push for a subscription.
+
+        :param number: its place among the event's pushes.
+        """
         message, options = self._words(subscription.language, subscription.provider)
         return Push(
             push_id=f"{self._event_id}.{subscription.subscription_id}",
@@ -124,6 +127,9 @@ class Composer:
             user=subscription.user,
             hops=self._event.hops,
             loc_args=self._loc_args,
+            number=number,
+            provider=subscription.provider,
+            debug=subscription.debug,
         )
 
     def for_device(self, device_id: DeviceId, provider: str, language: str) -> Push:
@@ -145,6 +151,8 @@ class Composer:
             user=GmsUser(device_id) if is_comet else None,
             hops=self._event.hops,
             loc_args=self._loc_args,
+            provider=provider,
+            debug=target.debug,
         )
 
     def _words(self, language: str, provider: str) -> tuple[str, Mapping[str, str]]:

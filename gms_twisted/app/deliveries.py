@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gms_twisted.app.pauses import pause
+from gms_twisted.app.pauses import Slice, pause
 from gms_twisted.app.subscription_records import Subscription
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.domain.errors import GmsError
@@ -63,18 +63,13 @@ class Status(StrEnum):
 class Delivery:
     """One event to one device.
 
-    :ivar number: its place in the record.
     :ivar subscription: ``None`` for an event that is directed to a device.
-    :ivar provider: whose credentials; ``""`` for section ``push`` itself.
     :ivar retry_after_s: it may be tried again, not before that; ``None``: never.
     :ivar accepted: undecided, and the publisher is told that this is good enough.
     """
 
-    number: int
     subscription: Subscription | None
     push: Push
-    provider: str
-    debug: bool
     status: Status = Status.UNDECIDED
     reason: str = ""
     attempts: int = 0
@@ -108,6 +103,7 @@ class Delivery:
 class LateResult:
     """A result that came after the record was written.
 
+    :ivar number: its place in the record, the push's.
     :ivar changes: what goes into the same unit.
     """
 
@@ -206,19 +202,6 @@ class DeliveryRecords:
             delivery_id, head["tag"], head["published"], head["cut"], counts, texts
         )
 
-    async def number_of(self, delivery_id: str, subscription_id: str | None) -> int | None:
-        """Find the place of a subscription's result in a record."""
-        record = await self._store.get(DELIVERY, delivery_id)
-        part = 0
-        while record is not None:
-            document = json.loads(record.value)
-            for index, one in enumerate(document["results"]):
-                if one["id"] == subscription_id:
-                    return part * PART + index
-            part += 1
-            record = await self._store.get(DELIVERY_PART, _part_key(delivery_id, part))
-        return None
-
     def late(self, result: LateResult) -> None:
         """Write a result that came late, together with others that did."""
         self._late.append(result)
@@ -265,7 +248,12 @@ class DeliveryRecords:
     async def _merged(
         self, batch: Sequence[LateResult]
     ) -> tuple[Sequence[Change], Sequence[Condition]]:
-        """The records that the results belong to, as they will be."""
+        """The records that the results belong to, as they will be.
+
+        In slices: reading and writing one takes milliseconds, and each result may lie in
+        another one.
+        """
+        slice_ = Slice(self._timers)
         parts: dict[tuple[str, int], list[LateResult]] = {}
         for one in batch:
             parts.setdefault((one.delivery_id, one.number // PART), []).append(one)
@@ -282,6 +270,7 @@ class DeliveryRecords:
                 document["results"][one.number % PART].update(one.members)
             puts.append(Put(kind, key, _dumps(document), record.expires_at))
             conditions.append(Unchanged(kind, key, record.version))
+            await slice_.breathe()
         return puts, conditions
 
 

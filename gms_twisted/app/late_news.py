@@ -15,7 +15,6 @@ from gms_twisted.app.composing import DIRECT
 from gms_twisted.app.deliveries import DeliveryRecords, LateResult, Status
 from gms_twisted.app.device_news import DeviceNews, way_of
 from gms_twisted.app.publications import Publication
-from gms_twisted.app.subscriptions import Subscriptions
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.domain.ids import DeviceId, SubscriptionId
 from gms_twisted.domain.notifications import NotificationType, Outcome, Push
@@ -30,13 +29,11 @@ class LateNews:
     def __init__(
         self,
         active: Mapping[str, Publication],
-        subscriptions: Subscriptions,
         news: DeviceNews,
         records: DeliveryRecords,
         tasks: Tasks,
     ) -> None:
         self._active = active
-        self._subscriptions = subscriptions
         self._news = news
         self._records = records
         self._tasks = tasks
@@ -44,7 +41,7 @@ class LateNews:
     def failed_later(self, push: Push, outcome: Outcome) -> None:
         """A push that counted as delivered was refused after all."""
         publication = self._active.get(push.event_id)
-        delivery = None if publication is None else publication.delivery_of(push.push_id)
+        delivery = None if publication is None else publication.delivery_of(push)
         if publication is not None and delivery is not None:
             if publication.is_open:
                 delivery.take(outcome, unsubscribed=False)
@@ -53,27 +50,21 @@ class LateNews:
         what = self._hear(push, outcome, in_record=delivery is None)
         self._tasks.spawn("late news of a delivery", what)
 
-    def device_dead(
+    async def device_dead(
         self, notification_type: NotificationType, device_id: DeviceId, since: float
     ) -> None:
         """A device can be reached no more, since that moment."""
-        self._tasks.spawn("news of a device", self._news.dead(notification_type, device_id, since))
+        await self._news.dead(notification_type, device_id, since)
 
     async def _hear(self, push: Push, outcome: Outcome, *, in_record: bool) -> None:
         name = push.push_id.partition(".")[2]
         known = None if name == DIRECT else SubscriptionId(name)
-        unsubscribed = False
-        subscription = None if known is None else await self._subscriptions.get(known)
-        if subscription is not None:
-            way = way_of(push.notification_type, subscription.provider, subscription.debug)
-            unsubscribed = await self._news.heed(way, known, push, outcome)
-        if not in_record:
-            return
-        number = await self._records.number_of(push.event_id, known)
-        if number is not None:
+        way = way_of(push.notification_type, push.provider, push.debug)
+        unsubscribed = await self._news.heed(way, known, push, outcome)
+        if in_record:
             members = {
                 "status": Status.FAILED,
                 "reason": outcome.reason,
                 "unsubscribed": unsubscribed,
             }
-            self._records.late(LateResult(push.event_id, number, members))
+            self._records.late(LateResult(push.event_id, push.number, members))

@@ -14,7 +14,9 @@ from collections.abc import Mapping
 
 from gms_twisted.app.deliveries import DeliveryRecords
 from gms_twisted.app.notifications import Notifications
+from gms_twisted.app.pauses import pause
 from gms_twisted.app.subscription_records import SUBSCRIPTION, Subscription
+from gms_twisted.domain.sources import Timers
 from gms_twisted.store.interfaces import Store
 
 Json = Mapping[str, object]
@@ -28,8 +30,9 @@ class NotificationViews:
     """What the operator page shows of the Notification API."""
 
     def __init__(
-        self, store: Store, notifications: Notifications, records: DeliveryRecords
+        self, store: Store, notifications: Notifications, records: DeliveryRecords, timers: Timers
     ) -> None:
+        self._timers = timers
         self._store = store
         self._notifications = notifications
         self._records = records
@@ -86,11 +89,10 @@ class NotificationViews:
         report = await self._records.get(delivery_id)
         if report is None:
             return None
-        results = [
-            {"subscription": one.pop("id"), **one}
-            for text in report.results
-            for one in json.loads(text)
-        ]
+        results: list[Json] = []
+        for text in report.results:
+            results += [{"subscription": one.pop("id"), **one} for one in json.loads(text)]
+            await pause(self._timers, 0)
         return {
             "id": delivery_id,
             "tag": report.tag,

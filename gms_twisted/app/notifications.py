@@ -32,7 +32,8 @@ from gms_twisted.app.deliveries import (
 from gms_twisted.app.device_news import DeviceNews, way_of
 from gms_twisted.app.late_news import LateNews
 from gms_twisted.app.notification_requests import Event, read_event
-from gms_twisted.app.publications import Publication, Slice
+from gms_twisted.app.pauses import Slice
+from gms_twisted.app.publications import Publication
 from gms_twisted.app.pushing import Pusher, Pushers
 from gms_twisted.app.retries import Job, Retries
 from gms_twisted.app.subscription_records import Subscription
@@ -121,7 +122,7 @@ class Notifications:
         self._active: dict[str, Publication] = {}
         self._closing = False
         self.recent: deque[str] = deque(maxlen=MAX_RECENT)
-        self.late_news = LateNews(self._active, subscriptions, news, records, tasks)
+        self.late_news = LateNews(self._active, news, records, tasks)
 
     def reconfigure(self, options: PushOptions) -> None:
         """Follow other options from the next publish on."""
@@ -247,7 +248,7 @@ class Notifications:
         provider = event.provider or self._options.default_provider
         language = "" if newest is None else newest.language
         push = composer.for_device(device_id, provider, language)
-        self._begin(publication, Delivery(0, None, push, provider, target.debug))
+        self._begin(publication, Delivery(None, push))
 
     async def _fan_out(self, publication: Publication, event: Event, composer: Composer) -> None:
         """Begin a delivery to every match, in slices (N06)."""
@@ -260,8 +261,8 @@ class Notifications:
                 if number >= most or self._timers.seconds() > deadline:
                     self._cut(publication)
                     break
-                push = composer.for_subscription(one)
-                self._begin(publication, Delivery(number, one, push, one.provider, one.debug))
+                push = composer.for_subscription(one, number)
+                self._begin(publication, Delivery(one, push))
                 number += 1
                 await slice_.breathe()
             if publication.cut:
@@ -297,8 +298,8 @@ class Notifications:
                 push.notification_type,
                 push.device_id,
                 push.properties,
-                delivery.provider,
-                debug=delivery.debug,
+                push.provider,
+                debug=push.debug,
             )
         except GmsError as error:
             self._settle(publication, delivery, Outcome(False, error.code, attempts=0))
@@ -311,7 +312,7 @@ class Notifications:
         unsubscribed = False
         try:
             outcome = await pusher.push(push, left_s)
-            way = way_of(push.notification_type, delivery.provider, delivery.debug)
+            way = way_of(push.notification_type, push.provider, push.debug)
             if outcome.dead or outcome.replaced_by:
                 subscription = delivery.subscription
                 known = None if subscription is None else subscription.subscription_id
@@ -355,7 +356,7 @@ class Notifications:
             return
         delivery.take(outcome, unsubscribed=unsubscribed)
         members = delivery.result()
-        self._records.late(LateResult(publication.event_id, delivery.number, members))
+        self._records.late(LateResult(publication.event_id, delivery.push.number, members))
 
     # -- the answer ---------------------------------------------------------------------
 

@@ -56,6 +56,8 @@ class Answer:
 class Limits:
     """Time and size of one request.
 
+    :ivar wait_s: for a free connection.  With the rest less than a job's lease
+        (``app/retries.py``), or a delivery that is owed would be begun again meanwhile.
     :ivar connect_s: until the connection, TLS included, is there.
     :ivar total_s: until the answer's end, waiting for a free connection aside.
     :ivar body_bytes: of the answer; what is longer is cut and the connection closed.
@@ -64,6 +66,7 @@ class Limits:
     connect_s: float = 2.0
     total_s: float = 5.0
     body_bytes: int = 4096
+    wait_s: float = 20.0
 
 
 @dataclass(frozen=True, slots=True)

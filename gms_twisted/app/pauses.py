@@ -1,4 +1,4 @@
-"""Waiting that can be cancelled."""
+"""Waiting that can be cancelled, and loops that let others have their turn."""
 
 from __future__ import annotations
 
@@ -12,3 +12,22 @@ async def pause(timers: Timers, seconds: float) -> None:
     waiting: Deferred[None] = Deferred(lambda _: call.cancel())
     call = timers.callLater(seconds, waiting.callback, None)
     await waiting
+
+
+SLICE_S = 0.005
+"""Longest time to spend on one thing before the reactor gets its turn (N06); with the page
+that is read at the end of one, a turn stays below 20 ms."""
+
+
+class Slice:
+    """Time that a loop may take before it has to breathe."""
+
+    def __init__(self, timers: Timers) -> None:
+        self._timers = timers
+        self._end = timers.seconds() + SLICE_S
+
+    async def breathe(self) -> None:
+        """Let the reactor have its turn, if it is time for that."""
+        if self._timers.seconds() >= self._end:
+            await pause(self._timers, 0)
+            self._end = self._timers.seconds() + SLICE_S

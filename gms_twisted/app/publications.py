@@ -8,27 +8,8 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 
 from gms_twisted.app.deliveries import Delivery
-from gms_twisted.app.pauses import pause
-from gms_twisted.domain.notifications import Outcome
+from gms_twisted.domain.notifications import Outcome, Push
 from gms_twisted.domain.sources import Timers
-
-SLICE_S = 0.005
-"""Longest time to spend on one publish before the reactor gets its turn (N06); with the page
-that is read at the end of one, a turn stays below 20 ms."""
-
-
-class Slice:
-    """Time that a loop may take before it has to breathe."""
-
-    def __init__(self, timers: Timers) -> None:
-        self._timers = timers
-        self._end = timers.seconds() + SLICE_S
-
-    async def breathe(self) -> None:
-        """Let the reactor have its turn, if it is time for that."""
-        if self._timers.seconds() >= self._end:
-            await pause(self._timers, 0)
-            self._end = self._timers.seconds() + SLICE_S
 
 
 class Publication:
@@ -91,6 +72,9 @@ class Publication:
         if self._decided is not None and not self._decided.called:
             self._decided.callback(None)
 
-    def delivery_of(self, push_id: str) -> Delivery | None:
-        """Find a delivery by its push's id."""
-        return next((one for one in self.deliveries if one.push.push_id == push_id), None)
+    def delivery_of(self, push: Push) -> Delivery | None:
+        """Find a push's delivery; ``None`` for a push of another round."""
+        if push.number < len(self.deliveries):
+            found = self.deliveries[push.number]
+            return found if found.push.push_id == push.push_id else None
+        return None

@@ -63,6 +63,13 @@ class PushAlarms:
         if self._alarms and self._alarms.pop(cause, None) is not None:
             self.log.info("Alarm is over: {cause}", cause=cause)
 
+    def tell(self, cause: str, sentence: str) -> None:
+        """Something is wrong; with no sentence: it works."""
+        if sentence:
+            self.set(cause, sentence)
+        else:
+            self.clear(cause)
+
     def health(self) -> Health:
         """What health details show."""
         shown = [

@@ -63,10 +63,15 @@ class PushNews(Protocol):
     def failed_later(self, push: Push, outcome: Outcome) -> None:
         """A push that counted as delivered was refused after all."""
 
-    def device_dead(
+    async def device_dead(
         self, notification_type: NotificationType, device_id: DeviceId, since: float
     ) -> None:
-        """A device can be reached no more, since that moment (Unix seconds)."""
+        """A device can be reached no more, since that moment (Unix seconds).
+
+        Its subscriptions are ended on return.
+
+        :raises GmsError: not all are; say it again later.
+        """
 
 
 class Pushers(Protocol):

@@ -57,17 +57,13 @@ _KEEP_S = 600.0
 class Job:
     """A delivery that is owed.
 
-    :ivar number: of its result in the delivery record.
     :ivar attempts: made so far.
     :ivar until: no attempt after that, Unix seconds.
     :ivar version: of its record.
     """
 
     push: Push
-    number: int
     subscription_id: SubscriptionId | None
-    provider: str
-    debug: bool
     attempts: int
     until: float
     version: int = field(default=0, compare=False)
@@ -78,10 +74,7 @@ class Job:
         subscription = delivery.subscription
         return cls(
             delivery.push,
-            delivery.number,
             None if subscription is None else subscription.subscription_id,
-            delivery.provider,
-            delivery.debug,
             delivery.attempts,
             delivery.push.expires_at,
         )
@@ -100,10 +93,10 @@ class Job:
             "loc_args": dict(push.loc_args),
             "user": push.user,
             "hops": push.hops,
-            "number": self.number,
+            "number": push.number,
             "subscription": self.subscription_id,
-            "provider": self.provider,
-            "debug": self.debug,
+            "provider": push.provider,
+            "debug": push.debug,
             "attempts": self.attempts,
             "until": self.until,
         }
@@ -128,13 +121,14 @@ class Job:
             expires_at=document["until"],
             user=None if user is None else GmsUser(user),
             hops=document["hops"],
+            number=document["number"],
+            provider=document["provider"],
+            debug=document["debug"],
+            attempts=document["attempts"],
         )
         return cls(
             push,
-            document["number"],
             None if subscription is None else SubscriptionId(subscription),
-            document["provider"],
-            document["debug"],
             document["attempts"],
             document["until"],
             record.version,
@@ -170,10 +164,15 @@ class Retries:
         self._ids = ids
         self._options = options
         self._running: set[str] = set()
+        self._closing = False
 
     def reconfigure(self, options: PushOptions) -> None:
         """Follow other options."""
         self._options = options
+
+    def close(self) -> None:
+        """Begin no more: without senders a job would only be put off."""
+        self._closing = True
 
     # -- owing --------------------------------------------------------------------------
 
@@ -208,7 +207,7 @@ class Retries:
                 "reason": outcome.reason,
                 "unsubscribed": unsubscribed,
             }
-        self._records.late(LateResult(job.push.event_id, job.number, members, changes))
+        self._records.late(LateResult(job.push.event_id, job.push.number, members, changes))
 
     # -- working ------------------------------------------------------------------------
 
@@ -228,7 +227,7 @@ class Retries:
     async def look(self) -> None:
         """Begin to work on what is due now."""
         free = MAX_AT_A_TIME - len(self._running)
-        if free <= 0:
+        if free <= 0 or self._closing:
             return
         # Those that run are not due, but for the moment before their lease is stored.
         limit = min(MAX_AT_A_TIME, free + len(self._running))
@@ -275,8 +274,8 @@ class Retries:
                 return Outcome(False, "unsubscribed", attempts=0), False
         try:
             pusher = self._pushers.find(
-                push.notification_type, push.device_id, push.properties, job.provider,
-                debug=job.debug,
+                push.notification_type, push.device_id, push.properties, push.provider,
+                debug=push.debug,
             )  # fmt: skip
         except Unavailable as error:
             wait_s = self._options.retry_cap_s
@@ -284,5 +283,5 @@ class Retries:
         except GmsError as error:
             return Outcome(False, error.code, attempts=0), False
         outcome = await pusher.push(push, min(TRY_S, left_s))
-        way = way_of(push.notification_type, job.provider, job.debug)
+        way = way_of(push.notification_type, push.provider, push.debug)
         return outcome, await self._news.heed(way, job.subscription_id, push, outcome)

@@ -61,8 +61,12 @@ class Tasks:
         return await waiter
 
     async def stop(self) -> None:
-        """Cancel background work, let begun requests finish, return when all is over."""
-        running = list(self._background)
-        for one in running:
-            one.cancel()
-        await DeferredList(running + list(self._finishing), consumeErrors=True)
+        """Cancel background work, let begun requests finish, return when all is over.
+
+        What they begin themselves counts too: a publish that ends has late results written.
+        """
+        while self._background or self._finishing:
+            running = list(self._background)
+            for one in running:
+                one.cancel()
+            await DeferredList(running + list(self._finishing), consumeErrors=True)

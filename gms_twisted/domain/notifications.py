@@ -49,6 +49,10 @@ class Push:
     :ivar expires_at: of no use after, Unix seconds.
     :ivar hops: how many events in a row led to this one (``orscb``).
     :ivar loc_args: the event's ``locArgs`` by dotted name, as texts.
+    :ivar number: its place among the event's pushes.
+    :ivar provider: whose credentials it goes by; ``""`` for section ``push`` itself.
+    :ivar debug: by the debug ones of these.
+    :ivar attempts: made before, when it is owed and tried again.
     """
 
     push_id: str
@@ -63,6 +67,10 @@ class Push:
     user: GmsUser | None = None
     hops: int = 0
     loc_args: Mapping[str, str] = field(default_factory=dict, repr=False)
+    number: int = 0
+    provider: str = ""
+    debug: bool = False
+    attempts: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,8 +51,8 @@ class ApnsTransport:
 
     :param dialer: with the credentials.
     :param news: told what the gateway refuses later.
-    :param alarm: told what the operator has to mend and no attempt's result says;
-        by default it is only logged.
+    :param alarm: told what the operator has to mend and no attempt's result says, and
+        ``""`` when that is over; by default it is only logged.
     """
 
     log = Logger()
@@ -77,6 +77,7 @@ class ApnsTransport:
         self._news = news
         self._wall = wall
         self._alarm = alarm
+        self._is_off = False
         self.concurrency = settings.connections if settings.command == SIMPLE else CONCURRENCY
         self._lanes = [
             Lane(settings, self._dial, self, timers, wall, ids, counters)
@@ -144,6 +145,17 @@ class ApnsTransport:
         self.log.error("APNs {host}: {sentence}", host=self._settings.host, sentence=sentence)
         if self._alarm is not None:
             self._alarm(sentence)
+
+    def off(self, sentence: str) -> None:
+        """Tell the operator; a connection will show that it is mended."""
+        self._is_off = True
+        self.alarm(sentence)
+
+    def works(self) -> None:
+        """Tell that keystore and certificate are good again."""
+        if self._is_off and self._alarm is not None:
+            self._alarm("")
+        self._is_off = False
 
 
 def _token(device_id: DeviceId) -> bytes | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from gms_twisted.push.attempts import Again, Attempt, Delivered, Rejected, Scope
 from gms_twisted.push.http2_words import Response
-from gms_twisted.push.retry_after import retry_after_s
+from gms_twisted.push.http_answers import retry_after_s
 
 EXPIRED_TOKEN = "ExpiredProviderToken"
 
@@ -53,7 +53,7 @@ def read(response: Response, now: float) -> Said:
             if isinstance(stamp, int) and not isinstance(stamp, bool) and 0 < stamp < 2**53:
                 since = stamp / 1000.0
     value = response.headers.get(b"retry-after", b"").decode("ascii", "replace")
-    return Said(response.status, reason, since, retry_after_s(value, now) if value else None)
+    return Said(response.status, reason, since, retry_after_s({"retry-after": value}, now))
 
 
 def _dropped(said: Said) -> Attempt:

@@ -62,6 +62,12 @@ class LaneOwner(Protocol):
     def alarm(self, sentence: str) -> None:
         """Something for the operator."""
 
+    def off(self, sentence: str) -> None:
+        """The same, and no connection can be had before it is mended."""
+
+    def works(self) -> None:
+        """There is a connection."""
+
 
 class Backlog:
     """See the module.

@@ -24,8 +24,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gms_twisted.apns.frames import Feedback, FeedbackReader
+from gms_twisted.app.pauses import pause
 from gms_twisted.app.pushing import CredentialsBroken, PushNews
 from gms_twisted.domain.counters import Counters
+from gms_twisted.domain.errors import GmsError
 from gms_twisted.domain.ids import DeviceId
 from gms_twisted.domain.notifications import NotificationType
 from gms_twisted.domain.sources import DelayedCall, Timers
@@ -37,6 +39,9 @@ POLL_S = 60.0
 
 BATCH = 1000
 """Tuples stored at a time; nothing more is read meanwhile."""
+
+SLICE = 50
+"""Devices looked up in one turn of the reactor."""
 
 RETRY_S = 300.0
 """After a failed poll the next one comes so soon, or after the interval if that is less."""
@@ -147,13 +152,22 @@ class ApnsFeedback:
         return well
 
     async def _act(self) -> None:
-        """Tell of every device that is stored, then strike them off."""
+        """Have the subscriptions of every device that is stored ended, and strike it off.
+
+        In slices: the list of a large application can name a hundred thousand.
+        """
         tuples = await self._store.kept()
-        for one in tuples:
-            device_id = DeviceId(one.token.hex())
-            self._news.device_dead(NotificationType.IOS, device_id, float(one.since))
-        if tuples:
-            await self._store.strike_off(tuples)
+        for start in range(0, len(tuples), SLICE):
+            part = tuples[start : start + SLICE]
+            try:
+                for one in part:
+                    device_id = DeviceId(one.token.hex())
+                    await self._news.device_dead(NotificationType.IOS, device_id, float(one.since))
+                await self._store.strike_off(part)
+            except GmsError as error:
+                self.log.warn("APNs feedback is acted on later: {error}", error=error.code)
+                return
+            await pause(self._timers, 0)
 
 
 class FeedbackFailed(Exception):
@@ -236,6 +250,8 @@ class FeedbackLink(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Note how it ended."""
+        # TLS cannot even be told to let go any more.
+        self.transport = None
         if self._end is None:
             if refused_certificate(reason):
                 self._end = "certificate_refused"

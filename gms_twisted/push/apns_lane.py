@@ -246,6 +246,7 @@ class Lane:
             return
         self._stop("life")
         self._counters.add("push_connects_total", transport="apns", result="ok")
+        self._owner.works()
         self._state = LaneState.OPEN
         self._opened_at = self._written_at = self._taken_at = self._timers.seconds()
         self._window = self._new_window()
@@ -356,7 +357,7 @@ class Lane:
         """Nothing will work before somebody mends it."""
         self._counters.add("push_connects_total", transport="apns", result=reason)
         if not self._backlog.awaited:
-            self._owner.alarm(sentence)
+            self._owner.off(sentence)
         self._wait(REFUSED_S, Rejected(reason, alarm=sentence, off_s=REFUSED_S))
         self._backlog.fail_owed(reason)
 

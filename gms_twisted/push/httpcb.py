@@ -33,12 +33,14 @@ class HttpCallbacks:
         self._gate = gate
         self._wall = wall
         self._content_type = options.httpcb_content_type
+        timeout_s = options.httpcb_timeout_s
         self._limits = Limits(
-            options.httpcb_connect_timeout_s, options.httpcb_timeout_s, MAX_ANSWER
+            options.httpcb_connect_timeout_s, timeout_s, MAX_ANSWER, wait_s=timeout_s
         )
         self.max_attempts = options.retry_attempts
-        # The gate has the true limit, by target; here is only what may wait there.
-        self.concurrency = 1000
+        # The gate has the true limit, by target, and lets targets take turns; with less than
+        # all in its hands, what waits for one slow host would hold up every other one.
+        self.concurrency = options.queue_max
 
     async def check(self, device_id: DeviceId, properties: Mapping[str, str]) -> None:
         """See that the URL may be asked; hardening N01."""

@@ -26,7 +26,7 @@ class PreparedTransport:
     """A :class:`gms_twisted.push.attempts.Transport` in front of one to be made.
 
     :param make: makes it; raises ``CredentialsBroken``.
-    :param alarm: told what is wrong with the credentials.
+    :param alarm: told what is wrong with the credentials, and ``""`` when they are good again.
     """
 
     in_order = False
@@ -50,6 +50,7 @@ class PreparedTransport:
         self._alarm = alarm
         self._turns = Turns()
         self._made: Transport | None = None
+        self._alarmed = False
         self._broken: CredentialsBroken | None = None
         self._broken_until = 0.0
         tasks.spawn(f"reading the credentials of {name}", self._prepare())
@@ -93,10 +94,13 @@ class PreparedTransport:
             except CredentialsBroken as error:
                 self._broken, self._broken_until = error, self._clock.seconds() + BROKEN_S
                 raise
+            if self._alarmed:
+                self._alarm("")
             return self._made
 
     async def _prepare(self) -> None:
         try:
             await self._transport()
         except CredentialsBroken as error:
+            self._alarmed = True
             self._alarm(str(error))

@@ -258,7 +258,8 @@ class Sender:
             item.frees += 1
             item.attempts -= 1
         delay_s = self._rest(item, result, now)
-        if delay_s > MAX_RETRY_AFTER_S or item.attempts >= self._transport.max_attempts:
+        made = item.push.attempts + item.attempts
+        if delay_s > MAX_RETRY_AFTER_S or made >= self._transport.max_attempts:
             self._finish(item, Outcome(False, result.reason, item.attempts), now)
             return
         delay_s = max(delay_s, self._brakes.blocked(now)[0])
@@ -282,7 +283,7 @@ class Sender:
         delay_s = asked_s
         if not result.free:
             # RFC 9110, Retry-After: a lower bound.
-            delay_s = max(asked_s, self._backoff(base_s, item.attempts - 1))
+            delay_s = max(asked_s, self._backoff(base_s, item.push.attempts + item.attempts - 1))
         if result.scope is Scope.SENDER:
             if not asked_s:
                 delay_s = max(delay_s, self._backoff(base_s, self._sender_waits))

@@ -1,7 +1,8 @@
 """Finds the sender for a device: one for each transport, group of credentials and debug.
 
-A sender is made when it is used first.  When the configuration changes, one whose
-credentials are others now, or gone, is drained while a new one takes its place.
+A sender is made when it is used first.  When the configuration is read again, one whose
+credentials are others now, be it by a file under the same name, or gone, is drained while a
+new one takes its place.
 
 Knows: which types are enabled, who sends for whom.  Does not know: where credentials are
 looked up, gateways.
@@ -100,9 +101,15 @@ TransportFactory = Callable[[Any], Transport]
 """
 
 
+MadeOf = Callable[[Any], object]
+"""Tells what a sender of a :class:`Way` is made of besides its values: the state of files
+that these name, for one.  Two of them are compared."""
+
+
 @dataclass(slots=True)
 class _Sending:
     way: Way
+    made_of: object
     sender: Sender
 
 
@@ -126,8 +133,10 @@ class Senders:
         tasks: Tasks,
         counters: Counters,
         alarms: PushAlarms,
+        made_of: MadeOf = lambda way: None,
     ) -> None:
         self._options = options
+        self._made_of = made_of
         self._credentials = credentials
         self._factories = factories
         self._direct = direct
@@ -190,9 +199,12 @@ class Senders:
         factory = self._factories.get(way.transport)
         if factory is None or self._closed:
             raise CredentialsBroken(f"There is no sender for {way.transport} now.")
+        made_of = self._made_of(way)
         try:
             transport = factory(way)
-        except (CredentialsBroken, OSError, ValueError) as error:
+        except Exception as error:
+            if not isinstance(error, CredentialsBroken | OSError | ValueError):
+                self.log.failure("Failed to make sender {name}", name=name)
             # Which file and what is wrong is for the operator, not for the publisher.
             self._alarms.set(name, f"The credentials cannot be used: {error}")
             broken = CredentialsBroken(
@@ -211,7 +223,7 @@ class Senders:
             self._alarms,
             name,
         )
-        self._sending[way.key] = _Sending(way, sender)
+        self._sending[way.key] = _Sending(way, made_of, sender)
         self.log.info("Sender {name} is ready", name=name)
         return sender
 
@@ -245,9 +257,8 @@ class Senders:
         self._found.clear()
         self._broken.clear()
         for key, one in list(self._sending.items()):
-            # Without credentials there is nothing else that could change.
             same = not one.way.section or configured.get(key) == one.way.values
-            if changed or not same:
+            if changed or not same or self._made_of(one.way) != one.made_of:
                 del self._sending[key]
                 self._alarms.clear(one.sender.name)
                 self._drain(one.sender)

@@ -34,7 +34,7 @@ from gms_twisted.domain.notifications import Push
 from gms_twisted.domain.sources import Clock, WallClock
 from gms_twisted.push.apple_payload import warn_once
 from gms_twisted.push.attempts import Again, Attempt, Delivered, Rejected
-from gms_twisted.push.retry_after import retry_after_s
+from gms_twisted.push.http_answers import retry_after_s
 from gms_twisted.push.vapid import VapidTokens
 from gms_twisted.push.webpush_subscription import BrowserSubscription, read_subscription
 
@@ -252,7 +252,7 @@ class WebPushTransport:
             return Rejected(reason, dead=True)
         if status != 429 and status < 500:
             return Rejected(reason)
-        after_s = retry_after_s(answer.headers.get("retry-after", ""), self._wall.now())
+        after_s = retry_after_s(answer.headers, self._wall.now())
         if after_s:
             origin.until = self._clock.seconds() + after_s
             origin.reason = reason

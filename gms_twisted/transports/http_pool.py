@@ -25,8 +25,12 @@ IDLE_S = 30.0
 MAX_WAITING = 10_000
 """Requests that wait for a connection, in all."""
 
-MAX_WAIT_S = 60.0
-"""Longest wait for one."""
+SHARE = 4
+"""The last one of so many parts of all connections is for targets that have almost none: a
+few that are slow do not take everything."""
+
+FEW = 2
+"""Connections that are almost none."""
 
 TURN = 16
 """Requests of one route that a connection carries before others get their turn."""
@@ -146,6 +150,11 @@ class Pool:
         if self._sweep is not None and self._sweep.active():
             self._sweep.cancel()
 
+    def set_limits(self, per_route: int, total: int) -> None:
+        """Give out so many slots from now on; who waits may have one by that."""
+        self._per_route, self._total = per_route, total
+        self._feed()
+
     def drop_idle(self) -> None:
         """Close all idle connections: rules have changed, they were made by the old ones."""
         for connection in list(self._idle):
@@ -160,7 +169,8 @@ class Pool:
         elif route.count >= self._per_route:
             return None
         else:
-            if self._count >= self._total:
+            left = self._total - self._count
+            if left <= self._total // SHARE and (left <= 0 or route.count >= FEW):
                 if not self._idle:
                     return None
                 self._drop_idle(next(iter(self._idle)))

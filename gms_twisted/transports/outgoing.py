@@ -28,7 +28,7 @@ from gms_twisted.app.outgoing import Answer, Limits, Trust, Unreachable
 from gms_twisted.transports.deadlines import DeadlinePassed, within
 from gms_twisted.transports.http_answers import AnswerReader, BadAnswer
 from gms_twisted.transports.http_connection import ConnectionGone, HttpConnection
-from gms_twisted.transports.http_pool import MAX_WAIT_S, Pool, Slot
+from gms_twisted.transports.http_pool import Pool, Slot
 from gms_twisted.transports.pinning import Names, PinnedEndpoint, Pinning
 from gms_twisted.transports.targets import Address, Policy, Target, parse_target
 
@@ -113,6 +113,10 @@ class OutgoingGate:
         self._pool.drop_idle()
         self._contexts.clear()
 
+    def set_limits(self, per_route: int, total: int) -> None:
+        """Have so many connections from now on; those that are there stay for their time."""
+        self._pool.set_limits(per_route, total)
+
     def close(self) -> None:
         """End every connection; requests under way fail."""
         self._pool.close()
@@ -150,7 +154,8 @@ class OutgoingGate:
         target = self._judged(url, configured)
         data = compose(method, target, headers, body)
         exchange = _Exchange(target, data, limits, trust, configured, method == "HEAD")
-        slot = await self._slot((target.scheme, target.host, target.port, trust, configured))
+        key = (target.scheme, target.host, target.port, trust, configured)
+        slot = await self._slot(key, limits.wait_s)
         running = Deferred.fromCoroutine(self._exchange(exchange, slot))
         try:
             return await within(self._reactor, limits.total_s, running)
@@ -173,12 +178,12 @@ class OutgoingGate:
             policy.judge(target.host, target.port, target.address, configured=configured)
         return target
 
-    async def _slot(self, key: Key) -> Slot:
+    async def _slot(self, key: Key, wait_s: float) -> Slot:
         taken = self._pool.take(key)
         if isinstance(taken, Slot):
             return taken
         try:
-            return await within(self._reactor, MAX_WAIT_S, taken)
+            return await within(self._reactor, wait_s, taken)
         except DeadlinePassed:
             sentence = "No connection to the other side became free in time."
             raise Unreachable(sentence, "busy") from None

@@ -11,6 +11,15 @@ from typing import Any
 from twisted.internet.threads import deferToThreadPool
 
 
+def stamp_of(path: str) -> object | None:
+    """A file's time of change, size and number; ``None`` when it is not there."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
 class WatchedFile:
     """Implements :class:`gms_twisted.app.localization.FileSource`.
 
@@ -24,12 +33,8 @@ class WatchedFile:
         self._reactor = reactor
 
     def stamp(self) -> object | None:
-        """Its time of change, size and number; ``None`` when it is not there."""
-        try:
-            found = os.stat(self._path)
-        except (OSError, ValueError):
-            return None
-        return (found.st_mtime_ns, found.st_size, found.st_ino)
+        """See :func:`stamp_of`."""
+        return stamp_of(self._path)
 
     async def read(self) -> bytes:
         """Read it in a thread.

@@ -18,7 +18,7 @@ class ViewTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Build it."""
         self.house = house = NotificationHouse(self, max_subscriptions_per_subscriber=10_000)
-        self.views = NotificationViews(house.store, house.notifications, house.records)
+        self.views = NotificationViews(house.store, house.notifications, house.records, house.clock)
 
     def subscriptions(self, text: str = "", limit: int = 10, after: str = "") -> Any:
         """A page of subscriptions."""

@@ -17,10 +17,38 @@ from gms_twisted.app.subscriptions import UnknownProvider
 from gms_twisted.domain.errors import InvalidRequest, StoreReadOnly, Unavailable
 from gms_twisted.domain.ids import DeviceId, GmsUser
 from gms_twisted.domain.notifications import NotificationType, Outcome
+from gms_twisted.domain.sources import IdSource, WallClock
 from gms_twisted.push.attempts import Again, Delivered, Rejected
-from gms_twisted.store.interfaces import Committed, Unit
+from gms_twisted.store.interfaces import Committed, Kind, Record, Unit
 from gms_twisted.store.memory import MemoryStore
 from tests.support.notification_house import TOKEN, NotificationHouse, PlainCredentials
+
+
+class Slow(Clock):
+    """A clock on which reading the time takes a quarter of a millisecond."""
+
+    reads = 0
+
+    def seconds(self) -> float:
+        """What it shows after that."""
+        self.reads += 1
+        return self.rightNow + self.reads * 0.00025
+
+
+class NotingStore(MemoryStore):
+    """A store that notes what is read by key.
+
+    :ivar read: the kinds of it.
+    """
+
+    def __init__(self, wall: WallClock, ids: IdSource) -> None:
+        super().__init__(wall, ids)
+        self.read: list[str] = []
+
+    async def get(self, kind: Kind, key: str) -> Record | None:
+        """Note it, and read."""
+        self.read.append(kind)
+        return await super().get(kind, key)
 
 
 class Fixture(SynchronousTestCase):
@@ -198,16 +226,6 @@ class FanOutTests(Fixture):
 
     def test_N06_slices(self) -> None:
         """While an event goes to many, the reactor has its turn every few milliseconds."""
-
-        class Slow(Clock):
-            """A clock on which reading the time takes a quarter of a millisecond."""
-
-            reads = 0
-
-            def seconds(self) -> float:
-                self.reads += 1
-                return self.rightNow + self.reads * 0.00025
-
         clock = Slow()
         self.make(clock=clock)
         for number in range(300):
@@ -227,6 +245,32 @@ class FanOutTests(Fixture):
         self.assertEqual(len(self.house.pushes()), 300)
         most = max(after - before for before, after in pairwise(counts))
         self.assertTrue(0 < most < 20, most)
+
+    def test_N06_late_results_in_slices(self) -> None:
+        """Results of many events that come at the same moment are written bit by bit."""
+        first = NotificationHouse(self, clock=Slow())
+        store = NotingStore(first.wall, first.ids)
+        self.make(store=store, clock=first.clock, ids=first.ids, publish_timeout_s=0.0)
+        gateway = self.house.transport(answer=None)
+        for number in range(60):
+            self.house.subscribe(f"http://x/{number}", f"a.b{number}", str(number))
+            self.started(f"a.b{number}")
+        store.read.clear()
+        while gateway.under_way:
+            gateway.say(Delivered())
+        counts = [0]
+
+        def look() -> None:
+            """Have a turn."""
+            counts.append(len(store.read))
+            if counts[-1] < 60:
+                self.house.clock.callLater(0, look)
+
+        look()
+        self.house.turn()
+        self.assertEqual(counts[-1], 60)
+        most = max(after - before for before, after in pairwise(counts))
+        self.assertTrue(0 < most < 25, most)
 
     def test_publish_timeout_zero(self) -> None:
         """A publisher that does not wait at all still reaches everybody."""
@@ -601,6 +645,41 @@ class NewsTests(Fixture):
         self.house.notifications.late_news.failed_later(push, Outcome(False, "Shutdown"))
         self.house.turn()
 
+    def test_failed_later_directed_dead(self) -> None:
+        """Every subscription of that device by the same way goes, and no other one."""
+        one = self.house.subscribe(TOKEN, "a", type="ios")
+        other = self.house.subscribe(TOKEN, "a", type="ios", providerName="SalesApp")
+        details = {"type": "ios", "deviceId": TOKEN}
+        published = self.house.publish(notificationDetails=details)
+        (push,) = self.house.pushes("apns")
+        dead = Outcome(False, "InvalidToken", dead=True)
+        self.house.notifications.late_news.failed_later(push, dead)
+        self.house.turn()
+        self.assertIsNone(self.house.run(self.house.subscriptions.get(one)))
+        self.assertIsNotNone(self.house.run(self.house.subscriptions.get(other)))
+        (result,) = self.house.record(published.delivery_id)["results"]
+        self.assertEqual((result["status"], result["unsubscribed"]), ("failed", True))
+
+    def test_failed_later_in_a_long_record(self) -> None:
+        """The result that is meant is found without reading all others."""
+        first = self.house
+        store = NotingStore(first.wall, first.ids)
+        self.house = NotificationHouse(self, store=store, clock=first.clock, ids=first.ids)
+        for number in range(600):
+            self.house.subscribe(f"{number:064x}", type="ios", subscriber=str(number // 50))
+        published = self.house.publish()
+        push = self.house.pushes("apns")[555]
+        store.read.clear()
+        self.house.notifications.late_news.failed_later(push, Outcome(False, "InvalidToken"))
+        self.house.turn()
+        self.assertEqual(store.read, ["delivery-part"])
+        failed = [
+            one
+            for one in self.house.record(published.delivery_id)["results"]
+            if one["status"] == "failed"
+        ]
+        self.assertEqual([one["id"] for one in failed], [push.push_id.partition(".")[2]])
+
     def test_device_dead(self) -> None:
         """Every subscription of the device that is older goes; a later one stays."""
         self.house.subscribe(TOKEN, "a", type="ios")
@@ -609,7 +688,7 @@ class NewsTests(Fixture):
         since = self.house.wall.now() - 5.0
         later = self.house.subscribe(TOKEN, "c", type="ios")
         other = self.house.subscribe("cd" * 32, "a", type="ios")
-        self.house.notifications.late_news.device_dead(NotificationType.IOS, DeviceId(TOKEN), since)
-        self.house.turn()
+        news = self.house.notifications.late_news
+        self.house.run(news.device_dead(NotificationType.IOS, DeviceId(TOKEN), since))
         left = self.house.run(self.house.store.scan(SUBSCRIPTION))
         self.assertEqual(sorted(one.key for one in left), sorted([later, other]))

@@ -125,6 +125,18 @@ class BackgroundTests(Fixture):
         self.assertEqual((result["attempts"], len(self.gateway.tried)), (5, 5))
         self.assertEqual(self.jobs(), 0)
 
+    def test_attempts_are_counted_across_rounds(self) -> None:
+        """Those made while the publisher waited count, and so do those of the round before."""
+        self.gateway.answer = Again("500")
+        self.house.subscribe()
+        published = self.publish()
+        self.assertEqual(self.statuses(published), ["pending"])
+        self.assertGreater(len(self.gateway.tried), 1)
+        self.house.pass_time(300.0, 1.0)
+        (result,) = self.house.record(published.delivery_id)["results"]
+        self.assertEqual((result["status"], result["attempts"]), ("failed", 5))
+        self.assertEqual(len(self.gateway.tried), 5)
+
     def test_deadline(self) -> None:
         """After ``retry.for`` it is of no use any more."""
         self.make(retry_background=True, retry_for_s=30.0, retry_attempts=100)
@@ -302,6 +314,18 @@ class RestartTests(Fixture):
         self.restart(retry_background=True)
         self.assertEqual((self.statuses(published), self.jobs()), (["delivered"], 0))
 
+    def test_end_puts_nothing_off(self) -> None:
+        """A job that comes due while the process ends is left for the next one, as it was."""
+        self.house.subscribe()
+        published = self.publish()
+        self.house.retries.close()
+        self.house.run(self.house.senders.close())
+        self.house.pass_time(15.0)
+        self.assertEqual(self.statuses(published), ["pending"])
+        self.restart(retry_background=True)
+        self.house.pass_time(2.0)
+        self.assertEqual(self.statuses(published), ["delivered"])
+
     def test_end_in_the_middle_of_a_publish(self) -> None:
         """What is under way when the process ends is undecided, and owed if anything is."""
         self.gateway.answer = None
@@ -371,6 +395,7 @@ class RestartTests(Fixture):
         for seed in range(12):
             rng = random.Random(seed)
             self.make(retry_background=True, retry_attempts=1000, circuit_failures=10_000)
+            self.gateway.max_attempts = 1000
             for number in range(6):
                 self.house.subscribe(f"http://x/{number}", subscriber=str(number))
             published = []
@@ -385,6 +410,7 @@ class RestartTests(Fixture):
                 if rng.random() < 0.3:
                     killed = rng.random() < 0.5
                     self.restart(killed=killed, retry_background=True, retry_attempts=1000)
+                    self.gateway.max_attempts = 1000
                 self.house.pass_time(rng.random() * 20)
                 pending = sum(self.statuses(one).count("pending") for one in published)
                 self.assertEqual(self.jobs(), pending, seed)

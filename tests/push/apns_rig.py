@@ -15,6 +15,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from gms_twisted.apns.frames import Notification
 from gms_twisted.app.outgoing import Trust
 from gms_twisted.domain.counters import Counters
+from gms_twisted.domain.errors import StoreReadOnly
 from gms_twisted.domain.ids import DeviceId
 from gms_twisted.domain.notifications import NotificationType, Outcome, Push
 from gms_twisted.push.apns import ApnsTransport
@@ -64,9 +65,13 @@ def keystore_path() -> str:
 
 
 class News:
-    """Notes what is told later."""
+    """Notes what is told later.
+
+    :ivar broken: subscriptions cannot be ended now.
+    """
 
     def __init__(self) -> None:
+        self.broken = False
         self.failed: list[tuple[Push, Outcome]] = []
         self.dead: list[tuple[DeviceId, float]] = []
 
@@ -74,11 +79,13 @@ class News:
         """Note it."""
         self.failed.append((push, outcome))
 
-    def device_dead(
+    async def device_dead(
         self, notification_type: NotificationType, device_id: DeviceId, since: float
     ) -> None:
         """Note it."""
         assert notification_type is NotificationType.IOS
+        if self.broken:
+            raise StoreReadOnly
         self.dead.append((device_id, since))
 
     @property

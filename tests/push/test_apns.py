@@ -576,6 +576,23 @@ class ConnectingTests(SenderTestCase):
         self.assertEqual(rig.alarms, ["The APNs gateway refuses our certificate."])
         self.finish(rig)
 
+    def test_N11_the_alarm_ends(self) -> None:
+        """A connection shows that keystore and certificate are good again; not the topic."""
+        rig = Rig()
+        rig.transport.off("The keystore cannot be read.")
+        rig.send("a")
+        rig.network.advance(0.3)
+        self.assertEqual(rig.alarms, ["The keystore cannot be read.", ""])
+        rig.gateway.script(reject={2: 3})
+        rig.send("b")
+        rig.network.advance(0.3)
+        rig.send("c")
+        rig.network.advance(0.3)
+        self.assertEqual(rig.network.attempts, 2)
+        self.assertEqual(len(rig.alarms), 3)
+        self.assertIn("topic", rig.alarms[2])
+        self.finish(rig)
+
     def test_N11_owed_after_broken_credentials(self) -> None:
         """What had to be sent again is told as failed when the keystore has gone bad."""
         rig = Rig()

@@ -8,15 +8,19 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.apns.frames import Feedback
+from gms_twisted.app.pauses import pause
 from gms_twisted.domain.ids import DeviceId
-from gms_twisted.push.apns_feedback import BATCH, POLL_S, RETRY_S, ApnsFeedback
+from gms_twisted.push.apns_feedback import BATCH, POLL_S, RETRY_S, SLICE, ApnsFeedback
 from tests.push.apns_rig import Rig
 
 ONE, TWO = Feedback(1_700_000_000, bytes(range(32))), Feedback(1_700_000_100, b"\2" * 32)
 
 
 class MemoryTuples:
-    """Keeps tuples, and notes what happened in which order."""
+    """Keeps tuples, and notes what happened in which order.
+
+    :ivar slow: keeping takes time, as it does on a disk.
+    """
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
@@ -24,11 +28,14 @@ class MemoryTuples:
         self.batches: list[int] = []
         self.told_before_kept = False
         self.broken = False
+        self.slow = False
 
     async def keep(self, tuples: Sequence[Feedback]) -> None:
         """Store them."""
         if self.broken:
             raise OSError("disk full")
+        if self.slow:
+            await pause(self._rig.clock, 0.01)
         self.told_before_kept |= bool(self._rig.news.dead)
         self.batches.append(len(tuples))
         self.tuples += tuples
@@ -108,6 +115,37 @@ class FeedbackTests(SynchronousTestCase):
         feedback.start()
         self.assertEqual(len(rig.news.dead), 1)
         self.assertEqual(store.tuples, [])
+
+    def test_stored_after_the_end_of_the_list(self) -> None:
+        """The service closes while the last of what it said is written to disk."""
+        rig, store, feedback = self.made()
+        store.slow = True
+        rig.feedback.dead = [ONE, TWO]
+        feedback.start()
+        rig.network.advance(0.5)
+        self.assertEqual((len(rig.news.dead), store.tuples), (2, []))
+
+    def test_struck_off_when_it_is_done(self) -> None:
+        """Not before: what the store cannot end now is told again at the next poll."""
+        rig, store, feedback = self.made()
+        rig.network.refuse = True
+        rig.news.broken = True
+        store.tuples = [ONE]
+        feedback.start()
+        self.assertEqual(store.tuples, [ONE])
+        rig.news.broken = False
+        rig.network.advance(RETRY_S + 1, 5.0)
+        self.assertEqual((len(rig.news.dead), store.tuples), (1, []))
+
+    def test_acted_on_in_slices(self) -> None:
+        """A list of thousands is not worked off in one turn of the reactor."""
+        rig, store, feedback = self.made()
+        rig.network.refuse = True
+        store.tuples = [Feedback(n, n.to_bytes(32)) for n in range(3 * SLICE)]
+        feedback.start()
+        self.assertEqual(len(rig.news.dead), SLICE)
+        rig.network.advance(0.1, 0.01)
+        self.assertEqual((len(rig.news.dead), store.tuples), (3 * SLICE, []))
 
     def test_many_are_stored_in_batches(self) -> None:
         """A long list never waits in memory as a whole."""

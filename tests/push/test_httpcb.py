@@ -5,19 +5,26 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from gms_twisted.app.outgoing import Answer
+from gms_twisted.app.outgoing import Answer, Limits
+from gms_twisted.app.push_alarms import PushAlarms
 from gms_twisted.app.pushing import CredentialsBroken
+from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.errors import InvalidRequest
 from gms_twisted.domain.ids import DeviceId
 from gms_twisted.push.attempts import Again, Attempt, Delivered, Rejected, Scope
 from gms_twisted.push.customhttp import CustomHttp, judge_custom
 from gms_twisted.push.httpcb import HttpCallbacks, judge_callback
+from gms_twisted.push.sender import Sender
+from gms_twisted.push.sender_counts import SenderCounts
+from gms_twisted.push.senders import labels_of
 from gms_twisted.simulators.gateway import Reply
 from tests.support.gateways import GATEWAY, Answering, Gateways, push
 from tests.support.net import PUBLIC, Silent
 
+OTHER = "93.184.216.35"
 URL = DeviceId(f"http://{PUBLIC}/cb/1?x=y")
 
 
@@ -110,6 +117,16 @@ class CallbackTests(SynchronousTestCase):
             self.attempt(device_id=DeviceId("http://cb.example/")), Rejected("TargetRefused")
         )
 
+    def test_N04_wait_for_a_connection(self) -> None:
+        """A callback that gets none in its time is tried later, not begun long after."""
+        self.house = Gateways(per_route=1)
+        self.house.net.serve(Silent(), PUBLIC)
+        self.transport = HttpCallbacks(self.house.options, self.house.net.gate, self.house.wall)
+        self.house.net.post(limits=Limits(total_s=60.0))
+        running = self.house.attempt(self.transport, push(device_id=URL))
+        self.house.net.advance(self.house.options.httpcb_timeout_s)
+        self.assertEqual(self.successResultOf(running), Again("busy"))
+
     def test_one_dead_url_is_no_dead_gateway(self) -> None:
         """A URL that cannot be reached says nothing about the others' connections."""
         result = self.attempt(device_id=DeviceId("http://93.184.216.35/"))
@@ -121,6 +138,28 @@ class CallbackTests(SynchronousTestCase):
         running = self.house.attempt(self.transport, push(device_id=URL))
         self.house.net.advance(5.01)
         self.assertEqual(self.successResultOf(running), Again("timeout"))
+
+
+class SlowHostTests(SynchronousTestCase):
+    """A host that accepts and says nothing, with more callbacks than there are connections."""
+
+    def test_others_are_not_held_up(self) -> None:
+        """What waits for it stands behind it, and in nobody else's way."""
+        house = Gateways(per_route=20, total=100)
+        house.net.serve(Silent(), OTHER)
+        good = house.httpcb(PUBLIC)
+        transport = HttpCallbacks(house.options, house.net.gate, house.wall)
+        counts = SenderCounts(Counters(), labels_of("httpcb"))
+        alarms = PushAlarms(house.wall)
+        sender = Sender(transport, house.net.clock, house.ids, house.options, counts, alarms, "x")
+        for number in range(1500):
+            slow = push(device_id=DeviceId(f"http://{OTHER}/{number}"))
+            Deferred.fromCoroutine(sender.push(slow, 30.0))
+        delivering = Deferred.fromCoroutine(sender.push(push(device_id=URL), 30.0))
+        for _ in range(100):
+            house.net.advance(0)
+        self.assertTrue(self.successResultOf(delivering).delivered)
+        self.assertEqual(len(good.script.calls), 1)
 
 
 class CustomHttpTests(SynchronousTestCase):

@@ -49,6 +49,14 @@ class PreparedTests(SynchronousTestCase):
         self.assertEqual((len(self.making), len(self.inner.tried)), (1, 3))
         self.assertIn("certificate_days", self.transport.details())
 
+    def test_mended(self) -> None:
+        """The alarm of a keystore that could not be read ends when it can."""
+        self.making[0].errback(CredentialsBroken("The password is wrong."))
+        self.clock.advance(BROKEN_S)
+        self.attempt()
+        self.making[1].callback(self.inner)
+        self.assertEqual(self.alarms, ["The password is wrong.", ""])
+
     def test_broken(self) -> None:
         """What is wrong is an alarm, and the result of pushes; it is tried again later."""
         waiting = self.attempt()

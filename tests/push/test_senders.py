@@ -22,7 +22,7 @@ from gms_twisted.domain.notifications import NotificationType, Outcome
 from gms_twisted.push.attempts import Delivered, Rejected
 from gms_twisted.push.comet import CometPusher
 from gms_twisted.push.sender import Sender
-from gms_twisted.push.senders import BROKEN_S, labels_of
+from gms_twisted.push.senders import BROKEN_S, Senders, labels_of
 from tests.support.notification_house import ALL_TYPES, NotificationHouse, PlainCredentials
 from tests.support.transports import ScriptedTransport, make_push
 
@@ -158,6 +158,19 @@ class BrokenTests(SendersFixture):
         self.assertIsInstance(self.find(IOS, "SalesApp"), Sender)
         self.assertTrue(self.senders.health().ok)
 
+    def test_broken_in_a_way_that_nobody_foresaw(self) -> None:
+        """It is the same for publishers and operators, and the log has the traceback."""
+
+        def factory(way: Any) -> ScriptedTransport:
+            raise LookupError("brainpool")
+
+        self.house.factories["apns"] = factory
+        self.senders.prepare()
+        self.assertRaises(CredentialsBroken, self.find)
+        self.assertIsInstance(self.find(GCM), Sender)
+        self.assertFalse(self.senders.health().ok)
+        self.assertEqual(len(self.flushLoggedErrors(LookupError)), 3)
+
 
 class ReconfigureTests(SendersFixture):
     """Another configuration while pushes are under way."""
@@ -207,6 +220,29 @@ class ReconfigureTests(SendersFixture):
         self.assertTrue(self.house.transport("apns").closed)
         self.assertRaises(NoCredentials, self.find)
         self.assertEqual(self.senders.details(), [])
+
+    def test_other_file(self) -> None:
+        """What a sender is made of may change though its values do not: a renewed key file."""
+        files = {"A": 1}
+        self.house.senders = self.senders = Senders(
+            self.house.options,
+            self.credentials,
+            self.house.factories,
+            self.house.direct,
+            self.house.clock,
+            self.house.ids,
+            self.house.tasks,
+            self.house.counters,
+            self.house.alarms,
+            lambda way: files.get(way.values.get("keystore", "")),
+        )
+        one, other = self.find(), self.find(GCM)
+        self.senders.reconfigure(self.house.options, self.credentials)
+        self.assertIs(self.find(), one)
+        files["A"] = 2
+        self.senders.reconfigure(self.house.options, self.credentials)
+        self.assertIsNot(self.find(), one)
+        self.assertIs(self.find(GCM), other)
 
     def test_other_options(self) -> None:
         """Options are followed at once."""

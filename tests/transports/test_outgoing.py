@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.app.outgoing import Answer, Limits, TargetRefused, Trust, Unreachable
 from gms_twisted.push.tls import client_tls
-from gms_twisted.transports.http_pool import IDLE_S, MAX_WAIT_S
+from gms_twisted.transports.http_pool import IDLE_S
 from gms_twisted.transports.pinning import FRESH_S, STALE_S
 from gms_twisted.transports.targets import AllowList, Policy
 from tests.support.net import OK, PUBLIC, Net, Saying, Silent
@@ -464,10 +464,12 @@ class PoolTests(GateTests):
         """Who waits for a connection too long is told so; nothing was sent."""
         self.net = Net(per_route=1)
         self.net.serve(Silent())
-        slow = Limits(total_s=1000.0)
+        slow = Limits(total_s=1000.0, wait_s=7.0)
         self.net.post(limits=slow)
         waiting = self.net.post(limits=slow)
-        self.net.advance(MAX_WAIT_S)
+        self.net.advance(6.9)
+        self.assertNoResult(waiting)
+        self.net.advance(0.1)
         self.assertEqual(self.unreachable(waiting), ("busy", False))
         self.assertEqual(self.net.gate.waiting, 0)
 

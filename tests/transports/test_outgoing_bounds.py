@@ -41,6 +41,20 @@ class PoolTests(SynchronousTestCase):
         pool.give_back(first)
         self.assertIsInstance(self.successResultOf(waiting), Slot)
 
+    def test_slow_targets_leave_some(self) -> None:
+        """However many take all they can get, a target without a connection gets one at once."""
+        pool = Pool(Clock(), per_route=20, total=100)
+        for number in range(1000):
+            pool.take(number % 8)
+        self.assertEqual(pool.connections, 75)
+        for _ in range(2):
+            self.assertIsInstance(pool.take("other"), Slot)
+        self.assertIsInstance(pool.take("other"), Deferred)
+        for number in range(23):
+            self.assertIsInstance(pool.take(f"other {number}"), Slot)
+        self.assertEqual(pool.connections, 100)
+        self.assertIsInstance(pool.take("late"), Deferred)
+
     def test_routes_are_forgotten(self) -> None:
         """A target without connections and requests leaves nothing behind."""
         pool = Pool(Clock(), per_route=1, total=10)

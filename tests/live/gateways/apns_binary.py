@@ -134,7 +134,7 @@ class News:
         """Note it."""
         self.failed.append(f"{push.push_id} {outcome.reason}")
 
-    def device_dead(
+    async def device_dead(
         self, notification_type: NotificationType, device_id: DeviceId, since: float
     ) -> None:
         """Note it."""
