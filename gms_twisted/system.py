@@ -2,12 +2,46 @@
 
 from __future__ import annotations
 
+import os
 import random
 import secrets
 import time
 import uuid
+from threading import Lock
 
 _CLIENT_ID_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+_BLOCK_BYTES = 8192
+
+
+class _RandomBytes:
+    """Bytes of the operating system's random source, read in blocks.
+
+    Each read of the source lets another thread have its turn, which costs more than the
+    reading; ids are made by the thousand.  No byte is given out twice, in a child process
+    neither.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._forget()
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        self._block = b""
+        self._used = 0
+
+    def take(self, size: int) -> bytes:
+        """So many bytes."""
+        with self._lock:
+            if self._used + size > len(self._block):
+                self._block = secrets.token_bytes(max(size, _BLOCK_BYTES))
+                self._used = 0
+            taken = self._block[self._used : self._used + size]
+            self._used += size
+        return taken
+
+
+_random_bytes = _RandomBytes()
 
 
 class SystemIds:
@@ -15,7 +49,7 @@ class SystemIds:
 
     def uuid(self) -> str:
         """Make a random UUID (122 random bits)."""
-        return str(uuid.uuid4())
+        return str(uuid.UUID(bytes=_random_bytes.take(16), version=4))
 
     def client_id(self) -> str:
         """Make 25 characters ``[0-9a-z]``: 129 bits."""
@@ -27,12 +61,12 @@ class SystemIds:
 
     def hex(self, digits: int) -> str:
         """Make so many lower-case hexadecimal digits."""
-        return secrets.token_hex((digits + 1) // 2)[:digits]
+        return _random_bytes.take((digits + 1) // 2).hex()[:digits]
 
     def text(self, alphabet: str, length: int) -> str:
         """Make uniform random text over an alphabet."""
         size = len(alphabet)
-        number = secrets.randbelow(size**length)
+        number = self.below(size**length)
         made = []
         for _ in range(length):
             number, digit = divmod(number, size)
@@ -45,7 +79,14 @@ class SystemIds:
 
     def below(self, bound: int) -> int:
         """Draw an integer from 0 to ``bound - 1``, unpredictable."""
-        return secrets.randbelow(bound)
+        if bound <= 0:
+            raise ValueError("bound must be positive")
+        bits = (bound - 1).bit_length()
+        size = (bits + 7) // 8
+        while True:
+            value = int.from_bytes(_random_bytes.take(size), "big") >> (size * 8 - bits)
+            if value < bound:
+                return value
 
 
 class SystemWallClock:

@@ -25,8 +25,12 @@ from typing import Any
 from twisted.internet.threads import deferToThreadPool
 
 from gms_twisted import __version__
+from gms_twisted.app.access_views import NumberViews
+from gms_twisted.app.builtin import request_chat_delay
+from gms_twisted.app.builtin.access import AccessServices
 from gms_twisted.app.builtin.request_chat import NAME as REQUEST_CHAT
 from gms_twisted.app.builtin.request_chat import RequestChat
+from gms_twisted.app.builtin.request_chat_delay import RequestChatDelay
 from gms_twisted.app.chat_answers import ChatAnswers
 from gms_twisted.app.chat_delivery import CometDelivery
 from gms_twisted.app.chat_keeper import ChatKeeper
@@ -276,6 +280,29 @@ class House:
             configuration.chat,
         )
         self.services.register(REQUEST_CHAT, RequestChat(self.chats.end))
+        self.services.register(
+            request_chat_delay.NAME,
+            RequestChatDelay(
+                self.chats.begin,
+                self.chats.end,
+                self.services.data_of,
+                self.services.definition_of,
+            ),
+        )
+        locks = limits.v03_per_address
+        self._bookings = AddressLimiter(reactor, locks / 600.0, locks, exempt)
+        self.access = AccessServices(
+            store,
+            wall,
+            reactor,
+            ids,
+            base.counters,
+            self.services,
+            self._bookings,
+            configuration.server,
+            limits,
+            configuration.resource_groups,
+        )
 
         self._tries = _per_minute(reactor, limits.c07_logins_per_min, Networks(()))
         self.accounts = DeskAccounts(
@@ -323,6 +350,7 @@ class House:
             lambda: describe(self.configuration),
             self._ops_sources(),
         )
+        self.health.add("access-numbers", self.access.pools.health)
         self._misses = _per_minute(reactor, limits.s01_misses_per_min, exempt)
         self._passwords = Passwords(configuration.server, configuration.services)
         self._ports = PortRestrictions(configuration.port_restrictions)
@@ -387,6 +415,9 @@ class House:
         self.services.reconfigure(
             definitions, limits, user_control=configuration.resources.user_control
         )
+        self.access.reconfigure(server, limits, configuration.resource_groups)
+        locks = limits.v03_per_address
+        self._bookings.reconfigure(locks / 600.0, locks, exempt)
         self.chats.reconfigure(configuration.chat, limits)
         self.delivery.reconfigure(configuration.chat, configuration.push)
         self.areas.reconfigure(configuration.storage)
@@ -430,6 +461,7 @@ class House:
         return OpsSources(
             services=StoredServices(base.store),
             chats=chats,
+            numbers=NumberViews(base.store, self.access.pools),
             notifications=self.push.views,
             senders=self.push.senders,
             problems=base.problems,

@@ -193,10 +193,12 @@ def step_gateways() -> Result:
     folder = ROOT / "tests" / "live" / "gateways"
     need_packages(folder)
     need_packages(folder / "h2")
+    need_packages(folder / "fcm")
     parts = (
         ("-m", "twisted.trial", "tests.live.gateways.simulated"),
         ("-m", "tests.live.gateways.apns_binary"),
         ("-m", "tests.live.gateways.h2_push"),
+        ("-m", "tests.live.gateways.fcm"),
     )
     ended = [run(PYTHON, *part) for part in parts]
     return Result(

@@ -58,8 +58,11 @@ class ChatOver(InvalidRequest):
     code = "gms.chat.disconnected"
 
 
+_CHATTING = frozenset({"request-chat", "request-chat-delay"})
+
+
 async def _basic_only(instance: ServiceInstance) -> None:
-    if instance.service != "request-chat":
+    if instance.service not in _CHATTING:
         raise NoChatHere("This service has no chat.")
 
 
@@ -145,6 +148,15 @@ class Chats:
                 self._tasks.spawn("end of a flooded chat", self._throw_out(instance))
             raise
         return await self._tasks.finish("call to a chat", self._talk(instance, call, wanted))
+
+    async def begin(
+        self,
+        instance: ServiceInstance,
+        fields: Mapping[str, FormValue],
+        user: GmsUser | None,
+    ) -> Answer:
+        """Do what :attr:`Call.START` does, for a request of the service's own."""
+        return await self.call(instance.service_id, Call.START, fields, user)
 
     def _count(self, instance: ServiceInstance, call: Call, wanted: TalkRequest) -> None:
         if call not in _TYPING and wanted.message:

@@ -16,6 +16,9 @@ SERVICE = Kind("service")
 """Kind of the records here; the key is the service's id."""
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
 @dataclass(frozen=True, slots=True)
 class Changes:
     """Part of a unit of the store, with what must hold for it."""
@@ -62,7 +65,7 @@ class ServiceInstance:
             "data_id": self.data_id,
             "parameters": dict(self.parameters),
         }
-        value = json.dumps(document, separators=(",", ":")).encode()
+        value = _encode(document).encode()
         indexes = {"name": self.name}
         if self.user is not None:
             indexes["user"] = self.user

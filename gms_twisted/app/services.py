@@ -15,17 +15,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from twisted.logger import Logger
 
+from gms_twisted.app.service_data import ServiceData
 from gms_twisted.app.service_definitions import MAX_NAME_BYTES, ServiceDefinition
 from gms_twisted.app.service_events import EventPublisher, ServiceEvent
-from gms_twisted.app.service_kinds import RequestUnknown, ServiceKind, split_fields
+from gms_twisted.app.service_kinds import (
+    AddressRates,
+    Beginning,
+    Holdings,
+    RequestUnknown,
+    ServiceAction,
+    ServiceKind,
+    parameters_of,
+    split_fields,
+)
 from gms_twisted.app.service_records import SERVICE, Changes, ServiceInstance
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.options import LimitOptions
-from gms_twisted.domain.errors import ServiceNotFound, TooManyRequests
+from gms_twisted.domain.errors import InternalOnly, ServiceNotFound, TooManyRequests
 from gms_twisted.domain.ids import AreaId, GmsUser, ServiceId
 from gms_twisted.domain.sources import IdSource, WallClock
 from gms_twisted.domain.values import FormValue
@@ -46,40 +55,19 @@ RENEWED_AT = 0.75
 not every poll is a write."""
 
 _PAGE = 1000
-
-
-class ServiceData(Protocol):
-    """The application's data of a service, in a storage area."""
-
-    async def changes_for_create(
-        self, fields: Mapping[str, FormValue], ttl_s: float
-    ) -> tuple[AreaId, Sequence[Change]]:
-        """Prepare a new area; files are written before, the rest with the changes."""
-
-    async def update(self, area_id: AreaId, fields: Mapping[str, FormValue], ttl_s: int) -> None:
-        """Set keys of an area; durable on return."""
-
-    async def changes_for_renewal(self, area_id: AreaId, expires_at: float) -> Changes:
-        """Let every key of an area live until then (Unix seconds); nothing when it is gone."""
-
-    def change_for_delete(self, area_id: AreaId) -> Change:
-        """Remove an area."""
-
-    async def texts(self, area_id: AreaId) -> Mapping[str, str]:
-        """Read an area as text, files as their URLs; empty when it is gone."""
-
-
-class AddressRates(Protocol):
-    """How much one client address may do."""
-
-    def take(self, address: str) -> float:
-        """Count once: 0.0, or the seconds until it is allowed again."""
+_DELETE_TRIES = 20
+_INTERNAL_REQUESTS = "internal-"
 
 
 class ServiceUnknown(ServiceNotFound):
     """No service of that name is configured."""
 
     code = "gms.service.unknown_name"
+
+
+def _check_internal(internal: bool) -> None:
+    if not internal:
+        raise InternalOnly("This is for internal use; see server/internal_allow.")
 
 
 def not_found() -> ServiceNotFound:
@@ -123,11 +111,21 @@ class ServiceInstances:
         self._rates = rates
         self._events = events
         self._kinds: dict[str, ServiceKind] = {}
+        self._actions: dict[str, ServiceAction] = {}
+        self._holdings: list[Holdings] = []
         self._live: dict[str, float] = {}
 
     def register(self, service: str, kind: ServiceKind) -> None:
         """Let this one run the built-in service of that name."""
         self._kinds[service] = kind
+
+    def register_action(self, service: str, action: ServiceAction) -> None:
+        """Let this one do what the built-in service of that name does."""
+        self._actions[service] = action
+
+    def hold(self, holdings: Holdings) -> None:
+        """Have this end with each service, whatever its kind."""
+        self._holdings.append(holdings)
 
     def reconfigure(
         self,
@@ -143,6 +141,8 @@ class ServiceInstances:
 
     async def start(self) -> None:
         """Count the services that are there; call once, before the first request."""
+        for holdings in self._holdings:
+            await holdings.start()
         after = ""
         while True:
             records = await self._store.scan(SERVICE, after=after, limit=_PAGE)
@@ -160,25 +160,37 @@ class ServiceInstances:
         fields: Mapping[str, FormValue],
         user: GmsUser | None,
         address: str,
+        *,
+        internal: bool = False,
     ) -> Mapping[str, object]:
-        """Make and start a service.
+        """Make and start a service, or do what a utility service does.
 
         Spec: Service API, "Create".
 
+        :param internal: the caller is on ``server/internal_allow``.
         :returns: what the client gets, ``_id`` in it.
         :raises ServiceUnknown: no such service is configured, or nothing runs it.
+        :raises InternalOnly: it is not for callers from outside (V12).
         :raises TooManyRequests: the address is too fast, or there are too many services.
         """
         definition = self.definitions.get(name) if len(name.encode()) <= MAX_NAME_BYTES else None
-        kind = None if definition is None else self._kinds.get(definition.service)
-        if definition is None or kind is None or definition.orchestrated:
+        if definition is None or definition.orchestrated:
+            raise ServiceUnknown("There is no service of this name.")
+        action = self._actions.get(definition.service)
+        if action is not None:
+            _check_internal(internal)
+            return await self._tasks.finish(
+                "action of a service", action.act(definition, parameters_of(fields))
+            )
+        kind = self._kinds.get(definition.service)
+        if kind is None:
             raise ServiceUnknown("There is no service of this name.")
         parameters, data = split_fields(fields)
         life_s = definition.life(parameters, kind.default_life_s)
         self._admit(address)
         return await self._tasks.finish(
             "creation of a service",
-            self._create(definition, kind, parameters, data, user, life_s),
+            self._create(definition, kind, parameters, data, user, address, life_s),
         )
 
     def _admit(self, address: str) -> None:
@@ -200,36 +212,54 @@ class ServiceInstances:
         parameters: Mapping[str, str],
         data: Mapping[str, FormValue],
         user: GmsUser | None,
+        address: str,
         life_s: float,
     ) -> Mapping[str, object]:
-        service_id = ServiceId(self._ids.uuid())
+        service_id, data_id = ServiceId(self._ids.uuid()), self._data.new_id()
         expires_at = self._wall.now() + life_s
+        prepared: list[Change] = []
+
+        async def store(changes: Changes) -> None:
+            if not prepared:
+                area = await self._data.changes_for_create(data_id, data, life_s)
+                instance = ServiceInstance(
+                    service_id=service_id,
+                    name=definition.name,
+                    service=definition.service,
+                    user=user,
+                    created=self._wall.now(),
+                    life_s=life_s,
+                    idle=kind.idle,
+                    data_id=data_id,
+                    parameters=parameters,
+                    expires_at=expires_at,
+                    version=1,
+                )
+                prepared.extend((instance.to_put(expires_at), *area))
+            conditions = (Absent(SERVICE, service_id), *changes.conditions)
+            await self._commit((*prepared, *changes.changes), conditions)
+
         # Counted before the first await, so that a flood cannot pass the limit meanwhile.
         self._live[service_id] = expires_at
         try:
-            data_id, area = await self._data.changes_for_create(data, life_s)
-            instance = ServiceInstance(
-                service_id=service_id,
-                name=definition.name,
-                service=definition.service,
-                user=user,
-                created=self._wall.now(),
-                life_s=life_s,
-                idle=kind.idle,
-                data_id=data_id,
-                parameters=parameters,
-                expires_at=expires_at,
-                version=1,
+            answer = await kind.start(
+                Beginning(
+                    service_id,
+                    data_id,
+                    definition,
+                    parameters,
+                    data,
+                    user,
+                    address,
+                    expires_at,
+                    store,
+                )
             )
-            started = await kind.start(instance, definition)
-            changes = (*area, instance.to_put(expires_at), *started.changes.changes)
-            conditions = (Absent(SERVICE, service_id), *started.changes.conditions)
-            await self._commit(changes, conditions)
         except BaseException:
             self._live.pop(service_id, None)
             raise
         self.log.info("Service {service_id} of {name}", service_id=service_id, name=definition.name)
-        return started.answer
+        return answer
 
     # Finding.
 
@@ -261,7 +291,11 @@ class ServiceInstances:
 
     async def data_of(self, instance: ServiceInstance) -> Mapping[str, str]:
         """The application's data as text, files as their URLs."""
-        return await self._data.texts(instance.data_id)
+        return await self.data_in(instance.data_id)
+
+    async def data_in(self, data_id: AreaId) -> Mapping[str, str]:
+        """The same, by the id of the data."""
+        return await self._data.texts(data_id)
 
     # Living on.
 
@@ -284,9 +318,18 @@ class ServiceInstances:
         expires_at = now + life_s
         data = await self._data.changes_for_renewal(instance.data_id, expires_at)
         self._live[instance.service_id] = expires_at
+        parts = [data]
+        if expires_at < instance.expires_at:
+            parts += [
+                await holdings.shorten(instance.service_id, expires_at)
+                for holdings in self._holdings
+            ]
         return Changes(
-            (instance.to_put(expires_at), *data.changes),
-            (Unchanged(SERVICE, instance.service_id, instance.version), *data.conditions),
+            (instance.to_put(expires_at), *(one for part in parts for one in part.changes)),
+            (
+                Unchanged(SERVICE, instance.service_id, instance.version),
+                *(one for part in parts for one in part.conditions),
+            ),
         )
 
     async def touch(self, instance: ServiceInstance, life_s: float | None = None) -> None:
@@ -307,14 +350,20 @@ class ServiceInstances:
         request: str,
         fields: Mapping[str, FormValue],
         user: GmsUser | None,
+        *,
+        internal: bool = False,
     ) -> object:
         """Carry out a request to a service; returns the JSON value to answer.
 
         Spec: Service API, "Service specific Request".
 
+        :param internal: the caller is on ``server/internal_allow``.
+        :raises InternalOnly: ``internal-...`` is not for callers from outside (V12).
         :raises ServiceNotFound: as :meth:`find`.
         :raises RequestUnknown: the service has no such request.
         """
+        if request.startswith(_INTERNAL_REQUESTS):
+            _check_internal(internal)
         instance = await self.find(service_id, user)
         if request == "update":
             return await self._tasks.finish(
@@ -324,7 +373,7 @@ class ServiceInstances:
         if kind is None:
             raise RequestUnknown("This service has no such request.")
         return await self._tasks.finish(
-            "request to a service", kind.request(instance, request, fields)
+            "request to a service", kind.request(instance, request, fields, user)
         )
 
     async def _update(
@@ -370,12 +419,29 @@ class ServiceInstances:
     async def _delete(self, instance: ServiceInstance) -> None:
         kind = self._kinds.get(instance.service)
         ending = Changes() if kind is None else await kind.end(instance)
-        changes = (
-            Delete(SERVICE, instance.service_id),
-            self._data.change_for_delete(instance.data_id),
-            *ending.changes,
-        )
-        await self._commit(changes, ending.conditions)
+        for remaining in reversed(range(_DELETE_TRIES)):
+            parts = [ending]
+            parts += [await one.release(instance.service_id) for one in self._holdings]
+            changes = (
+                Delete(SERVICE, instance.service_id),
+                self._data.change_for_delete(instance.data_id),
+                *(change for part in parts for change in part.changes),
+            )
+            conditions = [condition for part in parts for condition in part.conditions]
+            # What it holds may change until it is gone; whoever changes that writes the
+            # service, too.
+            unchanged = Unchanged(SERVICE, instance.service_id, instance.version)
+            try:
+                await self._commit(changes, (unchanged, *conditions))
+                break
+            except ConditionFailed:
+                if not remaining:
+                    raise
+            again = await self.peek(instance.service_id)
+            if again is None:
+                await self._commit(ending.changes, ending.conditions)
+                break
+            instance = again
         self._live.pop(instance.service_id, None)
         self.log.info("Service {service_id} deleted", service_id=instance.service_id)
 

@@ -108,10 +108,16 @@ class StorageAreas:
         await self._store.commit(Unit(UnitId(self._ids.uuid()), tuple(changes)))
         return area_id
 
+    def new_id(self) -> AreaId:
+        """Make the id of an area that is to be created."""
+        return AreaId(self._ids.uuid())
+
     async def changes_for_create(
-        self, fields: Mapping[str, FormValue], ttl_s: float
+        self, fields: Mapping[str, FormValue], ttl_s: float, area_id: AreaId | None = None
     ) -> tuple[AreaId, list[Change]]:
         """Prepare what :meth:`create` does, to be part of a larger unit.
+
+        :param area_id: of :meth:`new_id`, where the id must be known before.
 
         Nothing exists until the changes are committed; do that within the hour in
         which the store keeps files that nobody has claimed.
@@ -123,7 +129,7 @@ class StorageAreas:
         self.room.check(len(fields))
         area = await self._with_overflow(area, fields, overflow)
         self.room.changed(len(area.entries), area.data_bytes)
-        area_id = AreaId(self._ids.uuid())
+        area_id = area_id or self.new_id()
         return area_id, [_put(area_id, area)]
 
     async def update(self, area_id: AreaId, fields: Mapping[str, FormValue], ttl_s: int) -> None:

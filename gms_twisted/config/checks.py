@@ -37,6 +37,7 @@ def check_configuration(
     _check_server(configuration, checker)
     _check_bayeux(configuration, checker)
     _check_services(configuration, checker)
+    _check_groups(configuration, checker)
     _check_queues(configuration, checker)
 
 
@@ -128,11 +129,32 @@ def _check_bayeux(configuration: Configuration, checker: _Checker) -> None:
 
 def _check_services(configuration: Configuration, checker: _Checker) -> None:
     groups = configuration.resource_groups
+    prefixes = re.findall("[0-9]+", configuration.server.access_code_prefix)
     for name, service in configuration.services.items():
         group = service.values.get("_resource_group", "")
         if group and group not in groups:
             sentence = f"there is no section resource.{group}"
             checker.service_fault(name, "_resource_group", sentence)
+        length = service.values.get("_access_code_length", "")
+        if length.isdecimal() and any(len(prefix) >= int(length) for prefix in prefixes):
+            sentence = f"server/access_code_prefix leaves no digit of a code of {length}"
+            checker.service_fault(name, "_access_code_length", sentence)
+
+
+def _check_groups(configuration: Configuration, checker: _Checker) -> None:
+    """See that what one group locks is given out by no other without a lock."""
+    locked: dict[str, str] = {}
+    for name, group in configuration.resource_groups.items():
+        if group.allocation_strategy in ("LOCAL", "CLUSTER"):
+            locked.update(dict.fromkeys(group.numbers.values(), name))
+    for name, group in configuration.resource_groups.items():
+        unlocked = dict.fromkeys(group.backup_resource, "_backup_resource")
+        if group.allocation_strategy not in ("LOCAL", "CLUSTER"):
+            unlocked |= {number: label for label, number in group.numbers.items()}
+        for number, label in unlocked.items():
+            if number in locked:
+                sentence = f"resource.{locked[number]} locks this number, here it is not locked"
+                checker.warn(f"resource.{name}", label, sentence)
 
 
 def _check_queues(configuration: Configuration, checker: _Checker) -> None:

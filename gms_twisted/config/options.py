@@ -189,6 +189,13 @@ class LimitOptions:
     c03_refresh_per_s: float = option(2.0, "Refreshes a second of one chat.", low=0.1)
     c03_refresh_burst: int = option(20, "That many at once.", low=1)
     c07_logins_per_min: int = option(5, "Failed desk log-ins of an address or a name.", low=1)
+    v03_per_address: int = option(5, "Access numbers locked for one address in ten minutes.", low=1)
+    v03_low_percent: float = option(
+        20.0, "A group with a smaller share of free numbers is low.", low=0, high=100
+    )
+    v04_tries: int = option(
+        5, "Wrong access codes of one caller for one number in ten minutes.", low=1
+    )
     v13_services_per_min: int = option(20, "Services created by one address.", low=1)
     v13_services: int = option(10_000, "Live services.", low=1)
 

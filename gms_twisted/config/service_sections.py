@@ -15,7 +15,10 @@ from gms_twisted.config.options import ServiceOptions
 from gms_twisted.config.reading import Problems, suggestion
 from gms_twisted.config.text import Entry, Section
 
-BUILT_IN = ("request-interaction", "request-access", "match-interaction", "request-chat")
+BUILT_IN = (
+    *("request-interaction", "request-access", "match-interaction"),
+    *("request-chat", "request-chat-delay"),
+)
 TYPES = ("builtin", "built-in", "ors")
 
 _COMMON = (
@@ -29,10 +32,11 @@ _CHAT = (
     *("_filtering_chat_events", "_chat_400_response_on_disconnected"),
 )
 _BY_SERVICE = {
-    "request-interaction": (*_ACCESS, "_require_phone_number"),
+    "request-interaction": (*_ACCESS, "_access_code_length", "_require_phone_number"),
     "request-access": (*_ACCESS, "_access_code_length"),
     "match-interaction": ("_return_user_data",),
     "request-chat": _CHAT,
+    "request-chat-delay": (*_CHAT, "_device_os"),
 }
 
 _BOOLEANS = (

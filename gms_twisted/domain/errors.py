@@ -78,6 +78,12 @@ class Forbidden(GmsError):
     code = "gms.forbidden"
 
 
+class InternalOnly(Forbidden):
+    """The caller is not on ``server/internal_allow``."""
+
+    code = "gms.internal_only"
+
+
 class Unauthorized(GmsError):
     """The caller has not said who it is, or could not prove it.
 
@@ -116,9 +122,13 @@ class TooManyRequests(GmsError):
 
 
 class Unavailable(GmsError):
-    """Something we need is not there now; trying again later may work."""
+    """Something we need is not there now; trying again later may work.
+
+    :ivar retry_after_s: when, in seconds.
+    """
 
     code = "gms.unavailable"
+    retry_after_s = 5.0
 
 
 class StorageFull(GmsError):
@@ -131,6 +141,7 @@ class StoreReadOnly(Unavailable):
     """A write to disk failed, so the store takes no more until it is restarted."""
 
     code = "gms.store.read_only"
+    retry_after_s = 60.0
 
 
 class DamagedRecord(GmsError):

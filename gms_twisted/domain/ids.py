@@ -10,6 +10,9 @@ AreaId = NewType("AreaId", str)
 ServiceId = NewType("ServiceId", str)
 """What ``POST /genesys/1/service/NAME`` creates.  Spec: Service API."""
 
+BookingId = NewType("BookingId", str)
+"""An access number given out for a service, a UUID."""
+
 ClientId = NewType("ClientId", str)
 """A Bayeux session, 25 characters ``[0-9a-z]``.  Bayeux: clientId."""
 

@@ -247,9 +247,12 @@ def fcm_template(message: str, options: AndroidOptions) -> tuple[bytes, bytes]:
     if options.package:
         android["restricted_package_name"] = options.package
     blocks = options.blocks or {}
-    # Members of an operator's block count more than those made of the old attributes.
+    # Members of an operator's block count more than those made of the old attributes; FCM
+    # reads them in either spelling, but not in both at once.
     if android or "android" in blocks:
-        content["android"] = {**android, **blocks.get("android", {})}
+        block = blocks.get("android", {})
+        ours = {name: value for name, value in android.items() if _camel(name) not in block}
+        content["android"] = {**ours, **block}
     for platform in ("apns", "webpush"):
         if platform in blocks:
             content[platform] = blocks[platform]
@@ -266,6 +269,11 @@ def fcm_template(message: str, options: AndroidOptions) -> tuple[bytes, bytes]:
 def fcm_body(device_id: str, template: tuple[bytes, bytes]) -> bytes:
     """The body of a send to FCM."""
     return template[0] + _json(clean(device_id)) + template[1]
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
 
 
 def _check(size: int, limit: int) -> None:

@@ -13,12 +13,14 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from hmac import compare_digest
 
 from gms_twisted.config.options import HttpOptions, ServerOptions, ServiceOptions
 from gms_twisted.domain.errors import (
     Forbidden,
     GmsError,
+    InternalOnly,
     PasswordRequired,
     TooLarge,
     UnsupportedMedia,
@@ -32,12 +34,6 @@ from gms_twisted.rest.root import Api, Match, MethodRefused, Plan
 FORM_TYPE = "application/x-www-form-urlencoded"
 MULTIPART_TYPE = "multipart/form-data"
 JSON_TYPE = "application/json"
-
-
-class InternalOnly(Forbidden):
-    """The caller is not on ``server/internal_allow``."""
-
-    code = "gms.internal_only"
 
 
 class PortRestricted(Forbidden):
@@ -157,7 +153,10 @@ class RestAdmission:
             caller = self._identity.identify(head, peer)
             if isinstance(caller, Refusal):
                 return self._refused(head, caller, headers)
-            self._check(match, head, peer, caller)
+            if caller.internal and not self._origins.allowed(head, peer):
+                # A page of another site, open on an internal machine, is not internal.
+                caller = replace(caller, internal=False)
+            self._check(match, head, caller)
         except MethodRefused as error:
             allow = ("Allow", ", ".join(error.allowed))
             refusal = Refusal(405, str(error), error.code, (allow,), close=head.has_body)
@@ -198,10 +197,9 @@ class RestAdmission:
         headers = (("Allow", methods), *self._origins.preflight(head, peer, methods))
         return Refusal(200, "", "", headers, plain=True, close=head.has_body)
 
-    def _check(self, match: Match, head: Head, peer: Peer, caller: CallerInfo) -> None:
+    def _check(self, match: Match, head: Head, caller: CallerInfo) -> None:
         plan = match.plan
-        # A page of another site, open on an internal machine, is not internal.
-        if plan.internal and not (caller.internal and self._origins.allowed(head, peer)):
+        if plan.internal and not caller.internal:
             raise InternalOnly("This URL is for internal use; see server/internal_allow.")
         if plan.password:
             service = match.arguments.get("service", "") if plan.password == "service" else ""

@@ -22,7 +22,6 @@ from gms_twisted.domain.errors import (
     InvalidRequest,
     NotFound,
     StorageFull,
-    StoreReadOnly,
     TooLarge,
     TooManyRequests,
     Unauthorized,
@@ -58,9 +57,6 @@ _STATUS: dict[type[GmsError], int] = {
     GmsError: 500,
 }
 
-_RETRY_S = 5
-_RETRY_READ_ONLY_S = 60
-
 
 def status_for(error: GmsError) -> int:
     """The status of a failure: its own, else that of the nearest class above it."""
@@ -71,11 +67,8 @@ def headers_for(error: GmsError) -> tuple[tuple[str, str], ...]:
     """Headers that belong to a failure: what to prove, when to come back."""
     if isinstance(error, Unauthorized):
         return (("WWW-Authenticate", error.challenge),)
-    if isinstance(error, TooManyRequests):
+    if isinstance(error, TooManyRequests | Unavailable):
         return (("Retry-After", str(max(1, math.ceil(error.retry_after_s)))),)
-    if isinstance(error, Unavailable):
-        wait_s = _RETRY_READ_ONLY_S if isinstance(error, StoreReadOnly) else _RETRY_S
-        return (("Retry-After", str(wait_s)),)
     return ()
 
 

@@ -36,10 +36,20 @@ class ServicesApi:
         password="service",
     )
     async def create(self, request: IRequest, service: str) -> bytes:
-        """Spec: Service API, "Create".  200 with ``_id`` and what the service adds; 404."""
+        """Spec: Service API, "Create".  200 with ``_id`` and what the service adds.
+
+        403 for what only internal callers may ask, 404 for unknown services and failed
+        matches, 503 when no access number is free.
+        """
         refuse_head(request)
         caller = caller_of(request)
-        work = self._services.create(service, form_of(request).fields, caller.user, caller.address)
+        work = self._services.create(
+            service,
+            form_of(request).fields,
+            caller.user,
+            caller.address,
+            internal=caller.internal,
+        )
         answer = await self._door.whole(request, "creating a service", work)
         return json_reply(request, answer)
 
@@ -51,11 +61,20 @@ class ServicesApi:
         stores=True,
     )
     async def ask(self, request: IRequest, service_id: str, operation: str) -> bytes:
-        """Spec: Service API, "Service specific Request".  200 with what the service says; 404."""
+        """Spec: Service API, "Service specific Request".  200 with what the service says; 404.
+
+        403 for ``internal-...`` from outside.
+        """
         caller = caller_of(request)
         await self._door.check(request, service_id)
         self._lookups.check(caller)
-        work = self._services.request(service_id, operation, form_of(request).fields, caller.user)
+        work = self._services.request(
+            service_id,
+            operation,
+            form_of(request).fields,
+            caller.user,
+            internal=caller.internal,
+        )
         answer = await self._lookups.of(caller, self._door.whole(request, "asking a service", work))
         return json_reply(request, answer)
 

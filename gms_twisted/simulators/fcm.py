@@ -24,9 +24,12 @@ from gms_twisted.simulators.gateway import JSON, Call, Reply, Say, Script
 TOKEN_PATH = "/token"
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
+SCOPES = frozenset((SCOPE, "https://www.googleapis.com/auth/cloud-platform"))
+"""Either lets an account send; an assertion may ask for others beside."""
 MAX_MESSAGE = 4096
 _SEND = re.compile(r"/v1/projects/([^/?]+)/messages:send")
 _TTL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?s")
+_CAPITAL = re.compile(r"[A-Z]")
 _PRIORITIES = frozenset(("HIGH", "NORMAL", "high", "normal"))
 
 _STATUS: Mapping[str, tuple[int, str]] = {
@@ -146,7 +149,7 @@ class FcmSimulator:
         issued, end = claims.get("iat"), claims.get("exp")
         if claims.get("iss") != self.email:
             raise ValueError("iss is not the account")
-        if claims.get("scope") != SCOPE:
+        if SCOPES.isdisjoint(str(claims.get("scope", "")).split(" ")):
             raise ValueError("scope is not that of messaging")
         if not str(claims.get("aud", "")).endswith(TOKEN_PATH):
             raise ValueError("aud is not the token's URL")
@@ -192,10 +195,9 @@ class FcmSimulator:
             raise _Invalid("", "the body is not JSON in UTF-8") from None
         if not isinstance(request, dict) or not isinstance(request.get("message"), dict):
             raise _Invalid("message", "the message is missing")
-        _known(request, "", ("message", "validate_only"))
-        message = request["message"]
-        _known(
-            message,
+        request = _known(request, "", ("message", "validate_only"))
+        message = _known(
+            request["message"],
             "message.",
             ("token", "data", "notification", "android", "apns", "webpush", "fcm_options", "name"),
         )
@@ -204,37 +206,50 @@ class FcmSimulator:
         data = message.get("data", {})
         if not isinstance(data, dict) or not all(isinstance(one, str) for one in data.values()):
             raise _Invalid("message.data", "data must hold strings")
-        _judge_android(message.get("android", {}))
+        if "android" in message:
+            message["android"] = _judge_android(message["android"])
         content = {key: value for key, value in message.items() if key != "token"}
         if (
             len(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode())
             > MAX_MESSAGE
         ):
             raise _Invalid("message", "the message is too big")
-        return request
+        return {**request, "message": message}
 
 
-def _judge_android(android: object) -> None:
+def _judge_android(android: object) -> Mapping[str, object]:
     if not isinstance(android, dict):
         raise _Invalid("message.android", "android is not an object")
-    _known(
+    members = _known(
         android,
         "message.android.",
         (
             *("collapse_key", "priority", "ttl", "restricted_package_name", "data"),
             *("notification", "fcm_options", "direct_boot_ok"),
+            *("bandwidth_constrained_ok", "restricted_satellite_ok"),
         ),
     )
-    if "ttl" in android and not _TTL.fullmatch(str(android["ttl"])):
+    if "ttl" in members and not _TTL.fullmatch(str(members["ttl"])):
         raise _Invalid("message.android.ttl", "ttl is not a duration")
-    if "priority" in android and android["priority"] not in _PRIORITIES:
+    if "priority" in members and members["priority"] not in _PRIORITIES:
         raise _Invalid("message.android.priority", "there is no such priority")
+    return members
 
 
-def _known(members: Mapping[str, object], path: str, names: tuple[str, ...]) -> None:
-    for name in members:
+def _known(members: Mapping[str, object], path: str, names: tuple[str, ...]) -> dict[str, Any]:
+    """Read members that may be spelt ``collapse_key`` or ``collapseKey``, as Protobuf's may.
+
+    :raises _Invalid: one is unknown, or there twice.
+    """
+    found: dict[str, Any] = {}
+    for spelt, value in members.items():
+        name = _CAPITAL.sub(lambda capital: f"_{capital[0].lower()}", spelt)
         if name not in names:
-            raise _Invalid(f"{path}{name}", f'Unknown name "{name}"')
+            raise _Invalid(f"{path}{spelt}", f'Unknown name "{spelt}"')
+        if name in found:
+            raise _Invalid(f"{path}{spelt}", f'"{name}" is there in both spellings')
+        found[name] = value
+    return found
 
 
 def _error(word: str, text: str, field: str | None = None) -> Mapping[str, object]:

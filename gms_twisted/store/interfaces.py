@@ -84,7 +84,7 @@ class NumberFree:
     """Nobody holds a live reservation of this number."""
 
     pool: str
-    number: str
+    number: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Put:
     key: str
     value: bytes = field(repr=False)
     expires_at: float | None = None
-    indexes: Mapping[str, str] = field(default_factory=dict)
+    indexes: Mapping[str, str] = field(default_factory=dict, repr=False)
     files: tuple[FileId, ...] = ()
 
 
@@ -135,7 +135,7 @@ class Reserve:
     """
 
     pool: str
-    number: str
+    number: str = field(repr=False)
     holder: str
     until: float
 
@@ -145,7 +145,7 @@ class Release:
     """Let go of a number, if ``holder`` still holds it."""
 
     pool: str
-    number: str
+    number: str = field(repr=False)
     holder: str
 
 
@@ -239,7 +239,7 @@ class Reservation:
     """A live reservation."""
 
     pool: str
-    number: str
+    number: str = field(repr=False)
     holder: str
     until: float
 

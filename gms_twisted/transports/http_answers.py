@@ -26,7 +26,9 @@ MAX_INTERIM = 4
 """Most answers 1xx before the real one."""
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [\t -\x7e\x80-\xff]*)?\r\n")
-_HEADERS = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+\r\n")
+# Possessive, so that hostile heads cost no more than their length.
+_HEADER_LINES = rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+\r\n"
+_HEADERS = re.compile(_HEADER_LINES)
 _STRAY = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\x00")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _BODILESS = frozenset((204, 304))

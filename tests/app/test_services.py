@@ -11,12 +11,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.app.service_definitions import ServiceDefinition
 from gms_twisted.app.service_events import ServiceEvent
-from gms_twisted.app.service_kinds import RequestUnknown, Started
+from gms_twisted.app.service_kinds import Beginning, RequestUnknown
 from gms_twisted.app.service_records import Changes, ServiceInstance
 from gms_twisted.app.services import ServiceUnknown
 from gms_twisted.config.options import LimitOptions, ServiceOptions
 from gms_twisted.domain.errors import (
     Conflict,
+    InternalOnly,
     InvalidRequest,
     ServiceNotFound,
     StorageFull,
@@ -207,12 +208,16 @@ class _Refusing:
     default_life_s = 5.0
     idle = False
 
-    async def start(self, instance: ServiceInstance, definition: ServiceDefinition) -> Started:
+    async def start(self, beginning: Beginning) -> Mapping[str, object]:
         """Refuse."""
         raise Conflict("No room.")
 
     async def request(
-        self, instance: ServiceInstance, request: str, fields: Mapping[str, FormValue]
+        self,
+        instance: ServiceInstance,
+        request: str,
+        fields: Mapping[str, FormValue],
+        user: GmsUser | None,
     ) -> object:
         """Echo."""
         return {"request": request}
@@ -225,9 +230,10 @@ class _Refusing:
 class _Short(_Refusing):
     """A kind whose services live for five seconds in all."""
 
-    async def start(self, instance: ServiceInstance, definition: ServiceDefinition) -> Started:
+    async def start(self, beginning: Beginning) -> Mapping[str, object]:
         """Begin."""
-        return Started({"_id": instance.service_id})
+        await beginning.store(Changes())
+        return {"_id": beginning.service_id}
 
 
 class FindTests(SynchronousTestCase):
@@ -352,7 +358,15 @@ class RequestTests(SynchronousTestCase):
         house = ChatHouse(self)
         service_id = house.create()
         for name in ("status", "gms.start", "", "internal-poke"):
-            house.fail(house.services.request(service_id, name, {}, None), RequestUnknown)
+            work = house.services.request(service_id, name, {}, None, internal=True)
+            house.fail(work, RequestUnknown)
+
+    def test_V12_internal_requests(self) -> None:
+        """Requests named ``internal-...`` from outside are refused, of any service or none."""
+        house = ChatHouse(self)
+        for service_id in (house.create(), "nonsense"):
+            for name in ("internal-poke", "internal-"):
+                house.fail(house.services.request(service_id, name, {}, None), InternalOnly)
 
     def test_request_of_a_kind(self) -> None:
         """What a kind answers goes out."""
@@ -404,11 +418,11 @@ class _SlowData:
         self.go: Deferred[None] = Deferred()
 
     async def changes_for_create(
-        self, fields: Mapping[str, FormValue], ttl_s: float
-    ) -> tuple[AreaId, Any]:
+        self, area_id: AreaId, fields: Mapping[str, FormValue], ttl_s: float
+    ) -> Any:
         """Wait, then do it."""
         await self.go
-        return await self._real.changes_for_create(fields, ttl_s)
+        return await self._real.changes_for_create(area_id, fields, ttl_s)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)

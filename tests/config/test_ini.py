@@ -289,6 +289,16 @@ class ServiceTests(ConfigurationTestCase):
             ],
         )
 
+    def test_L05_codes(self) -> None:
+        """A prefix must leave digits of the codes that services give out."""
+        prefix = "[server]\naccess_code_prefix=455,46\n"
+        service = "[service.a]\n_type=builtin\n_service=request-access\naccess_code_length="
+        sentence = "server/access_code_prefix leaves no digit of a code of 3"
+        self.assertEqual(
+            self.faults(f"{prefix}{service}3"), [f"6: service.a/access_code_length: {sentence}"]
+        )
+        self.good(f"{prefix}{service}4")
+
     def test_L05_queues(self) -> None:
         """Chats enter queues that the built-in chat server has."""
         service = "[service.a]\n_type=builtin\n_service=request-chat\nchat_endpoint="
@@ -332,6 +342,21 @@ class ServiceTests(ConfigurationTestCase):
 
 class ResourceTests(ConfigurationTestCase):
     """Sections ``resource.NAME`` and ``port_restrictions``."""
+
+    def test_one_number_locked_and_not(self) -> None:
+        """A number that one group locks and another gives out without a lock is a warning."""
+        text = (
+            "[resource.A]\n_allocation_strategy=LOCAL\nn=5001\n_backup_resource=5001\n"
+            "[resource.B]\nm=5001\n[resource.C]\n_allocation_strategy=CLUSTER\nn=5001\n"
+        )
+        locks = "locks this number, here it is not locked"
+        self.assertEqual(
+            self.warnings(text),
+            [
+                f"4: resource.A/_backup_resource: resource.C {locks}",
+                f"6: resource.B/m: resource.C {locks}",
+            ],
+        )
 
     def test_group(self) -> None:
         """Options have both spellings; everything else is a number under its label."""
@@ -497,6 +522,9 @@ class LoadTests(SynchronousTestCase):
         configuration = result.configuration
         self.assertEqual(
             set(configuration.services),
-            {"request-interaction", "request-access", "match-interaction", "request-chat"},
+            {
+                *("request-interaction", "request-access", "match-interaction"),
+                *("request-chat", "request-chat-delay"),
+            },
         )
         self.assertGreaterEqual(len(configuration.resource_groups["DNIS"].numbers), 2)

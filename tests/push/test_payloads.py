@@ -193,6 +193,15 @@ class OptionTests(SynchronousTestCase):
         self.assertEqual(message["apns"], {"headers": {"apns-priority": "5"}})
         self.assertEqual(message["webpush"], {"headers": {"TTL": "60"}})
 
+    def test_fcm_blocks_in_the_other_spelling(self) -> None:
+        """A member that the block spells ``collapseKey`` is not sent as ``collapse_key`` too."""
+        block = '{"collapseKey":"theirs","ttl":"5s"}'
+        options = AndroidOptions.read({**self.OPTIONS, "fcm.android.json": block})
+        self.assertEqual(options.collapse_key, self.OPTIONS["android.collapse_key"])
+        android = json.loads(fcm_body("T", fcm_template("m", options)))["message"]["android"]
+        self.assertEqual(android["collapseKey"], "theirs")
+        self.assertNotIn("collapse_key", android)
+
     def test_unreadable(self) -> None:
         """What cannot be read is left out and named; empty means "do not send"."""
         read = AndroidOptions.read(

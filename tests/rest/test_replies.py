@@ -19,6 +19,7 @@ STATUS = {
     "Unauthorized": 401,
     "PasswordRequired": 401,
     "Forbidden": 403,
+    "InternalOnly": 403,
     "HandshakeRefused": 403,
     "NotFound": 404,
     "AreaNotFound": 404,

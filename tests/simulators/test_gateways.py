@@ -272,6 +272,17 @@ class FcmTests(SimulatorTests):
         self.assertEqual(self.token(grant="x").status, 400)
         self.assertEqual(self.ask(self.gateway, "/token", b"x").status, 400)
 
+    def test_scopes(self) -> None:
+        """Several scopes may be asked for, if one of them lets the account send."""
+        base = "https://www.googleapis.com/auth"
+        for scope, status in (
+            (f"{base}/userinfo.email {base}/firebase.messaging", 200),
+            (f"{base}/cloud-platform {base}/firebase.database", 200),
+            (f"{base}/firebase.database {base}/userinfo.email", 400),
+            (f"{base}/firebase.messaging.more", 400),
+        ):
+            self.assertEqual(self.token(self.claims(scope=scope)).status, status, scope)
+
     def test_tokens_end(self) -> None:
         """An access token lives an hour."""
         token = json.loads(self.token().body)["access_token"]
@@ -323,6 +334,30 @@ class FcmTests(SimulatorTests):
         for priority in ("high", "HIGH", "normal", "NORMAL"):
             message = {"token": "T", "android": {"priority": priority, "ttl": "3.5s"}}
             self.assertEqual(self.send({"message": message}).status, 200)
+
+    def test_both_spellings_of_names(self) -> None:
+        """Members may be in either spelling of Protobuf's JSON, but not in both at once."""
+        message = {"token": "T", "fcmOptions": {}, "android": {"collapseKey": "k"}}
+        self.assertEqual(self.send({"message": message, "validateOnly": True}).status, 200)
+        what, shown = self.said[-1]
+        self.assertEqual((what, shown["android"]), ("push", {"collapse_key": "k"}))
+        self.assertTrue(shown["validate_only"])
+        message["android"] = {"collapseKey": "k", "collapse_key": "k"}
+        self.assertEqual(self.send({"message": message}).status, 400)
+
+    def test_android(self) -> None:
+        """Every member that the service knows is taken."""
+        android = {
+            "collapse_key": "k",
+            "restricted_package_name": "com.example.app",
+            "data": {"a": "b"},
+            "notification": {"icon": "i"},
+            "fcm_options": {"analytics_label": "a"},
+            "direct_boot_ok": True,
+            "bandwidth_constrained_ok": True,
+            "restricted_satellite_ok": True,
+        }
+        self.assertEqual(self.send({"message": {"token": "T", "android": android}}).status, 200)
 
     def test_other_projects(self) -> None:
         """A project or URL that is not there is a bare 404."""

@@ -15,7 +15,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from gms_twisted.app.builtin.access import AccessServices
 from gms_twisted.app.builtin.request_chat import NAME, RequestChat
+from gms_twisted.app.builtin.request_chat_delay import NAME as REQUEST_CHAT_DELAY
+from gms_twisted.app.builtin.request_chat_delay import RequestChatDelay
 from gms_twisted.app.chat_answers import Answer, Call, ChatAnswers
 from gms_twisted.app.chat_delivery import CometDelivery
 from gms_twisted.app.chat_keeper import ChatKeeper
@@ -39,7 +42,14 @@ from gms_twisted.app.service_events import LocalEvents
 from gms_twisted.app.services import ServiceInstances
 from gms_twisted.app.storage_areas import StorageAreas
 from gms_twisted.app.tasks import Tasks
-from gms_twisted.config.options import ChatOptions, LimitOptions, ServiceOptions, StorageOptions
+from gms_twisted.config.options import (
+    ChatOptions,
+    LimitOptions,
+    ResourceGroup,
+    ServerOptions,
+    ServiceOptions,
+    StorageOptions,
+)
 from gms_twisted.config.push_options import PushOptions
 from gms_twisted.domain.chat import (
     ChatCredentials,
@@ -54,8 +64,11 @@ from gms_twisted.domain.chat import (
     UserData,
     Visibility,
 )
+from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.ids import ChatSessionId, ChatUserId, DeviceId, GmsUser, ServiceId
 from gms_twisted.domain.values import FormValue
+from gms_twisted.http.addresses import Networks
+from gms_twisted.http.limiter import AddressLimiter
 from gms_twisted.store.memory import MemoryStore
 from tests.support.sources import CountingIds, ManualWallClock
 
@@ -457,6 +470,8 @@ class ChatHouse:
 
     :param house: an earlier one, whose store and chat server go on (a restart).
     :param ground: what it stands on instead of doubles.
+    :param groups: resource groups.
+    :param store: where everything is, instead of a store in memory of its own.
     """
 
     def __init__(
@@ -471,13 +486,18 @@ class ChatHouse:
         push: PushOptions | None = None,
         house: ChatHouse | None = None,
         ground: Ground | None = None,
+        groups: Mapping[str, ResourceGroup] | None = None,
+        server: ServerOptions | None = None,
+        store: Any = None,
     ) -> None:
         self.test = test
         source = house or ground
         self.clock: Clock = source.clock if source else Clock()
         self.wall: ManualWallClock = source.wall if source else ManualWallClock(self.clock)
         self.ids: CountingIds = source.ids if source else CountingIds()
-        self.store: MemoryStore = house.store if house else MemoryStore(self.wall, self.ids)
+        self.store: MemoryStore = store or (
+            house.store if house else MemoryStore(self.wall, self.ids)
+        )
         self.server: ChatServerDouble = (
             house.server if house else ChatServerDouble(self.clock, self.wall)
         )
@@ -556,6 +576,29 @@ class ChatHouse:
             self.chat_options,
         )
         self.services.register(NAME, RequestChat(self.chats.end))
+        self.services.register(
+            REQUEST_CHAT_DELAY,
+            RequestChatDelay(
+                self.chats.begin,
+                self.chats.end,
+                self.services.data_of,
+                self.services.definition_of,
+            ),
+        )
+        self.counters = Counters()
+        locks = self.limits.v03_per_address
+        self.access = AccessServices(
+            self.store,
+            self.wall,
+            self.clock,
+            self.ids,
+            self.counters,
+            self.services,
+            AddressLimiter(self.clock, locks / 600.0, locks, Networks(self.limits.exempt)),
+            server or ServerOptions(),
+            self.limits,
+            groups or {},
+        )
         self.run(self.services.start())
         self.run(self.delivery.start())
         test.addCleanup(self.stop)

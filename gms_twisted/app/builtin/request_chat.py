@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from gms_twisted.app.chat_answers import chat_url
-from gms_twisted.app.service_definitions import ServiceDefinition
-from gms_twisted.app.service_kinds import RequestUnknown, Started
+from gms_twisted.app.service_kinds import Beginning, RequestUnknown
 from gms_twisted.app.service_records import Changes, ServiceInstance
+from gms_twisted.domain.ids import GmsUser
 from gms_twisted.domain.values import FormValue
 
 NAME = "request-chat"
@@ -35,17 +35,23 @@ class RequestChat:
     def __init__(self, end_chat: Callable[[ServiceInstance], Awaitable[Changes]]) -> None:
         self._end_chat = end_chat
 
-    async def start(self, instance: ServiceInstance, definition: ServiceDefinition) -> Started:
+    async def start(self, beginning: Beginning) -> Mapping[str, object]:
         """Nothing happens yet.  With ``_verbose`` the answer says where the chat begins."""
+        await beginning.store(Changes())
         answer: dict[str, object] = {}
-        if definition.parameter("_verbose", instance.parameters).strip().lower() in _YES:
+        verbose = beginning.definition.parameter("_verbose", beginning.parameters)
+        if verbose.strip().lower() in _YES:
             # With hyphens, as printed; request-chat-poll has underscores.
-            answer["_chatIxnAPI-CREATE-URL"] = chat_url(instance.service_id)
-        answer["_id"] = instance.service_id
-        return Started(answer)
+            answer["_chatIxnAPI-CREATE-URL"] = chat_url(beginning.service_id)
+        answer["_id"] = beginning.service_id
+        return answer
 
     async def request(
-        self, instance: ServiceInstance, request: str, fields: Mapping[str, FormValue]
+        self,
+        instance: ServiceInstance,
+        request: str,
+        fields: Mapping[str, FormValue],
+        user: GmsUser | None,
     ) -> object:
         """Refuse: there are none but those that every service has."""
         raise RequestUnknown("This service has no such request.")

@@ -235,6 +235,11 @@ export class Poller {
     if (visible) this.tick();
   }
 
+  /** About to come into view: ask once, so that it is there when it does. */
+  nearing(name) {
+    if (this.active && !this.asked.has(name)) this.begin(name);
+  }
+
   /** Ask again at once: something was searched, or a button pressed. */
   refresh(name) {
     this.asked.delete(name);

@@ -17,6 +17,7 @@ const SECTIONS = [
   ["subscriptions", "bell"], ["deliveries", "send"], ["senders", "truck"], ["configuration", "sliders"], ["errors", "alert"],
 ];
 const TICK_MS = 500;
+const SETTLE_MS = 1500;
 const SLOW = { configuration: 30000, errors: 5000, senders: 5000 };
 const LOST = new Set(["lost", "offline", "timeout", "closed"]);
 const SHORTCUTS = [
@@ -54,6 +55,7 @@ export class Ops {
       this.sections.set(name, element);
       return element;
     });
+    this.main = h("main.sections.settling", {}, sections);
     this.head = h("div.ops-head", {},
       h("header.top", {}, h("h1.brand", {}, icon("pulse"), h("span", {}, t("ops.title"))), this.pill, h("span.spacer"),
         this.connectionState.dot, iconButton("help", `${t("shortcuts.title")} (?)`, () => showKeys(SHORTCUTS), "only-wide"),
@@ -66,7 +68,7 @@ export class Ops {
     return h("div.ops", {},
       h("a.skip", { href: "#health", onclick: () => this.focusHeading("health") }, t("ops.skip")),
       this.head,
-      h("div.ops-body", {}, menu, h("main.sections", {}, sections)));
+      h("div.ops-body", {}, menu, this.main));
   }
 
   start() {
@@ -83,6 +85,7 @@ export class Ops {
       this.poller.tick();
       if (this.connection.state === "waiting") this.drawConnection();
     }, TICK_MS);
+    setTimeout(() => this.settle(), SETTLE_MS);
     this.watch();
     this.client.start();
     this.follow();
@@ -94,6 +97,11 @@ export class Ops {
     this.inView = new IntersectionObserver((entries) => {
       for (const entry of entries) this.poller.see(byElement.get(entry.target), entry.isIntersecting);
     }, { rootMargin: "-40px 0px -10px 0px" });
+    this.near = new Set();
+    this.nearing = new IntersectionObserver((entries) => {
+      for (const entry of entries) this.near[entry.isIntersecting ? "add" : "delete"](byElement.get(entry.target));
+      this.fetchNear();
+    }, { rootMargin: "300px 0px 500px 0px" });
     this.reading = new Set();
     this.chosenUntil = 0;
     this.current = new IntersectionObserver((entries) => {
@@ -106,12 +114,14 @@ export class Ops {
     this.headSize.observe(this.head);
     for (const element of this.sections.values()) {
       this.inView.observe(element);
+      this.nearing.observe(element);
       this.current.observe(element);
     }
   }
 
   /** Go to a section; the last ones cannot come to the top, so the menu is told. */
   go(name) {
+    if (name !== "health") this.settle();
     this.sections.get(name).scrollIntoView();
     this.chosenUntil = performance.now() + 400;
     this.mark(name);
@@ -135,6 +145,7 @@ export class Ops {
     clearInterval(this.ticker);
     this.poller.setActive(false);
     this.inView.disconnect();
+    this.nearing.disconnect();
     this.current.disconnect();
     this.headSize.disconnect();
     this.shown?.close();
@@ -176,6 +187,16 @@ export class Ops {
 
   look() {
     this.poller.setActive(this.greeted === true && document.visibilityState === "visible");
+    this.fetchNear();
+  }
+
+  fetchNear() {
+    for (const name of this.near) this.poller.nearing(name);
+  }
+
+  /** The first answer is there: what is below it may be shown, it will not be pushed down any more. */
+  settle() {
+    this.main.classList.remove("settling");
   }
 
   async hello() {

@@ -8,8 +8,15 @@ import { detail, exact, figure, past, since, state } from "./format.js";
 import { Samples } from "./model.js";
 import { geometry, indexAt, sparkline } from "./spark.js";
 
-const PARTS = new Set(["storage", "bayeux", "push", "chat", "store"]);
+const SERIES = ["requests", "deliveries", "held", "clients", "publishes", "pushes"];
+const PARTS = new Set(["storage", "bayeux", "push", "chat", "store", "access-numbers", "localization"]);
 const partName = (name) => (PARTS.has(name) ? t(`ops.part.${name}`) : cleanName(name));
+
+/** A detail that is a table, `{NAME: {...}}`, has a line for each of its names. */
+function pairsOf(details) {
+  const table = (value) => value && typeof value === "object" && !Array.isArray(value) && Object.values(value).every((one) => one && typeof one === "object");
+  return Object.entries(details).flatMap(([key, value]) => (table(value) ? Object.entries(value) : [[key, value]]));
+}
 
 /** What is wrong, in one line. */
 function verdict(health) {
@@ -33,8 +40,10 @@ class View {
     try {
       this.take(await this.page.call({ do: this.name, ...this.question() }));
       this.failure = null;
+      this.page.settle();
     } catch (error) {
       this.failure = this.page.words(error);
+      this.page.settle();
       if (this.page.isLost(error)) return;
       if (!this.known && this.shownFailure !== this.failure) {
         this.shownFailure = this.failure;
@@ -96,7 +105,7 @@ export class HealthView extends View {
     element.dataset.sign = sign;
     return fill(element, h("div.part-head", {}, h("h3", {}, partName(part.name)), state(part.ok ? "green" : "red", t(part.ok ? "ops.part.ok" : "ops.part.bad"))),
       h("p.small.muted", {}, `${t("ops.since")} `, past(part.since)),
-      h("dl.pairs", {}, Object.entries(part.details ?? {}).map(([key, value]) =>
+      h("dl.pairs", {}, pairsOf(part.details ?? {}).map(([key, value]) =>
         h("div", {}, h("dt", {}, cleanName(key).replaceAll("_", " ")), h("dd", {}, detail(key, value))))));
   }
 
@@ -128,6 +137,10 @@ export class TrafficView extends View {
     this.samples = new Samples();
     this.known = false;
     this.cards = new Map();
+    // The frame is there from the start, so that nothing moves when the numbers come.
+    this.grid = h("ul.traffic");
+    fill(this.place, this.grid);
+    this.draw(SERIES.map((name) => ({ name, rate: false, known: true })));
   }
 
   question() {
@@ -136,13 +149,14 @@ export class TrafficView extends View {
 
   take(answer) {
     this.samples.take(answer);
-    if (!this.known) {
-      this.known = true;
-      this.grid = h("ul.traffic");
-      fill(this.place, this.grid);
-    }
-    const shown = this.samples.series.map((series, index) => ({ ...series, index }));
-    reconcile(this.grid, shown, (series) => series.name, (series, old) => this.card(series, old));
+    if (!this.known) fill(this.place, this.grid);
+    this.known = true;
+    this.draw(this.samples.series);
+  }
+
+  draw(series) {
+    const shown = series.map((each, index) => ({ ...each, index }));
+    reconcile(this.grid, shown, (each) => each.name, (each, old) => this.card(each, old));
   }
 
   card(series, old) {
@@ -153,7 +167,7 @@ export class TrafficView extends View {
     }
     card.values = this.samples.values(series.index);
     card.times = this.samples.samples.map((sample) => sample[0]);
-    const sign = `${series.known}${this.samples.last}`;
+    const sign = `${series.known}${series.rate}${this.samples.last}`;
     if (card.sign === sign) return card.element;
     card.sign = sign;
     card.element.classList.toggle("unknown", !series.known);

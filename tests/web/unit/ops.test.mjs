@@ -218,6 +218,18 @@ describe("what is asked", () => {
     assert.deepEqual(asked, ["services", "services"]);
   });
 
+  it("comes once for what is about to be in view", async () => {
+    const { poller, asked, answer, pass } = make();
+    poller.nearing("errors");
+    assert.deepEqual(asked, []);
+    poller.setActive(true);
+    poller.nearing("errors");
+    await answer();
+    poller.nearing("errors");
+    pass(9000);
+    assert.deepEqual(asked, ["errors"]);
+  });
+
   it("goes on after a failure", async () => {
     const asked = [];
     let at = 0;
