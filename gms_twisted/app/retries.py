@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from gms_twisted.app.deliveries import Delivery, DeliveryRecords, LateResult, Status
 from gms_twisted.app.device_news import DeviceNews, way_of
-from gms_twisted.app.pauses import pause
+from gms_twisted.app.pauses import Slice, pause
 from gms_twisted.app.pushing import Pushers
 from gms_twisted.app.subscriptions import Subscriptions
 from gms_twisted.app.tasks import Tasks
@@ -45,11 +45,13 @@ JOB = Kind("push-job")
 QUEUE = "push-jobs"
 
 POLL_S = 1.0
-TRY_S = 20.0
-"""How long one round of a job may wait for attempts."""
+TRY_S = 2.0
+"""So long after the begin of a job's round attempts may begin; the next round comes anyway, and
+one that waits takes the place of others'."""
 LEASE_S = 60.0
 """For so long a job belongs to whoever works on it."""
-MAX_AT_A_TIME = 200
+MAX_AT_A_TIME = 500
+"""With many owed to one side that does not answer there is still room for others."""
 _KEEP_S = 600.0
 
 
@@ -231,7 +233,9 @@ class Retries:
             return
         # Those that run are not due, but for the moment before their lease is stored.
         limit = min(MAX_AT_A_TIME, free + len(self._running))
+        slice_ = Slice(self._timers)
         for due in await self._store.due(QUEUE, self._wall.now(), limit=limit):
+            await slice_.breathe()
             if due.key not in self._running and len(self._running) < MAX_AT_A_TIME:
                 self._running.add(due.key)
                 self._tasks.spawn("a delivery that is owed", self._work(due.key))

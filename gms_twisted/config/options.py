@@ -351,7 +351,10 @@ class GmsOptions:
         20, "Most connections to one target.", name="http.max_connections_per_route", low=1
     )
     http_max_connections_total: int = option(
-        100, "Most connections in all.", name="http.max_connections_total", low=1
+        100,
+        "Most connections to callbacks, to browsers' push services, to gateways each.",
+        name="http.max_connections_total",
+        low=1,
     )
 
 

@@ -310,12 +310,14 @@ class Senders:
         ]
 
     def health(self) -> Health:
-        """Not ok while something is wrong, or a certificate is about to end."""
+        """Not ok while something is wrong, a gateway away, or a certificate about to end."""
         alarms = self._alarms.health()
         shown = self.details()
         days = [one["certificate_days"] for one in shown if "certificate_days" in one]
         ending = any(isinstance(one, int | float) and one < CERTIFICATE_DAYS for one in days)
-        return Health(alarms.ok and not ending, {**alarms.details, "senders": shown})
+        away = any(one["circuit"] == "open" for one in shown)
+        ok = alarms.ok and not ending and not away
+        return Health(ok, {**alarms.details, "senders": shown})
 
 
 def name_of(way: Way) -> str:

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.app.deliveries import LateResult
 from gms_twisted.app.notifications import Published
-from gms_twisted.app.retries import JOB, LEASE_S, MAX_AT_A_TIME, QUEUE
+from gms_twisted.app.retries import JOB, LEASE_S, MAX_AT_A_TIME, QUEUE, TRY_S
 from gms_twisted.domain.errors import StoreReadOnly
 from gms_twisted.push.attempts import Again, Delivered, Rejected
 from gms_twisted.store.memory import MemoryStore
@@ -217,6 +217,19 @@ class BackgroundTests(Fixture):
         self.house.pass_time(10.0)
         self.assertEqual(set(self.statuses(published)), {"delivered"})
         self.assertEqual(self.jobs(), 0)
+
+    def test_a_round_is_short(self) -> None:
+        """A job whose attempt failed leaves its place to others; its next round comes later."""
+        self.house.subscribe()
+        self.publish()
+        self.gateway.answer = None
+        self.house.pass_time(12.0)
+        self.assertEqual(len(self.gateway.under_way), 1)
+        self.house.pass_time(TRY_S)
+        self.gateway.say(Again("timeout"))
+        self.house.turn()
+        self.assertEqual(self.house.retries._running, set())
+        self.assertEqual(self.jobs(), 1)
 
     def test_store_cannot(self) -> None:
         """What cannot be owed is not: the publisher gets an error, and nothing comes later."""

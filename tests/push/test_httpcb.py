@@ -153,7 +153,7 @@ class SlowHostTests(SynchronousTestCase):
         alarms = PushAlarms(house.wall)
         sender = Sender(transport, house.net.clock, house.ids, house.options, counts, alarms, "x")
         waiting = []
-        for number in range(300):
+        for number in range(1100):
             slow = push(device_id=DeviceId(f"http://{OTHER}/{number}"))
             waiting.append(Deferred.fromCoroutine(sender.push(slow, 30.0)))
         delivering = Deferred.fromCoroutine(sender.push(push(device_id=URL), 30.0))

@@ -19,7 +19,7 @@ from gms_twisted.app.pushing import (
 from gms_twisted.config.push_options import PushOptions
 from gms_twisted.domain.ids import DeviceId
 from gms_twisted.domain.notifications import NotificationType, Outcome
-from gms_twisted.push.attempts import Delivered, Rejected
+from gms_twisted.push.attempts import Again, Delivered, Rejected
 from gms_twisted.push.comet import CometPusher
 from gms_twisted.push.sender import Sender
 from gms_twisted.push.senders import BROKEN_S, Senders, labels_of
@@ -312,6 +312,17 @@ class ShownTests(SendersFixture):
         self.assertTrue(self.senders.health().ok)
         self.house.transport("apns").certificate_days = 29
         self.assertFalse(self.senders.health().ok)
+
+    def test_N12_gateway_away(self) -> None:
+        """While a circuit is open somebody should look at it; it is not for ever."""
+        apns = self.house.transport("apns", answer=Again("connect", connection=True))
+        for _ in range(self.house.options.circuit_failures):
+            self.house.start(self.find().push(make_push(), 0.0))
+        self.assertFalse(self.senders.health().ok)
+        self.house.clock.advance(self.house.options.circuit_open_s)
+        apns.answer = Delivered()
+        self.house.run(self.find().push(make_push(), 0.0))
+        self.assertTrue(self.senders.health().ok)
 
     def test_every_type_has_labels(self) -> None:
         """The type is the device's, whichever transport it takes."""
