@@ -179,7 +179,14 @@ def step_lifecycle() -> Result:
 
 def step_attacks() -> Result:
     """Attack real server processes, with well-behaved clients beside."""
-    return run(PYTHON, "-m", "twisted.trial", "tests.live.attacks")
+    return run(
+        PYTHON,
+        "-m",
+        "twisted.trial",
+        "tests.live.attacks",
+        "tests.live.push_attacks",
+        "tests.live.service_attacks",
+    )
 
 
 def step_clients() -> Result:

@@ -109,6 +109,7 @@ class Comet:
         self.server.channel(GENESYS).persistent = True
         self.second = int(wall.now())
         self._absent = AbsentUsers(timers, keep_s, keep_max)
+        self._offered: tuple[tuple[str, str, str], bytes | None] | None = None
         self._receivers: dict[GmsUser, dict[Session, int]] = {}
         self._presences: list[Presence] = []
         self._positions: dict[GmsUser, int] = {}
@@ -417,7 +418,7 @@ class Comet:
 
     def offer(self, user: GmsUser, tag: str, message: object, event_id: str) -> Offered:
         """As :meth:`deliver`, but nothing kept before has to go for it."""
-        fragment = self._fragment(tag, message, event_id)
+        fragment = self._shared_fragment(tag, message, event_id)
         if fragment is None:
             return Offered.REFUSED
         receivers = self._receivers.get(user)
@@ -434,6 +435,15 @@ class Comet:
     def _fragment(self, tag: str, message: object, event_id: str) -> bytes | None:
         data = {"id": event_id or self.ids.hex(32), "message": message, "tag": tag}
         return self.server.outbox.extend(None, {"data": data, "channel": GENESYS})
+
+    def _shared_fragment(self, tag: str, message: object, event_id: str) -> bytes | None:
+        """The same bytes for everybody whom an event is offered to, one after the other (N06)."""
+        if not isinstance(message, str):
+            return self._fragment(tag, message, event_id)
+        event = (event_id, tag, message)
+        if self._offered is None or self._offered[0] != event:
+            self._offered = (event, self._fragment(tag, message, event_id))
+        return self._offered[1]
 
     def is_present(self, user: GmsUser) -> bool:
         """Tell whether a session of the user receives ``/_genesys``."""

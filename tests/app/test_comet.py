@@ -12,6 +12,7 @@ from gms_twisted.app.absent import AbsentUsers
 from gms_twisted.app.interfaces import (
     BayeuxCaller,
     HandshakeRefused,
+    Offered,
     Presence,
     ServiceChannels,
     UserEvents,
@@ -143,6 +144,20 @@ class QuickStartTests(SynchronousTestCase):
         world.turn()
         self.assertEqual(one.take()[0]["data"]["message"], "both")
         self.assertEqual(two.take()[0]["data"]["message"], "both")
+
+    def test_N06_an_event_offered_to_many_is_encoded_once(self) -> None:
+        """Users share the bytes of an event; another event, or another text, has its own."""
+        world = World()
+        users = [GmsUser(f"user {number}") for number in range(3)]
+        for event_id, message in (("e" * 32, "one"), ("e" * 32, "two"), ("f" * 32, "two")):
+            for user in users:
+                self.assertIs(world.comet.offer(user, "t", message, event_id), Offered.KEPT)
+        kept = [world.comet._absent.take(user) for user in users]
+        for fragments in zip(*kept, strict=True):
+            self.assertEqual(len({id(fragment) for fragment in fragments}), 1)
+        data = [json.loads(fragment)["data"] for fragment in kept[0]]
+        self.assertEqual([one["message"] for one in data], ["one", "two", "two"])
+        self.assertEqual([one["id"] for one in data], ["e" * 32, "e" * 32, "f" * 32])
 
     def test_what_is_kept_ends(self) -> None:
         """After 60 s, or beyond 100 events, what was kept is gone; 0 keeps nothing."""

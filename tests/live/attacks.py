@@ -111,11 +111,16 @@ def eventually(check: Callable[[], bool], limit_s: float) -> bool:
 
 
 class AttackCase(SynchronousTestCase):
-    """One server for each test."""
+    """One server for each test.
+
+    :ivar options: of its command line.
+    """
+
+    options: tuple[str, ...] = OPTIONS
 
     def serve(self, descriptors: int | None = None) -> Server:
         """Start a server."""
-        server = Server(*OPTIONS, descriptors=descriptors)
+        server = Server(*self.options, descriptors=descriptors)
         self.addCleanup(server.__exit__, None, None, None)
         server.start()
         self.port = int(server.url.rsplit(":", 1)[1])

@@ -33,12 +33,17 @@ class Connection:
     """One kept-alive connection.
 
     :param again: open it again after an answer that closes it; else that is an error.
+    :param source: the address that it comes from.
     """
 
-    def __init__(self, url: str, *, again: bool = False, **headers: str) -> None:
+    def __init__(
+        self, url: str, *, again: bool = False, source: str = "127.0.0.1", **headers: str
+    ) -> None:
         address = urlsplit(url)
         assert address.hostname is not None
-        self._http = HTTPConnection(address.hostname, address.port, timeout=PATIENCE_S)
+        self._http = HTTPConnection(
+            address.hostname, address.port, timeout=PATIENCE_S, source_address=(source, 0)
+        )
         self._http.connect()
         self._http.auto_open = int(again)
         self._headers = headers
