@@ -38,6 +38,7 @@ class HttpCallbacks:
             options.httpcb_connect_timeout_s, timeout_s, MAX_ANSWER, wait_s=timeout_s
         )
         self.max_attempts = options.retry_attempts
+        self._text, self._body = "", b""
         # The gate has the true limit, by target, and lets targets take turns; with less than
         # all in its hands, what waits for one slow host would hold up every other one.
         self.concurrency = options.queue_max
@@ -56,7 +57,10 @@ class HttpCallbacks:
             "X-Notification-Id": push.push_id,
             "X-Notification-Tag": push.tag,
         }
-        body = text_body(push.message)
+        if push.message is not self._text:
+            # An event's callbacks share its message, so they share its bytes, too.
+            self._text, self._body = push.message, text_body(push.message)
+        body = self._body
         try:
             answer = await self._gate.request("POST", push.device_id, headers, body, self._limits)
         except TargetRefused:

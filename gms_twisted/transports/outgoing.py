@@ -60,7 +60,8 @@ class _Exchange:
     """A request as it goes to the wire."""
 
     target: Target
-    data: bytes
+    head: bytes
+    body: bytes
     limits: Limits
     trust: Trust
     configured: bool
@@ -152,8 +153,8 @@ class OutgoingGate:
         :raises ValueError: method or headers are none; the caller's mistake.
         """
         target = self._judged(url, configured)
-        data = compose(method, target, headers, body)
-        exchange = _Exchange(target, data, limits, trust, configured, method == "HEAD")
+        head = compose_head(method, target, headers, len(body))
+        exchange = _Exchange(target, head, body, limits, trust, configured, method == "HEAD")
         key = (target.scheme, target.host, target.port, trust, configured)
         slot = await self._slot(key, limits.wait_s)
         running = Deferred.fromCoroutine(self._exchange(exchange, slot))
@@ -210,7 +211,8 @@ class OutgoingGate:
 
     async def _ask(self, exchange: _Exchange, slot: Slot, connection: HttpConnection) -> Answer:
         slot.sent = True
-        return await connection.ask(exchange.data, exchange.reader())
+        # Joined now and not before: a thousand may wait, with one body among them.
+        return await connection.ask(exchange.head + exchange.body, exchange.reader())
 
     async def _open(self, exchange: _Exchange) -> HttpConnection:
         """Make a connection within its time.
@@ -265,8 +267,10 @@ class OutgoingGate:
         )
 
 
-def compose(method: str, target: Target, headers: Mapping[str, str], body: bytes) -> bytes:
-    """Write a request; never in chunks, so there is always a ``Content-Length``.
+def compose_head(method: str, target: Target, headers: Mapping[str, str], length: int) -> bytes:
+    """Write a request's head; never in chunks, so there is always a ``Content-Length``.
+
+    :param length: of the body.
 
     :raises ValueError: the method, or the name or value of a header, is none.
     """
@@ -284,6 +288,6 @@ def compose(method: str, target: Target, headers: Mapping[str, str], body: bytes
         lines.append(f"{name}: {value}\r\n")
     if not named:
         lines.append(f"User-Agent: {_AGENT}\r\n")
-    if body or method not in ("GET", "HEAD"):
-        lines.append(f"Content-Length: {len(body)}\r\n")
-    return "".join((*lines, "\r\n")).encode("latin-1") + body
+    if length or method not in ("GET", "HEAD"):
+        lines.append(f"Content-Length: {length}\r\n")
+    return "".join((*lines, "\r\n")).encode("latin-1")
