@@ -9,21 +9,16 @@
                              +- comet: the Bayeux server
     services --> OwedEvents --> Notifications <-- ChatNotifier <-- chats
 
-Everything is made from one configuration; :meth:`PushHouse.reconfigure` takes another.
+The transports are made in ``wiring_transports.py``.  Everything is made from one
+configuration; :meth:`PushHouse.reconfigure` takes another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
-from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThreadPool
 
 from gms_twisted.apns.frames import Feedback
 from gms_twisted.app.chat_notifier import ChatNotifier
@@ -39,18 +34,14 @@ from gms_twisted.app.localization import Localization
 from gms_twisted.app.localization_file import MAX_BYTES
 from gms_twisted.app.notification_views import NotificationViews
 from gms_twisted.app.notifications import Notifications
-from gms_twisted.app.orchestration import EventReceiver, NoOrchestrator
-from gms_twisted.app.outgoing import Limits, Trust
 from gms_twisted.app.owed_events import OwedEvents
 from gms_twisted.app.push_alarms import PushAlarms
 from gms_twisted.app.push_credentials import (
-    Credentials,
-    Group,
     PushCredentials,
     Transport,
     select_transport,
 )
-from gms_twisted.app.pushing import CredentialsBroken, PushNews
+from gms_twisted.app.pushing import PushNews
 from gms_twisted.app.retries import Retries
 from gms_twisted.app.subscription_count import SubscriptionCount
 from gms_twisted.app.subscriptions import Subscriptions
@@ -60,38 +51,16 @@ from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.ids import DeviceId
 from gms_twisted.domain.notifications import NotificationType, Outcome, Push
 from gms_twisted.domain.sources import IdSource, WallClock
-from gms_twisted.push.apns import ApnsTransport
-from gms_twisted.push.apns2 import Apns2Transport
-from gms_twisted.push.apns_dial import Dialer
 from gms_twisted.push.apns_feedback import ApnsFeedback
-from gms_twisted.push.apns_settings import ApnsSettings, apns_settings
-from gms_twisted.push.apple_keystore import Keystore, KeystoreFile
-from gms_twisted.push.apple_token import ProviderToken, ProviderTokens, read_signing_key
-from gms_twisted.push.c2dm import C2dm
 from gms_twisted.push.comet import CometPusher
-from gms_twisted.push.customhttp import CustomHttp
-from gms_twisted.push.fcm import Fcm, load_account
-from gms_twisted.push.gcm import Gcm
-from gms_twisted.push.http2_pool import Http2Pool
-from gms_twisted.push.httpcb import HttpCallbacks
-from gms_twisted.push.orscb import OrchestrationCallbacks
-from gms_twisted.push.prepared import PreparedTransport
 from gms_twisted.push.sender_counts import SenderCounts
 from gms_twisted.push.senders import Senders, labels_of, name_of
 from gms_twisted.push.tls import client_tls
-from gms_twisted.push.vapid import VapidTokens
-from gms_twisted.push.webpush import WebPushTransport
 from gms_twisted.store.interfaces import Store
 from gms_twisted.transports.gates import Gates
-from gms_twisted.transports.ors import OrchestrationServers
 from gms_twisted.transports.targets import AllowList, Policy
-from gms_twisted.transports.watched_file import WatchedFile, stamp_of
-
-FILES = (
-    *("apple.keystore", "apple.auth_key", "apple.ca_file", "fcm.service_account", "fcm.ca_file"),
-    *("webpush.private_key", "webpush.ca_file", "android.ca_file"),
-)
-"""Options of credentials that name files."""
+from gms_twisted.transports.watched_file import WatchedFile
+from gms_twisted.wiring_transports import Transports, apns_settings_of
 
 
 class PushHouse:
@@ -130,20 +99,30 @@ class PushHouse:
         )
         self.alarms = PushAlarms(wall)
         self._credentials = PushCredentials(configuration.push_sections)
-        self._provider_tokens = ProviderTokens(wall, self._in_thread)
         self._later = _Later()
+        self._transports = Transports(
+            configuration,
+            self.gates,
+            self.alarms,
+            self._later,
+            reactor,
+            wall,
+            ids,
+            tasks,
+            counters,
+        )
         direct = CometPusher(comet, SenderCounts(counters, labels_of("comet")))
         self.senders = Senders(
             options,
             self._credentials,
-            self._factories(),
+            self._transports.factories(),
             {Transport.COMET: direct},
             reactor,
             ids,
             tasks,
             counters,
             self.alarms,
-            self._made_of,
+            self._transports.made_of,
         )
         self._source = self._localization_file(configuration)
         self.localization = Localization(
@@ -214,6 +193,7 @@ class PushHouse:
     def reconfigure(self, configuration: Configuration) -> None:
         """Follow another configuration; senders that it changes are drained."""
         former, self._configuration = self._configuration, configuration
+        self._transports.configuration = configuration
         options = configuration.push
         gms = configuration.gms
         self.gates.reconfigure(
@@ -237,13 +217,6 @@ class PushHouse:
     def _policy(self, configuration: Configuration) -> Policy:
         return Policy(AllowList(configuration.push.httpcb_allow), self._loopback_only)
 
-    def _made_of(self, way: Credentials) -> object:
-        """What a sender is made of besides its values, to see after a reload what changed."""
-        if way.transport is Transport.ORSCB:
-            configuration = self._configuration
-            return configuration.server, configuration.gms, configuration.ors
-        return [stamp_of(way.values[name]) for name in FILES if name in way.values]
-
     def _localization_file(self, configuration: Configuration) -> WatchedFile | None:
         path = configuration.push.localization_file
         return WatchedFile(path, MAX_BYTES, self._reactor) if path else None
@@ -263,167 +236,6 @@ class PushHouse:
         )
         return check_device(notification_type, device_id, properties, transport, _on_curve)
 
-    def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
-        pool = self._reactor.getThreadPool()
-        return deferToThreadPool(self._reactor, pool, work, *arguments)
-
-    def _orchestration(self) -> EventReceiver:
-        server = self._configuration.server
-        if not server.ors:
-            return NoOrchestrator()
-        gms = self._configuration.gms
-        limits = Limits(gms.http_connection_timeout_s, gms.http_socket_timeout_s, 65_536)
-        return OrchestrationServers(
-            self.gates.gateways,
-            server.ors,
-            circular=server.ors_lb_strategy == "circular",
-            max_attempts=self._configuration.ors.max_ors_request_attempts,
-            limits=limits,
-        )
-
-    def _factories(self) -> Mapping[str, Callable[[Any], Any]]:
-        """What makes the transport of each kind; called when a sender is needed first."""
-
-        def httpcb(way: Credentials) -> HttpCallbacks:
-            return HttpCallbacks(self._configuration.push, self.gates.callbacks, self._wall)
-
-        def orscb(way: Credentials) -> OrchestrationCallbacks:
-            return OrchestrationCallbacks(self._configuration.push, self._orchestration())
-
-        def customhttp(way: Credentials) -> CustomHttp:
-            return CustomHttp(way.values, self._configuration.push, self.gates.gateways, self._wall)
-
-        def c2dm(way: Credentials) -> C2dm:
-            options = self._configuration.push
-            return C2dm(way.values, options, self.gates.gateways, self._wall, self._tasks)
-
-        def gcm(way: Credentials) -> Gcm:
-            options = self._configuration.push
-            return Gcm(
-                way.values, options, self.gates.gateways, self._wall, self._reactor, self._tasks
-            )
-
-        def fcm(way: Credentials) -> Fcm:
-            return Fcm(
-                load_account(way.values),
-                way.values,
-                self._configuration.push,
-                self.gates.gateways,
-                self._reactor,
-                self._wall,
-                self._tasks,
-                self._in_thread,
-            )
-
-        def apns(way: Credentials) -> ApnsTransport:
-            alarm = partial(self.alarms.tell, name_of(way))
-            dialer = self._dialer(way)
-            made = ApnsTransport(
-                _apns_settings(way),
-                dialer,
-                self._later,
-                self._reactor,
-                self._wall,
-                self._ids,
-                self._counters,
-                alarm,
-            )
-            # For its days, which operators want to see before anybody is sent to.
-            self._tasks.spawn("reading a keystore", _read(dialer.keystore, made))
-            return made
-
-        def apns2(way: Credentials) -> Apns2Transport | PreparedTransport:
-            if way.group is Group.APNS_TOKEN:
-                pem = Path(way.values["apple.auth_key"]).read_bytes()
-                key_id = way.values.get("apple.key_id", "")
-                team = way.values.get("apple.team_id", "")
-                return self._apns2(way, token=self._provider_tokens.find(pem, key_id, team))
-            keystore = self._keystore(way)
-
-            async def make() -> Apns2Transport:
-                return self._apns2(way, keystore=await keystore.load())
-
-            alarm = partial(self.alarms.tell, name_of(way))
-            return PreparedTransport(way.transport, make, self._reactor, self._tasks, alarm)
-
-        def webpush(way: Credentials) -> WebPushTransport:
-            options = self._configuration.push
-            pem = Path(way.values["webpush.private_key"]).read_bytes()
-            key = read_signing_key(pem, "webpush.private_key")
-            subject = way.values.get("webpush.subject", "")
-            return WebPushTransport(
-                self.gates.browsers,
-                VapidTokens(key, subject, self._wall, self._in_thread),
-                self._reactor,
-                self._wall,
-                allow_hosts=options.webpush_allow_hosts,
-                trust=Trust(way.values.get("webpush.ca_file", "")),
-                circuit_failures=options.circuit_failures,
-                circuit_open_s=options.circuit_open_s,
-                max_attempts=options.retry_attempts,
-            )
-
-        return {
-            Transport.HTTPCB: httpcb,
-            Transport.ORSCB: orscb,
-            Transport.CUSTOMHTTP: customhttp,
-            Transport.C2DM: c2dm,
-            Transport.GCM: gcm,
-            Transport.FCM: fcm,
-            Transport.APNS: apns,
-            Transport.APNS2: apns2,
-            Transport.WEBPUSH: webpush,
-        }
-
-    def _apns2(
-        self,
-        way: Credentials,
-        *,
-        token: ProviderToken | None = None,
-        keystore: Keystore | None = None,
-    ) -> Apns2Transport:
-        """Apple's service over HTTP/2, by token or by certificate."""
-        values = way.values
-        url = urlsplit(values["apple.http2_url"])
-        host, port = url.hostname or "", url.port or 443
-        trust = Trust(values.get("apple.ca_file", ""))
-        if keystore is None:
-            creator = client_tls(host, trust, protocols=[b"h2"])
-        else:
-            creator = client_tls(
-                host,
-                trust,
-                certificate=keystore.certificate,
-                chain=keystore.chain,
-                protocols=[b"h2"],
-            )
-        topic = values.get("apple.topic", "") or ("" if keystore is None else keystore.topic)
-        own_limit = values.get("apple.max_payload", "")
-        return Apns2Transport(
-            Http2Pool(self._reactor, host, port, self.gates.gateways.endpoint, creator),
-            host if port == 443 else f"{host}:{port}",
-            topic,
-            self._wall,
-            token=token,
-            max_payload=int(own_limit) if own_limit else None,
-            expires_at=None if keystore is None else keystore.expires_at,
-            max_attempts=self._configuration.push.retry_attempts,
-        )
-
-    def _keystore(self, way: Credentials) -> KeystoreFile:
-        values = way.values
-        return KeystoreFile(
-            values["apple.keystore"],
-            values.get("apple.keystorePassword"),
-            self._in_thread,
-            self._wall,
-            debug=way.debug,
-        )
-
-    def _dialer(self, way: Credentials) -> Dialer:
-        trust = _apns_settings(way).trust
-        return Dialer(self._keystore(way), trust, self.gates.gateways.endpoint, self._reactor)
-
     # Credentials that nobody uses yet
 
     def _look_after_credentials(self) -> None:
@@ -434,36 +246,24 @@ class PushHouse:
             wanted = {
                 way.key: way for way in self._credentials.all() if way.transport is Transport.APNS
             }
-        made_of = {key: (_apns_settings(way), self._made_of(way)) for key, way in wanted.items()}
+        made_of = {
+            key: (apns_settings_of(way), self._transports.made_of(way))
+            for key, way in wanted.items()
+        }
         for key, (former, feedback) in list(self._feedback.items()):
             if made_of.get(key) != former:
                 del self._feedback[key]
                 self._tasks.spawn("the end of a feedback poll", feedback.stop())
         for key, way in wanted.items():
             if key not in self._feedback:
-                settings, _ = made_of[key]
                 store = _FeedbackStore(KeptTokens(self._store, self._ids, name_of(way)))
-                feedback = ApnsFeedback(
-                    settings, self._dialer(way), store, self._later, self._reactor, self._counters
-                )
+                feedback = self._transports.feedback(way, store)
                 self._feedback[key] = made_of[key], feedback
                 feedback.start()
 
 
 def _event_options(configuration: Configuration) -> EventOptions:
     return EventOptions(configuration.push_sections, configuration.push.tag_case_sensitive)
-
-
-def _apns_settings(way: Credentials) -> ApnsSettings:
-    # The values are those of production or debug already, without a prefix.
-    return replace(apns_settings(way.values, {}), debug=way.debug)
-
-
-async def _read(keystore: KeystoreFile, transport: ApnsTransport) -> None:
-    try:
-        await keystore.load()
-    except CredentialsBroken as broken:
-        transport.off(str(broken))
 
 
 def _on_curve(point: bytes) -> bool:

@@ -130,6 +130,7 @@ RULES = {
     # The composition: what is plugged into what, signals, start and end, the terminal.
     "wiring": Rule(ANYTHING, ANYTHING),
     "wiring_push": Rule(ANYTHING, ANYTHING),
+    "wiring_transports": Rule(ANYTHING, ANYTHING),
     "process": Rule(ANYTHING, ANYTHING),
     "tap": Rule(ANYTHING, ANYTHING),
     "commands": Rule(ANYTHING, ANYTHING),
