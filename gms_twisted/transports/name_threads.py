@@ -33,7 +33,7 @@ class NameThreads:
     """A resolver with a pool of its own; a thread is made when it is needed first.
 
     :param name: of the threads.
-    :param look_up: as :func:`socket.getaddrinfo`.
+    :param look_up: as ``socket.getaddrinfo``.
     """
 
     def __init__(
