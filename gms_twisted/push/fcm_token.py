@@ -15,9 +15,6 @@ import json
 import re
 from urllib.parse import urlencode
 
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
-
 from gms_twisted.app.outgoing import Answer, Gate, Limits, TargetRefused, Trust, Unreachable
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.domain.sources import Clock, WallClock
@@ -32,6 +29,7 @@ from gms_twisted.push.http_answers import (
     word_of,
 )
 from gms_twisted.push.service_account import ServiceAccount
+from gms_twisted.push.single_flight import SingleFlight
 from gms_twisted.push.threads import RunInThread
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -69,12 +67,11 @@ class FcmToken:
         self._clock = clock
         self._wall = wall
         self._trust = trust
-        self._tasks = tasks
+        self._renewal = SingleFlight(tasks, "get a token for FCM", self._renew)
         self._off_reactor = off_reactor
         self._token = ""
         self._renew_at = 0.0
         self._dead_at = 0.0
-        self._waiting: list[Deferred[str]] | None = None
         self._problem: Again | Rejected | None = None
         self._problem_until = 0.0
         self.renewals = 0
@@ -87,17 +84,12 @@ class FcmToken:
         now = self._clock.seconds()
         resting = self._problem is not None and now < self._problem_until
         if self._token and now < self._dead_at:
-            if now >= self._renew_at and self._waiting is None and not resting:
-                self._start()
+            if now >= self._renew_at and not resting:
+                self._renewal.start()
             return self._token
         if resting and self._problem is not None:
             raise NoToken(self._problem)
-        waiter: Deferred[str] = Deferred(self._leave)
-        if self._waiting is None:
-            self._start(waiter)
-        else:
-            self._waiting.append(waiter)
-        return await waiter
+        return await self._renewal.join()
 
     def refuse(self, token: str) -> None:
         """A token was refused: forget it, unless there is another one by now."""
@@ -108,34 +100,21 @@ class FcmToken:
         """How long the token lives; 0 when there is none."""
         return max(0.0, self._dead_at - self._clock.seconds()) if self._token else 0.0
 
-    def _start(self, *waiters: Deferred[str]) -> None:
-        self._waiting = list(waiters)
-        # On its own: it goes on if the one who wanted it first is cancelled.
-        self._tasks.spawn("get a token for FCM", self._renew())
-
-    def _leave(self, waiter: Deferred[str]) -> None:
-        if self._waiting is not None and waiter in self._waiting:
-            self._waiting.remove(waiter)
-
-    async def _renew(self) -> None:
-        result: str | Failure = Failure(NoToken(Again("NoToken", scope=Scope.SENDER)))
+    async def _renew(self) -> str:
+        began = self._clock.seconds()
         try:
-            began = self._clock.seconds()
             token, life_s = await self._ask()
-            self._token = result = token
-            self._dead_at = began + life_s
-            self._renew_at = began + max(0.0, min(life_s * RENEW_AT, life_s - RENEW_BEFORE_S))
-            self._problem = None
-            self.renewals += 1
         except NoToken as error:
-            result = Failure(error)
             self._problem = error.attempt
             off_s = getattr(error.attempt, "off_s", 0.0)
             self._problem_until = self._clock.seconds() + (off_s or PAUSE_S)
-        finally:
-            waiting, self._waiting = self._waiting or [], None
-            for waiter in waiting:
-                waiter.callback(result)
+            raise
+        self._token = token
+        self._dead_at = began + life_s
+        self._renew_at = began + max(0.0, min(life_s * RENEW_AT, life_s - RENEW_BEFORE_S))
+        self._problem = None
+        self.renewals += 1
+        return token
 
     async def _ask(self) -> tuple[str, float]:
         now = self._wall.now()

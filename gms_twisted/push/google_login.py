@@ -14,10 +14,6 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
-from twisted.internet.defer import Deferred
-from twisted.logger import Logger
-from twisted.python.failure import Failure
-
 from gms_twisted.app.outgoing import Answer, Gate, Limits, TargetRefused, Trust, Unreachable
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.domain.sources import WallClock
@@ -31,6 +27,7 @@ from gms_twisted.push.http_answers import (
     retry_after_s,
     word_of,
 )
+from gms_twisted.push.single_flight import SingleFlight
 
 LOGIN_URL = "https://www.google.com/accounts/ClientLogin"
 LIMITS = Limits(connect_s=5.0, total_s=10.0, body_bytes=16 * 1024)
@@ -46,8 +43,6 @@ class GoogleLogin:
 
     :param settings: ``android.sender*``, ``android.source``, ``android.login_url``.
     """
-
-    log = Logger()
 
     def __init__(
         self,
@@ -68,10 +63,9 @@ class GoogleLogin:
         self._gate = gate
         self._wall = wall
         self._trust = trust
-        self._tasks = tasks
+        self._login = SingleFlight(tasks, "log in to C2DM", self._log_in)
         token = settings.get("android.senderAuthToken", "").strip()
         self._token = token if _TOKEN.fullmatch(token) else ""
-        self._waiting: list[Deferred[str]] | None = None
         self._refused: Rejected | None = None
         self._refused_at = 0.0
 
@@ -102,32 +96,16 @@ class GoogleLogin:
             raise NoToken(Rejected("HTTP401", alarm=sentence, off_s=OFF_S))
         if self._refused is not None and self._wall.now() - self._refused_at < REFUSED_S:
             raise NoToken(self._refused)
-        waiter: Deferred[str] = Deferred(lambda cancelled: self._leave(cancelled))
-        if self._waiting is not None:
-            self._waiting.append(waiter)
-        else:
-            self._waiting = [waiter]
-            # On its own: it goes on if the one who wanted it first is cancelled.
-            self._tasks.spawn("log in to C2DM", self._log_in())
-        return await waiter
+        return await self._login.join()
 
-    def _leave(self, waiter: Deferred[str]) -> None:
-        if self._waiting is not None and waiter in self._waiting:
-            self._waiting.remove(waiter)
-
-    async def _log_in(self) -> None:
-        result: str | Failure = Failure(NoToken(Again("LoginFailed", scope=Scope.SENDER)))
+    async def _log_in(self) -> str:
         try:
-            result = await self._ask()
-            self._token = result
+            self._token = token = await self._ask()
         except NoToken as error:
-            result = Failure(error)
             if isinstance(error.attempt, Rejected):
                 self._refused, self._refused_at = error.attempt, self._wall.now()
-        finally:
-            waiting, self._waiting = self._waiting or [], None
-            for waiter in waiting:
-                waiter.callback(result)
+            raise
+        return token
 
     async def _ask(self) -> str:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
