@@ -43,6 +43,7 @@ RULES = {
     "bayeux.codec": Rule(("domain",), ("orjson",), pure=True),
     "chatserver": Rule(("domain",), pure=True),
     "apns": Rule(("domain",), pure=True),
+    "scxml": Rule(("domain",), pure=True),
     "config": Rule(("domain",), pure=True),
     # Reads the file, and looks at the date for certificates.
     "config.ini": Rule(("domain",)),

@@ -1,10 +1,15 @@
-"""Orchestration sessions, as those who send them events see them.
+"""Orchestration sessions, as those who start them and send them events see them.
+
+Two implement :class:`Orchestrator`: ``app/orchestrator.py`` in this process and
+``transports/ors.py`` over HTTP.
 
 Knows: shapes.  Does not know: where sessions run.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from gms_twisted.domain.errors import GmsError, NotFound
@@ -14,6 +19,40 @@ class SessionUnknown(NotFound):
     """No orchestration session has the id, or it has ended."""
 
     code = "gms.orchestration.session_unknown"
+
+
+class SessionOver(GmsError):
+    """The session ended before it answered: 410."""
+
+    code = "gms.orchestration.session_over"
+
+
+class AnswerLate(GmsError):
+    """The session did not answer in time, and may yet: 504."""
+
+    code = "gms.orchestration.no_answer"
+
+
+class ApplicationUnusable(GmsError):
+    """The application cannot be read or run; the text says where and why.
+
+    :ivar line: in the document, 0 where that says nothing.
+    """
+
+    code = "gms.orchestration.application"
+
+    def __init__(self, message: str, line: int = 0) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+class OrsUnreachable(GmsError):
+    """No Orchestration Server could be asked: 500 with a body that clients know."""
+
+    code = "com.genesyslab.gsg.services.ors.OrsServiceException"
+
+    def __init__(self) -> None:
+        super().__init__("ORS request failed: cannot connect to ORS. IO issue.")
 
 
 class EventRefused(GmsError):
@@ -27,6 +66,96 @@ class EventRefused(GmsError):
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class SessionAt:
+    """A session and where it runs.
+
+    :ivar home: base URL of its server, ``""`` for this process.
+    :ivar cookie: what its server wants to see again with every request, ``name=value``.
+    """
+
+    session_id: str
+    home: str = ""
+    cookie: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Which Orchestration Servers to ask, where a service has its own (``_ors``)."""
+
+    urls: tuple[str, ...] = ()
+    circular: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a session answered to a request (``<ws:response>``).
+
+    :ivar body: byte for byte.
+    """
+
+    positive: bool
+    body: str = field(repr=False)
+
+
+class Orchestrator(Protocol):
+    """Starts sessions and talks to them."""
+
+    async def start(
+        self, source: str, parameters: Mapping[str, str], servers: Servers | None = None
+    ) -> SessionAt:
+        """Start an application; durable on return.
+
+        :param source: its URL, or the name of one that comes with the server.
+        :param parameters: become ``_data``.
+        :raises ApplicationUnusable: it cannot be read or run.
+        :raises OrsUnreachable: no server could be asked.
+        :raises TooManyRequests: there are too many sessions.
+        """
+
+    async def request(
+        self, session: SessionAt, name: str, parameters: Mapping[str, object]
+    ) -> Reply:
+        """Ask a session, and wait for its answer.
+
+        :param parameters: become ``_event.data.param``; JSON values.
+        :raises SessionUnknown: there is none.
+        :raises SessionOver: it ended first.
+        :raises AnswerLate: it did not answer within ``ors/request_timeout``.
+        :raises OrsUnreachable: its server could not be asked.
+        """
+
+    async def end(self, session: SessionAt) -> None:
+        """End a session, exit handlers included; an unknown one is no fault.
+
+        :raises OrsUnreachable: its server could not be asked.
+        """
+
+
+class SessionServer(Orchestrator, Protocol):
+    """Sessions that run here, as the HTTP interface offers them."""
+
+    async def event(
+        self, session_id: str, name: str, parameters: Mapping[str, object], content_type: str
+    ) -> None:
+        """Give a session an event that wants no answer; durable on return.
+
+        :raises SessionUnknown: there is none.
+        """
+
+    async def post(self, session_id: str, name: str, data: object, *, has_data: bool) -> None:
+        """Take an event of the BasicHTTP Event I/O Processor: ``data`` is ``_event.data`` as it is.
+
+        :raises SessionUnknown: there is none.
+        """
+
+    async def query(self, session_id: str) -> Mapping[str, object]:
+        """Tell a session's state: ``sessionid``, ``src``, ``state`` (active ids), ``data``.
+
+        :raises SessionUnknown: there is none.
+        """
 
 
 class EventReceiver(Protocol):

@@ -1,0 +1,1 @@
+"""State charts: documents, scripts, the interpreter."""
