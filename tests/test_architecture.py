@@ -131,6 +131,7 @@ RULES = {
     # The composition: what is plugged into what, signals, start and end, the terminal.
     "wiring": Rule(ANYTHING, ANYTHING),
     "wiring_push": Rule(ANYTHING, ANYTHING),
+    "wiring_services": Rule(ANYTHING, ANYTHING),
     "wiring_transports": Rule(ANYTHING, ANYTHING),
     "process": Rule(ANYTHING, ANYTHING),
     "tap": Rule(ANYTHING, ANYTHING),
