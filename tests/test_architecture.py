@@ -75,7 +75,8 @@ RULES = {
     "app": Rule(
         (
             *("domain", "config.options", "config.bayeux_options", "config.option"),
-            *("config.push_options", "store.interfaces", "bayeux", "scxml"),
+            *("config.push_options", "config.ors_options"),
+            *("store.interfaces", "bayeux", "scxml"),
             # Which options of push there are and what they default to is said once.
             *("config.push_provider_options", "config.reading"),
         ),

@@ -21,6 +21,12 @@ class SessionUnknown(NotFound):
     code = "gms.orchestration.session_unknown"
 
 
+class RequestUnhandled(NotFound):
+    """No state of the application takes this request."""
+
+    code = "gms.orchestration.unknown_request"
+
+
 class SessionOver(GmsError):
     """The session ended before it answered: 410."""
 
@@ -122,8 +128,16 @@ class Orchestrator(Protocol):
 
         :param parameters: become ``_event.data.param``; JSON values.
         :raises SessionUnknown: there is none.
+        :raises RequestUnhandled: it has no such request.
         :raises SessionOver: it ended first.
         :raises AnswerLate: it did not answer within ``ors/request_timeout``.
+        :raises OrsUnreachable: its server could not be asked.
+        """
+
+    async def tell(self, session: SessionAt, name: str, parameters: Mapping[str, object]) -> None:
+        """Give a session an event that wants no answer.
+
+        :raises SessionUnknown: there is none.
         :raises OrsUnreachable: its server could not be asked.
         """
 

@@ -71,7 +71,7 @@ _SILENT: Mapping[str, frozenset[str]] = {
         )
     ),
     "server": frozenset(("max_sessions", "web_ports")),
-    "ors": frozenset(("ors_loadbalancer_refresh_rate", "max_ors_idle_connection_time", "embedded")),
+    "ors": frozenset(("ors_loadbalancer_refresh_rate", "max_ors_idle_connection_time")),
 }
 """Options that files of the original product carry and that nothing here depends on."""
 
