@@ -232,6 +232,7 @@ class House:
             self.comet,
             self.push,
             base.gateway,
+            self.site_url,
             exempt,
         )
         self.services, self.access = self.kinds.services, self.kinds.access

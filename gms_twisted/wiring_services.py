@@ -11,6 +11,7 @@ Knows: which objects there are and what each gets.  Does not know: HTTP, pages, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from gms_twisted.app.builtin import request_chat_delay
@@ -23,12 +24,14 @@ from gms_twisted.app.chat_delivery import CometDelivery
 from gms_twisted.app.chat_keeper import ChatKeeper
 from gms_twisted.app.chat_limits import ChatLimits
 from gms_twisted.app.chat_line import ChatLine
+from gms_twisted.app.chat_permission import ChatPermission
 from gms_twisted.app.chat_records import ChatRecords
 from gms_twisted.app.chat_start import ChatStarter
 from gms_twisted.app.chats import Chats
 from gms_twisted.app.comet import Comet
 from gms_twisted.app.service_data import ServiceAreas
 from gms_twisted.app.service_definitions import read_definitions
+from gms_twisted.app.service_records import ServiceInstance
 from gms_twisted.app.services import ServiceInstances
 from gms_twisted.app.storage_areas import StorageAreas
 from gms_twisted.app.tasks import Tasks
@@ -45,6 +48,7 @@ from gms_twisted.wiring_push import PushHouse
 class ServiceHouse:
     """Every kind of service.
 
+    :param site_url: where this server is found from outside.
     :param exempt: addresses without limits of their own.
     """
 
@@ -61,8 +65,11 @@ class ServiceHouse:
         comet: Comet,
         push: PushHouse,
         gateway: ChatServers,
+        site_url: Callable[[], str],
         exempt: Networks,
     ) -> None:
+        self._configuration = configuration
+        self._site_url = site_url
         limits = configuration.limits
         self._creations = per_minute(reactor, limits.v13_services_per_min, exempt)
         self.services = ServiceInstances(
@@ -81,6 +88,10 @@ class ServiceHouse:
         keeper = ChatKeeper(records, self.services, wall, configuration.chat)
         line = ChatLine(gateway, ids)
         answers = ChatAnswers(configuration.chat)
+        self.permission = ChatPermission(
+            store, ids, records, tasks, lambda: self._configuration.chat.verify_agent_available
+        )
+        push.notifications.listeners.append(self.permission.published)
         self.delivery = CometDelivery(
             records,
             keeper,
@@ -99,11 +110,14 @@ class ServiceHouse:
             self.services,
             records,
             keeper,
-            ChatStarter(self.services, records, keeper, gateway, line, configuration.chat),
+            ChatStarter(
+                self.services, records, keeper, gateway, line, configuration.chat, self._poke_url
+            ),
             line,
             self.delivery,
             answers,
             ChatLimits(reactor, limits),
+            self.permission,
             tasks,
             reactor,
             configuration.chat,
@@ -135,6 +149,7 @@ class ServiceHouse:
 
     def reconfigure(self, configuration: Configuration, exempt: Networks) -> None:
         """Take new options; nothing of it can fail."""
+        self._configuration = configuration
         limits = configuration.limits
         creations, locks = limits.v13_services_per_min, limits.v03_per_address
         self._creations.reconfigure(creations / 60.0, creations, exempt)
@@ -147,6 +162,12 @@ class ServiceHouse:
         self.access.reconfigure(configuration.server, limits, configuration.resource_groups)
         self.chats.reconfigure(configuration.chat, limits)
         self.delivery.reconfigure(configuration.chat, configuration.push)
+
+    def _poke_url(self, instance: ServiceInstance) -> str:
+        """Spec: Advanced Chat Service API, "Execute 'internal-poke' request"."""
+        options = self.services.definition_of(instance).options
+        base = options.get("_poke_url_base") or self._site_url()
+        return f"{base.rstrip('/')}/genesys/1/service/{instance.service_id}/internal-poke"
 
 
 def per_minute(reactor: Any, count: int, exempt: Networks) -> AddressLimiter:

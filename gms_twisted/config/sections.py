@@ -24,13 +24,13 @@ from gms_twisted.config.options import (
     GmsOptions,
     HttpOptions,
     LimitOptions,
-    OrsOptions,
     ResourceGroup,
     ResourcesOptions,
     ServerOptions,
     StorageOptions,
     StoreOptions,
 )
+from gms_twisted.config.ors_options import OrsOptions
 from gms_twisted.config.push_options import PushOptions
 from gms_twisted.config.push_reading import is_push, read_push
 from gms_twisted.config.reading import (

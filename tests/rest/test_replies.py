@@ -28,6 +28,7 @@ STATUS = {
     "ChatSessionUnknown": 404,
     "ChatSessionClosed": 400,
     "SessionUnknown": 404,
+    "RequestUnhandled": 404,
     "SessionOver": 410,
     "AnswerLate": 504,
     "ApplicationUnusable": 500,

@@ -92,6 +92,10 @@ class FakeSessions:
             raise answer
         return await answer if isinstance(answer, Deferred) else answer
 
+    async def tell(self, session: SessionAt, name: str, parameters: Mapping[str, object]) -> None:
+        """Take one."""
+        await self.event(session.session_id, name, parameters, FORM_TYPE)
+
     async def end(self, session: SessionAt) -> None:
         """End one."""
         if self.sessions.pop(session.session_id, None) is not None:
