@@ -136,17 +136,21 @@ class Notifications:
 
     # -- publishing ---------------------------------------------------------------------
 
-    async def publish(self, document: object, hops: int = 0) -> Published:
+    async def publish(
+        self, document: object, hops: int = 0, event_id: str | None = None
+    ) -> Published:
         """Publish an event.
 
         :param document: the request's body, as JSON.
         :param hops: how many events in a row led to this one.
+        :param event_id: the same when it is done again, 32 hexadecimal digits; ``None``: it
+            never is.
         :raises InvalidRequest: something is missing or wrong; names the member.
         :raises NotFound: directed, and the device cannot be reached as things are configured.
         :raises Unavailable: we are ending, too busy, or cannot store what is owed.
         """
         return await self._publish_event(
-            self._ids.hex(32), read_event(document, self._options, hops)
+            event_id or self._ids.hex(32), read_event(document, self._options, hops)
         )
 
     async def send(self, event_id: str, document: object) -> bool:

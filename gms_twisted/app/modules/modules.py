@@ -1,0 +1,87 @@
+"""The module of each action, and every end as an event.
+
+Knows: which module has an action, how failures are told, how many may run at once.
+Does not know: what any action does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+
+from gms_twisted.app.modules.failures import UnknownElement, failure_of
+from gms_twisted.app.operations import Module, Outcome, Owner, Tell
+from gms_twisted.domain.errors import GmsError
+from gms_twisted.scxml.effects import StartOperation
+
+MAX_AT_ONCE = 32
+"""Most actions of one session under way."""
+
+UNSUPPORTED, BUSY, INTERNAL = "unsupported", "busy", "internal"
+"""Values of ``_event.data.error`` for what no module says itself."""
+
+
+class Modules:
+    """All actions.
+
+    :param modules: by the name that :attr:`StartOperation.module` has.
+    """
+
+    log = Logger()
+
+    def __init__(self, modules: Mapping[str, Module]) -> None:
+        self._modules = modules
+        self._running: dict[str, int] = {}
+
+    async def act(self, owner: Owner, operation: StartOperation, tell: Tell) -> Outcome | None:
+        """Carry an action out; whatever happens, the session is told how it ended.
+
+        Nothing but cancelling it makes this fail.
+        """
+        session_id = owner.session_id
+        running = self._running.get(session_id, 0)
+        if running >= MAX_AT_ONCE:
+            return self._failed(
+                operation, BUSY, f"The session has {MAX_AT_ONCE} actions under way already."
+            )
+        self._running[session_id] = running + 1
+        try:
+            return await self._act(owner, operation, tell)
+        finally:
+            self._running[session_id] -= 1
+            if not self._running[session_id]:
+                del self._running[session_id]
+
+    async def _act(self, owner: Owner, operation: StartOperation, tell: Tell) -> Outcome | None:
+        module = self._modules.get(operation.module)
+        try:
+            if module is None:
+                raise UnknownElement
+            return await module.act(owner, operation, tell)
+        except UnknownElement:
+            # Also: the modules dialog, classification, statistic and resource.
+            return self._failed(operation, UNSUPPORTED, "This server has no such action.")
+        except CancelledError:
+            raise
+        except GmsError as error:
+            assert module is not None
+            return failure_of(f"error.{module.prefix}.{operation.element}", error)
+        except Exception:  # noqa: BLE001 - the session must hear of every end
+            self.log.failure(
+                "Failed in {module}:{element} of session {session_id}",
+                module=operation.module,
+                element=operation.element,
+                session_id=owner.session_id,
+            )
+            return self._failed(
+                operation, INTERNAL, "Something went wrong on our side; the log says more."
+            )
+
+    def _failed(self, operation: StartOperation, word: str, description: str) -> Outcome:
+        module = self._modules.get(operation.module)
+        prefix = operation.module if module is None else module.prefix
+        return Outcome(
+            f"error.{prefix}.{operation.element}", {"error": word, "description": description}
+        )
