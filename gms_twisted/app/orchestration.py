@@ -104,13 +104,20 @@ class Orchestrator(Protocol):
     """Starts sessions and talks to them."""
 
     async def start(
-        self, source: str, parameters: Mapping[str, str], servers: Servers | None = None
+        self,
+        source: str,
+        parameters: Mapping[str, str],
+        servers: Servers | None = None,
+        start_at: float | None = None,
     ) -> SessionAt:
         """Start an application; durable on return.
 
         :param source: its URL, or the name of one that comes with the server.
         :param parameters: become ``_data``.
+        :param start_at: Unix seconds; the session has its id now and begins then, at once
+            if that is past.
         :raises ApplicationUnusable: it cannot be read or run.
+        :raises InvalidRequest: ``start_at`` is farther away than a session may wait.
         :raises OrsUnreachable: no server could be asked.
         :raises TooManyRequests: there are too many sessions.
         """
@@ -138,15 +145,29 @@ class SessionServer(Orchestrator, Protocol):
     """Sessions that run here, as the HTTP interface offers them."""
 
     async def event(
-        self, session_id: str, name: str, parameters: Mapping[str, object], content_type: str
+        self,
+        session_id: str,
+        name: str,
+        parameters: Mapping[str, object],
+        content_type: str,
+        hops: int = 0,
+        push_id: str = "",
     ) -> None:
         """Give a session an event that wants no answer; durable on return.
 
+        :param parameters: become ``_event.data.param``, ``content_type`` its ``paramtype``.
+        :param hops: how many events in a row led to this one.
+        :param push_id: the same when it comes again, and then it is not taken again;
+            ``""``: it is another one each time.
         :raises SessionUnknown: there is none.
         """
 
-    async def post(self, session_id: str, name: str, data: object, *, has_data: bool) -> None:
+    async def post(
+        self, session_id: str, name: str, data: object, *, has_data: bool, raw: str = ""
+    ) -> None:
         """Take an event of the BasicHTTP Event I/O Processor: ``data`` is ``_event.data`` as it is.
+
+        :param raw: ``_event.raw``, see :mod:`gms_twisted.app.basic_http`.
 
         :raises SessionUnknown: there is none.
         """
