@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode
 
+from gms_twisted.app.orchestration import FORM_TYPE
 from gms_twisted.scxml.effects import PostEvent
 
 EVENT_NAME = "_scxmleventname"
 DEFAULT_NAME = "HTTP.POST"
 """Name of an event whose message has none: ``HTTP.`` and the method."""
 
-FORM_TYPE = "application/x-www-form-urlencoded"
 TEXT_TYPE = "text/plain;charset=UTF-8"
 
 MAX_RAW = 4_096

@@ -14,6 +14,8 @@ from typing import Protocol
 
 from gms_twisted.domain.errors import GmsError, NotFound
 
+FORM_TYPE = "application/x-www-form-urlencoded"
+
 
 class SessionUnknown(NotFound):
     """No orchestration session has the id, or it has ended."""
@@ -123,11 +125,16 @@ class Orchestrator(Protocol):
         """
 
     async def request(
-        self, session: SessionAt, name: str, parameters: Mapping[str, object]
+        self,
+        session: SessionAt,
+        name: str,
+        parameters: Mapping[str, object],
+        content_type: str = FORM_TYPE,
     ) -> Reply:
         """Ask a session, and wait for its answer.
 
         :param parameters: become ``_event.data.param``; JSON values.
+        :param content_type: what they came in, ``_event.data.paramtype``.
         :raises SessionUnknown: there is none.
         :raises SessionOver: it ended first.
         :raises AnswerLate: it did not answer within ``ors/request_timeout``.
