@@ -79,7 +79,8 @@ def session_id_of(answer: Answer) -> str | None:
         document = loads(text.encode("utf-8", "replace"))
     except InvalidRequest:
         document = text
-    candidates: list[object] = [document]
+    # Text that looks like another JSON value, a number, is text.
+    candidates: list[object] = [document if isinstance(document, str) else text]
     if isinstance(document, dict):
         candidates = [document.get(member) for member in _MEMBERS]
     candidates += [
