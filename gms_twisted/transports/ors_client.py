@@ -145,7 +145,7 @@ class OrsClient:
         self._order.over(session.session_id)
 
     def _started(self, url: str, answer: Answer) -> SessionAt:
-        session_id = None if answer.cut else session_id_of(answer)
+        session_id = session_id_of(answer)
         if session_id is None:
             self._trouble(url, "does not tell the id of a session that it has started")
             raise AnswerUnusable("The Orchestration Server did not tell the session's id.")
@@ -176,7 +176,7 @@ class OrsClient:
                     raise SessionUnknown("The Orchestration Server does not know the session.")
                 continue
             return self._judged(session_id, url, answer)
-        if home or failed:
+        if failed:
             raise OrsUnreachable
         raise SessionUnknown("No Orchestration Server knows the session.")
 

@@ -23,6 +23,7 @@ from gms_twisted.app.orchestration import Reply as Said
 from gms_twisted.app.outgoing import Limits
 from gms_twisted.domain.errors import TooManyRequests
 from gms_twisted.simulators.gateway import Call, Reply
+from gms_twisted.transports.ors import OrsEvents
 from gms_twisted.transports.ors_client import MAX_ANSWER, OrsClient
 from gms_twisted.transports.ors_servers import ServerOrder
 from tests.support.gateways import Answering, Gateways
@@ -73,7 +74,8 @@ class Fixture(SynchronousTestCase):
     ) -> Orchestrator:
         """A client of some servers."""
         servers = Servers(tuple(map(url_of, hosts)), circular)
-        return OrsClient(self.house.net.gate, ServerOrder(servers, attempts, services), LIMITS)
+        self.order = ServerOrder(servers, attempts, services)
+        return OrsClient(self.house.net.gate, self.order, LIMITS)
 
     def down(self, *hosts: str) -> None:
         """Have servers refuse connections, kept ones too."""
@@ -107,6 +109,16 @@ class StartTests(Fixture):
             call.form(),
             {"_ttl": "30", "n": "hé", "src": "a.scxml", "idealtime": "1339280777250"},
         )
+
+    def test_events_go_there(self) -> None:
+        """Events for the session are sent to its server, whosever turn it is."""
+        self.client = self.client_of(THIRD, SECOND)
+        session = self.started(Servers((url_of(FIRST),)))
+        events = OrsEvents(self.house.net.gate, self.order)
+        for _ in range(2):
+            work = events.receive(session.session_id, "a", "m", 1, "p")
+            self.successResultOf(self.house.net.run(work))
+        self.assertEqual(self.asked, [FIRST] * 3)
 
     def test_no_ideal_time(self) -> None:
         """Without a moment none is sent; the application is ours to name."""
