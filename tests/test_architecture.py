@@ -101,6 +101,9 @@ RULES = {
     ),
     # What the outgoing gate goes by, and the answers that come back through it.
     "transports.targets": Rule(("domain", "app.outgoing"), pure=True),
+    # Lists and texts; who asks, and when, is in the shells beside them.
+    "transports.ors_servers": Rule(("app.orchestration",), pure=True),
+    "transports.ors_messages": Rule(("domain", "app.outgoing", "http.strict_json"), pure=True),
     "transports.http_answers": Rule(
         ("domain", "app.outgoing", "http.framing", "http.parse"), pure=True
     ),

@@ -63,7 +63,8 @@ def raw_of(body: str) -> str:
     """What ``_event.raw`` tells of a message.
 
     Choice: the Recommendation leaves it open, its tests look for the method and for the
-    fields or the text as a URL would have them.  Headers stay out.
+    fields or the text as a URL would have them.  Headers stay out, and so does a JSON body,
+    which is in the data whole.
     """
     return f"POST\n\n{body}"[:MAX_RAW]
 

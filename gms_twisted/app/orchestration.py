@@ -1,7 +1,7 @@
 """Orchestration sessions, as those who start them and send them events see them.
 
 Two implement :class:`Orchestrator`: ``app/orchestrator.py`` in this process and
-``transports/ors.py`` over HTTP.
+``transports/ors_client.py`` over HTTP.
 
 Knows: shapes.  Does not know: where sessions run.
 """
@@ -61,6 +61,12 @@ class OrsUnreachable(GmsError):
 
     def __init__(self) -> None:
         super().__init__("ORS request failed: cannot connect to ORS. IO issue.")
+
+
+class AnswerUnusable(GmsError):
+    """An Orchestration Server answered, but nothing can be done with what it said."""
+
+    code = "gms.orchestration.answer_unusable"
 
 
 class EventRefused(GmsError):
@@ -125,6 +131,7 @@ class Orchestrator(Protocol):
         :param start_at: Unix seconds; the session has its id now and begins then, at once
             if that is past.
         :raises ApplicationUnusable: it cannot be read or run.
+        :raises AnswerUnusable: its server did not tell the session's id.
         :raises InvalidRequest: ``start_at`` is farther away than a session may wait.
         :raises OrsUnreachable: no server could be asked.
         :raises TooManyRequests: there are too many sessions.
@@ -145,7 +152,9 @@ class Orchestrator(Protocol):
         :raises RequestUnhandled: it has no such request.
         :raises SessionOver: it ended first.
         :raises AnswerLate: it did not answer within ``ors/request_timeout``.
+        :raises AnswerUnusable: the answer is longer than may be.
         :raises OrsUnreachable: its server could not be asked.
+        :raises TooManyRequests: its server has too much to do.
         """
 
     async def tell(self, session: SessionAt, name: str, parameters: Mapping[str, object]) -> None:

@@ -16,6 +16,7 @@ from gms_twisted.app.interfaces import (
 )
 from gms_twisted.app.orchestration import (
     AnswerLate,
+    AnswerUnusable,
     ApplicationUnusable,
     OrsUnreachable,
     SessionOver,
@@ -65,6 +66,7 @@ _STATUS: dict[type[GmsError], int] = {
     # Who creates a service cannot help it; who starts a session is told 400 by the route.
     ApplicationUnusable: 500,
     OrsUnreachable: 500,
+    AnswerUnusable: 500,
     GmsError: 500,
 }
 

@@ -386,6 +386,30 @@ class EndTests(Fixture):
         self.assertEqual(answer.json()["data"], {"a": "\ud800"})
 
 
+class GoneTests(Fixture):
+    """What changes a session is done to its end, whether its client waits or not."""
+
+    def leave(self, target: str, body: bytes = b"") -> None:
+        """Send a request, be gone while it waits, and let it go on."""
+        held: Deferred[None] = Deferred()
+        self.sessions.held = held
+        self.begin("POST", target, body, FORM).lose()
+        self.assertFalse(held.called)
+        self.sessions.held = None
+        held.callback(None)
+        self.successResultOf(Deferred.fromCoroutine(self.tasks.stop()))
+
+    def test_gone(self) -> None:
+        """Each route."""
+        self.leave("/start", b"src=a")
+        self.assertEqual(len(self.sessions.sessions), 2)
+        self.leave(self.of_session("event/a"))
+        self.leave(self.of_session("basichttp"), b"_scxmleventname=b")
+        self.assertEqual([name for name, _ in self.session.events], ["a", "b"])
+        self.leave(self.of_session("terminate"))
+        self.assertEqual(self.sessions.ended, [self.session_id])
+
+
 class DoorTests(Fixture):
     """Who may ask."""
 

@@ -33,6 +33,7 @@ STATUS = {
     "AnswerLate": 504,
     "ApplicationUnusable": 500,
     "OrsUnreachable": 500,
+    "AnswerUnusable": 500,
     "EventRefused": 500,
     "Conflict": 409,
     "ConditionFailed": 409,

@@ -52,12 +52,14 @@ class FakeSessions:
 
     :ivar answers: by a request's name; another name is answered with its parameters.
     :ivar refusal: what every start fails with.
+    :ivar held: what everything that changes sessions waits for first.
     :ivar sessions: those that live, by id.
     """
 
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {}
         self.refusal: Exception | None = None
+        self.held: Deferred[None] | None = None
         self.sessions: dict[str, Session] = {}
         self.ended: list[str] = []
 
@@ -69,6 +71,7 @@ class FakeSessions:
         start_at: float | None = None,
     ) -> SessionAt:
         """Start one."""
+        await self._wait()
         if self.refusal is not None:
             raise self.refusal
         if source == "broken":
@@ -98,6 +101,7 @@ class FakeSessions:
 
     async def end(self, session: SessionAt) -> None:
         """End one."""
+        await self._wait()
         if self.sessions.pop(session.session_id, None) is not None:
             self.ended.append(session.session_id)
 
@@ -111,6 +115,7 @@ class FakeSessions:
         push_id: str = "",
     ) -> None:
         """Take one, the same one once."""
+        await self._wait()
         session = self._session(session_id)
         if push_id and push_id in session.seen:
             return
@@ -122,6 +127,7 @@ class FakeSessions:
         self, session_id: str, name: str, data: object, *, has_data: bool, raw: str = ""
     ) -> None:
         """Take one; without data it is ``...`` here."""
+        await self._wait()
         session = self._session(session_id)
         session.events.append((name, data if has_data else ...))
         session.raw.append(raw)
@@ -135,6 +141,10 @@ class FakeSessions:
             "state": ["s0"],
             "data": dict(session.parameters),
         }
+
+    async def _wait(self) -> None:
+        if self.held is not None:
+            await self.held
 
     def _session(self, session_id: str) -> Session:
         session = self.sessions.get(session_id)
