@@ -117,6 +117,8 @@ class CreateTests(Fixture):
             ({"content": '{"a":1,"a":2}'}, 400),
             ({"content": "[" * 100_000}, 400),
             ({"content": [1]}, 400),
+            ({"content": {"subscriberId": "\ud800"}}, 400),
+            ({"content": '{"subscriberId": "\\ud800"}'}, 400),
             ({"content": {"subscriberId": "s"}}, 400),
             ({"content": subscription(), "apiVersion": "2"}, 404),
             ({"content": subscription(providerName="nobody")}, 400),
