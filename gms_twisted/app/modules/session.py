@@ -11,6 +11,7 @@ from gms_twisted.app.modules.fetching import Fetching
 from gms_twisted.app.modules.values import needed, number, text, texts
 from gms_twisted.app.operations import Outcome, Owner, Tell
 from gms_twisted.app.orchestration import Orchestrator, SessionAt
+from gms_twisted.app.tasks import Tasks
 from gms_twisted.domain.errors import GmsError, InvalidRequest
 from gms_twisted.domain.sources import WallClock
 from gms_twisted.scxml.effects import StartOperation
@@ -32,9 +33,12 @@ class Sessions:
 
     prefix = "session"
 
-    def __init__(self, orchestrator: Orchestrator, fetching: Fetching, wall: WallClock) -> None:
+    def __init__(
+        self, orchestrator: Orchestrator, fetching: Fetching, tasks: Tasks, wall: WallClock
+    ) -> None:
         self._orchestrator = orchestrator
         self._fetching = fetching
+        self._tasks = tasks
         self._wall = wall
 
     async def act(self, owner: Owner, operation: StartOperation, tell: Tell) -> Outcome:
@@ -52,13 +56,18 @@ class Sessions:
             case "start":
                 return await self._start(operation)
             case "terminate":
-                session_id = needed(operation.attributes, "sessionid")
-                await self._orchestrator.end(SessionAt(session_id))
-                return Outcome("session.terminate.done", {"sessionid": session_id})
+                return await self._terminate(operation)
             case "updatestart":
                 raise StartsAtOnce("The session has begun already.")
             case _:
                 raise UnknownElement
+
+    async def _terminate(self, operation: StartOperation) -> Outcome:
+        session_id = needed(operation.attributes, "sessionid")
+        # A session that ends itself cancels this action.
+        work = self._orchestrator.end(SessionAt(session_id))
+        await self._tasks.finish("ending a session for another", work)
+        return Outcome("session.terminate.done", {"sessionid": session_id})
 
     async def _start(self, operation: StartOperation) -> Outcome:
         """Start an application; each ``<param>`` becomes one of ``_data``, as text."""
@@ -69,5 +78,6 @@ class Sessions:
         ideal_ms = number(attributes, "idealtime", 0.0, _MAX_IDEAL_MS)
         if ideal_ms is not None and ideal_ms / 1000 > self._wall.now():
             raise StartsAtOnce("A session cannot be started for a later time (idealtime).")
-        started = await self._orchestrator.start(source, texts(operation.params))
+        work = self._orchestrator.start(source, texts(operation.params))
+        started = await self._tasks.finish("starting a session for another", work)
         return Outcome("session.start.done", {"sessionid": started.session_id})

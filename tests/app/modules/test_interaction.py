@@ -16,14 +16,10 @@ from gms_twisted.app.modules.interaction import (
 )
 from gms_twisted.app.modules.modules import Modules
 from gms_twisted.app.operations import Outcome
-from gms_twisted.app.telephony import Interaction, OutboundCall, Target, TelephonyFailed
+from gms_twisted.app.telephony import OutboundCall, Target, TelephonyFailed
 from gms_twisted.domain.errors import InvalidRequest
 from gms_twisted.scxml.effects import StartOperation
-from tests.support.orchestration import OWNER, SESSION, FakeCentre, Rig, operation
-
-CALL = Interaction(
-    "i1", "inbound", "waiting", "+16504669999", "5001", {"name": "Ann"}, 1.0, SESSION
-)
+from tests.support.orchestration import CALL, OWNER, SESSION, FakeCentre, Rig, operation
 
 
 def ask(element: str, **attributes: object) -> StartOperation:

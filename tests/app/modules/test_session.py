@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -26,6 +26,7 @@ from gms_twisted.app.modules.session import Sessions, StartsAtOnce
 from gms_twisted.app.operations import Outcome
 from gms_twisted.app.orchestration import ApplicationUnusable, Reply, Servers, SessionAt
 from gms_twisted.app.outgoing import TargetRefused, Unreachable
+from gms_twisted.app.tasks import Tasks
 from gms_twisted.domain.errors import InvalidRequest, TooLarge
 from gms_twisted.scxml.effects import StartOperation
 from tests.support.net import PUBLIC, Net, Saying, Silent
@@ -42,6 +43,7 @@ class FakeOrchestrator:
     def __init__(self) -> None:
         self.started: list[tuple[str, Mapping[str, str]]] = []
         self.ended: list[SessionAt] = []
+        self.held: Deferred[None] = succeed(None)
 
     async def start(
         self, source: str, parameters: Mapping[str, str], servers: Servers | None = None
@@ -59,7 +61,8 @@ class FakeOrchestrator:
         raise AssertionError
 
     async def end(self, session: SessionAt) -> None:
-        """Remember it."""
+        """Remember it, when the test lets it."""
+        await self.held
         self.ended.append(session)
 
 
@@ -83,7 +86,7 @@ class Fixture(SynchronousTestCase):
         self.orchestrator = FakeOrchestrator()
         wall = ManualWallClock(Clock())
         self.now = wall.now()
-        self.rig = Rig(self, Sessions(self.orchestrator, Fetching(self.net.gate), wall))
+        self.rig = Rig(self, Sessions(self.orchestrator, Fetching(self.net.gate), Tasks(), wall))
 
     def fetch(
         self, params: Mapping[str, object] | None = None, **attributes: Any
@@ -109,7 +112,7 @@ class Fixture(SynchronousTestCase):
         self.net.serve(server)
         self.rig = Rig(
             self,
-            Sessions(self.orchestrator, Fetching(self.net.gate), ManualWallClock(Clock())),
+            Sessions(self.orchestrator, Fetching(self.net.gate), Tasks(), ManualWallClock(Clock())),
         )
         self.fetched(params, **attributes)
         head, _, body = b"".join(server.requests).decode().partition("\r\n\r\n")
@@ -234,7 +237,9 @@ class AnswerTests(Fixture):
             self.net = Net()
             self.net.serve(Saying(answer(b"no", status, "Location: http://127.0.0.1/")))
             fetching = Fetching(self.net.gate)
-            self.rig = Rig(self, Sessions(self.orchestrator, fetching, ManualWallClock(Clock())))
+            self.rig = Rig(
+                self, Sessions(self.orchestrator, fetching, Tasks(), ManualWallClock(Clock()))
+            )
             outcome = self.fetched()
             self.assertEqual(outcome.event, "error.session.fetch")
             self.assertEqual((outcome.data["error"], outcome.data["content"]), (word, "no"))
@@ -303,6 +308,15 @@ class SessionTests(Fixture):
         self.assertEqual(outcome, Outcome("session.terminate.done", {"sessionid": "T" * 32}))
         self.assertEqual(self.orchestrator.ended, [SessionAt("T" * 32)])
         self.rig.refuses(InvalidRequest, ask("terminate"))
+
+    def test_terminate_itself(self) -> None:
+        """A session that ends itself, and so cancels the action, is ended all the same."""
+        self.orchestrator.held = Deferred()
+        running = self.rig.start(ask("terminate", sessionid=OWNER.session_id))
+        running.cancel()
+        self.failureResultOf(running, CancelledError)
+        self.orchestrator.held.callback(None)
+        self.assertEqual(self.orchestrator.ended, [SessionAt(OWNER.session_id)])
 
     def test_updatestart(self) -> None:
         """No session waits to begin."""
