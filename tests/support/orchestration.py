@@ -41,6 +41,11 @@ def operation(
     return StartOperation(request_id, module, element, attributes, params or {}, children)
 
 
+CALL = Interaction(
+    "i1", "inbound", "waiting", "+16504669999", "5001", {"name": "Ann"}, 1.0, SESSION
+)
+
+
 class Acting(Protocol):
     """A module, or all of them."""
 

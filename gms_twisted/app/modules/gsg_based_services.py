@@ -22,7 +22,6 @@ from gms_twisted.domain.errors import GmsError
 from gms_twisted.scxml.effects import StartOperation
 
 _SERVICES = {"reserve": request_access.NAME, "match": match_interaction.NAME}
-_REQUEST_ID = "requestid"
 
 
 class GsgBasedServices:
@@ -49,7 +48,7 @@ class GsgBasedServices:
                 name: text(attributes, name)
                 for name, value in attributes.items()
                 # A script's null is as absent as in a JSON body of the API.
-                if name != _REQUEST_ID and value is not None
+                if value is not None
             }
             # Applications are the operator's, so they may ask what is internal.
             answer = await self._services.create(service, fields, owner.user, "", internal=True)

@@ -155,13 +155,16 @@ class GsgNotification:
         value = attributes.get("content")
         if value is None or value == "":
             raise InvalidRequest("content is missing; an object is expected.", "content")
-        given = value if isinstance(value, str) else json_text(value)
-        if len(given.encode("utf-8", "replace")) > self._options.max_body:
-            raise TooLarge(f"content is longer than {self._options.max_body} bytes.")
         if isinstance(value, str):
             value = read_json(value, "content")
         if not isinstance(value, Mapping):
             raise InvalidRequest("content must be an object.", "content")
+        try:
+            size = len(json_text(value).encode())
+        except UnicodeEncodeError:
+            raise InvalidRequest("content has half of a surrogate pair.", "content") from None
+        if size > self._options.max_body:
+            raise TooLarge(f"content is longer than {self._options.max_body} bytes.")
         return value
 
     def _through_provider(

@@ -22,6 +22,9 @@ MAX_AT_ONCE = 32
 UNSUPPORTED, BUSY, INTERNAL = "unsupported", "busy", "internal"
 """Values of ``_event.data.error`` for what no module says itself."""
 
+_PREFIXES = {("interaction", "createcall"): "voice"}
+"""Actions whose events begin with something else than their module's prefix."""
+
 
 class Modules:
     """All actions.
@@ -66,8 +69,7 @@ class Modules:
         except CancelledError:
             raise
         except GmsError as error:
-            assert module is not None
-            return failure_of(f"error.{module.prefix}.{operation.element}", error)
+            return failure_of(self._error(operation), error)
         except Exception:  # noqa: BLE001 - the session must hear of every end
             self.log.failure(
                 "Failed in {module}:{element} of session {session_id}",
@@ -80,8 +82,13 @@ class Modules:
             )
 
     def _failed(self, operation: StartOperation, word: str, description: str) -> Outcome:
+        return Outcome(self._error(operation), {"error": word, "description": description})
+
+    def _error(self, operation: StartOperation) -> str:
+        """The name of the event for a failure."""
         module = self._modules.get(operation.module)
-        prefix = operation.module if module is None else module.prefix
-        return Outcome(
-            f"error.{prefix}.{operation.element}", {"error": word, "description": description}
+        prefix = _PREFIXES.get(
+            (operation.module, operation.element),
+            operation.module if module is None else module.prefix,
         )
+        return f"error.{prefix}.{operation.element}"

@@ -112,6 +112,7 @@ class Queue:
         session[operation.request_id] = active
         try:
             await self._turn(active)
+            self._check(active.submission)
             selection = await self._centre.submit(active.submission)
         except TelephonyFailed as error:
             if error.reason != CANCELLED:
@@ -123,6 +124,16 @@ class Queue:
                 self._sessions.pop(owner.session_id, None)
         self._paces.pop(owner.session_id, None)
         return Outcome("queue.submit.done", _members(active.submission, selection))
+
+    def _check(self, submission: Submission) -> None:
+        """See that the call, if one is named, is the session's own.
+
+        :raises TelephonyFailed: it is not.
+        """
+        wanted = submission.interaction_id
+        calls = self._centre.interactions(submission.session_id)
+        if wanted and all(wanted != call.interaction_id for call in calls):
+            raise TelephonyFailed("unknown", "The session has no such interaction.")
 
     async def _turn(self, active: _Active) -> None:
         """Wait until the session may ask again.

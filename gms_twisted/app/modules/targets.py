@@ -68,10 +68,10 @@ def _targets(children: Sequence[Child], kind: str) -> Iterator[Target]:
             yield parse_target(text(attributes, "expr"), kind)
 
 
-def parse_target(name: str, kind: str = "", stat_server: str = "") -> Target:
+def parse_target(name: str, kind: str = "", stat_server: str = "", default: str = GROUP) -> Target:
     """Read a target; a short form in the name says what nothing else does.
 
-    :param kind: long or short; empty: the name's, else ``agentgroup``.
+    :param kind: long or short; empty: the name's, else ``default``.
     :raises InvalidRequest: it has no name, or one that is too long.
     """
     name = name.strip()
@@ -86,7 +86,7 @@ def parse_target(name: str, kind: str = "", stat_server: str = "") -> Target:
         raise InvalidRequest(f"A target's name must have 1 to {MAX_NAME} characters.", "name")
     # Quotes: what is an expression elsewhere is literal in ``type``, and both are seen.
     kind = kind.strip().strip("'\"")
-    return Target(name, KINDS.get(kind.upper(), kind.lower()) or GROUP, stat_server[:MAX_NAME])
+    return Target(name, KINDS.get(kind.upper(), kind.lower()) or default, stat_server[:MAX_NAME])
 
 
 def spelled(target: Target) -> str:
@@ -95,7 +95,7 @@ def spelled(target: Target) -> str:
     return f"{target.name}{server}.{SHORT.get(target.kind, target.kind)}"
 
 
-def target_of(value: object) -> Target:
+def target_of(value: object, default: str = GROUP) -> Target:
     """A target as one value: a name, a short form, or an object like ``{"type", "dn"}``.
 
     :raises InvalidRequest: there is no name in it.
@@ -103,5 +103,5 @@ def target_of(value: object) -> Target:
     if isinstance(value, Mapping):
         attributes: Attributes = value
         name = next((found for key in ("dn", "name", "id") if (found := text(attributes, key))), "")
-        return parse_target(name, text(attributes, "type"), text(attributes, "statserver"))
-    return parse_target(text({"target": value}, "target"))
+        return parse_target(name, text(attributes, "type"), text(attributes, "statserver"), default)
+    return parse_target(text({"target": value}, "target"), default=default)

@@ -33,12 +33,19 @@ def text_of(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return value
+        return sound(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
         return number_text(value)
     raise InvalidRequest("A text, a number or a boolean is expected, not an object or a list.")
+
+
+def sound(given: str) -> str:
+    """A script's text without halves of surrogate pairs, which nothing outside can hold."""
+    if given.isascii():
+        return given
+    return given.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def number_text(value: float) -> str:
@@ -49,7 +56,12 @@ def number_text(value: float) -> str:
 
 def any_text(value: object) -> str:
     """The same, with objects and lists as JSON."""
-    return json_text(value) if isinstance(value, Mapping | list) else text_of(value)
+    return sound(json_text(value)) if isinstance(value, Mapping | list) else text_of(value)
+
+
+def texts(values: Attributes) -> Mapping[str, str]:
+    """All values as texts, objects and lists as JSON; what is null is left out."""
+    return {sound(name): any_text(one) for name, one in values.items() if one is not None}
 
 
 def json_text(value: object) -> str:

@@ -45,7 +45,7 @@ class ReserveTests(Fixture):
         self.assertEqual((answer.status, answer.body.decode()), (200, data["content"]))
 
     def test_values(self) -> None:
-        """Booleans are words, numbers digits; null and the request's id are no fields."""
+        """Booleans are words, numbers digits; null is no field, and no name without underscore."""
         event, data = self.reserve(
             _provide_code=True,
             _phone_number=int(PHONE),

@@ -117,6 +117,8 @@ class CreateTests(Fixture):
             ({"content": '{"a":1,"a":2}'}, 400),
             ({"content": "[" * 100_000}, 400),
             ({"content": [1]}, 400),
+            ({"content": {"subscriberId": "\ud800"}}, 400),
+            ({"content": '{"subscriberId": "\\ud800"}'}, 400),
             ({"content": {"subscriberId": "s"}}, 400),
             ({"content": subscription(), "apiVersion": "2"}, 404),
             ({"content": subscription(providerName="nobody")}, 400),
@@ -144,6 +146,8 @@ class CreateTests(Fixture):
         (other,) = [one for one in self.subscriptions() if one.filter_text == "b.*"]
         self.assertEqual((other.provider, other.debug), ("Other", False))
         self.assertNotIn("providerName", content)
+        odd = {**content, "notificationDetails": {"type": "ios", "properties": [1]}}
+        self.assertEqual(self.ask(ask("create", content=odd)).data["status"], 400)
 
 
 class PublishTests(Fixture):
@@ -202,6 +206,21 @@ class PublishTests(Fixture):
         self.house.transport(answer=Delivered())
         outcome = self.ask(ask("publish", content=self.event))
         self.assertEqual(outcome.event, "error.gsgNotification.publish")
+
+    def test_without_an_id(self) -> None:
+        """Without an id of the action each publish is one of its own."""
+        self.house.subscribe()
+        for _ in range(2):
+            self.ask(ask("publish", content=self.event), replace(OWNER, operation_id=""))
+        self.assertEqual(len(self.house.pushes()), 2)
+
+    def test_longest_content(self) -> None:
+        """The longest content is that of the API, as it is configured now."""
+        content = {"tag": "a.b", "message": "é" * 1100}
+        self.assertEqual(self.ask(ask("publish", content=content)).data["status"], 200)
+        self.module.reconfigure(replace(self.house.options, max_body=2048))
+        again = replace(OWNER, operation_id="8" * 32)
+        self.assertEqual(self.ask(ask("publish", content=content), again).data["status"], 413)
 
     def test_other_actions_are_others(self) -> None:
         """Two publishes of a session are two."""

@@ -120,3 +120,14 @@ class ModulesTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(running[0]), DONE)
         self.assertNoResult(rig.start(operation("walking", "walk")))
         self.assertEqual(len(held), MAX_AT_ONCE + 2)
+
+    def test_nothing_is_kept(self) -> None:
+        """However actions end, nothing is remembered of their session."""
+        modules = Modules({"walking": Scripted(Deferred)})
+        rig = Rig(self, modules)
+        running = [rig.start(operation("walking", "walk")) for _ in range(2)]
+        for one in running:
+            one.cancel()
+            self.failureResultOf(one, CancelledError)
+        rig.ask(operation("brewing", "brew"))
+        self.assertEqual(modules._running, {})

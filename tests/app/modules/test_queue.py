@@ -16,7 +16,7 @@ from gms_twisted.app.operations import Outcome
 from gms_twisted.app.telephony import Target, TelephonyFailed
 from gms_twisted.domain.errors import InvalidRequest
 from gms_twisted.scxml.effects import Child, StartOperation
-from tests.support.orchestration import OWNER, FakeCentre, Rig, operation
+from tests.support.orchestration import CALL, OWNER, FakeCentre, Rig, operation
 
 BILLING = Child(
     "targets",
@@ -39,7 +39,7 @@ class Fixture(SynchronousTestCase):
     def setUp(self) -> None:
         """Build it."""
         self.clock = Clock()
-        self.centre = FakeCentre()
+        self.centre = FakeCentre(calls={"i1": CALL})
         self.queue = Queue(self.centre, self.clock)
         self.rig = Rig(self, self.queue)
 
@@ -143,6 +143,19 @@ class SubmitTests(Fixture):
         self.failureResultOf(running, CancelledError)
         self.assertEqual(self.centre.waiting, {})
 
+    def test_calls_of_others(self) -> None:
+        """A call that is not the session's own is unknown, and that counts as a failure."""
+        self.centre.calls["i2"] = replace(CALL, interaction_id="i2", session_id="other")
+        for interaction_id in ("i2", "i9", "i2"):
+            error = self.rig.refuses(TelephonyFailed, submit(interactionid=interaction_id))
+            self.assertEqual(error.reason, "unknown")
+        self.assertEqual(self.centre.submitted, [])
+        running = self.rig.start(submit(interactionid="i1"))
+        self.assertNoResult(running)
+        self.clock.advance(GAP_S)
+        self.centre.find("r1")
+        self.successResultOf(running)
+
     def test_unknown_element(self) -> None:
         """There are no other actions."""
         self.rig.refuses(UnknownElement, operation("queue", "release"))
@@ -241,6 +254,7 @@ class GapTests(Fixture):
         """A submission that was cancelled costs nothing."""
         for _ in range(4):
             running = self.rig.start(submit())
+            self.assertIn("r1", self.centre.waiting)
             self.rig.ask(operation("queue", "cancel", requestid="r1"))
             self.failureResultOf(running, TelephonyFailed)
 
