@@ -61,6 +61,6 @@ class Module(Protocol):
         """Carry an action out and tell how it ended; ``None``: nobody is told.
 
         Cancelled when the session ends.  Started again, with the same ids, when the process
-        ends first.  A :class:`~gms_twisted.domain.errors.GmsError` becomes the event
+        ends first.  A :class:`gms_twisted.domain.errors.GmsError` becomes the event
         ``error.<prefix>.<element>`` with ``error`` (its code), ``description``.
         """

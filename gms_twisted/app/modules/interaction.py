@@ -6,6 +6,7 @@ Knows: elements, members of events and of the object model.  Does not know: tele
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 
 from gms_twisted.app.modules.failures import UnknownElement
@@ -27,6 +28,9 @@ MAX_DATA_NAME = 255
 MAX_DATA_VALUE = 4096
 """Bounds of attached data: members, characters of a name, of a value."""
 
+MAX_PLACED = 10_000
+"""So many calls are known to be of the session that placed them, before they are answered."""
+
 OWNING_SESSION = "OP-Session-ID"
 """The member of user data that names the session."""
 
@@ -46,6 +50,13 @@ class Interactions:
 
     def __init__(self, centre: ContactCentre) -> None:
         self._centre = centre
+        self._placed: OrderedDict[str, str] = OrderedDict()
+
+    def session_ended(self, session_id: str) -> None:
+        """Forget the calls that a session has placed."""
+        placed = [call for call, session in self._placed.items() if session == session_id]
+        for call in placed:
+            del self._placed[call]
 
     async def act(self, owner: Owner, operation: StartOperation, tell: Tell) -> Outcome:
         """``createcall``, ``terminate``, ``redirect``, ``udata``.
@@ -60,9 +71,7 @@ class Interactions:
             case "createcall":
                 return await self._create_call(owner, operation)
             case "terminate":
-                call = self._call(owner, operation.attributes)
-                await self._centre.terminate(call.interaction_id)
-                return _done(operation, call)
+                return await self._terminate(owner, operation)
             case "redirect":
                 return await self._redirect(owner, operation)
             case "udata" | "attach" | "associate" | "accept":
@@ -80,7 +89,19 @@ class Interactions:
             user_data=read_data(operation),
         )
         interaction_id = await self._centre.create_call(call)
+        self._placed[interaction_id] = owner.session_id
+        if len(self._placed) > MAX_PLACED:
+            self._placed.popitem(last=False)
         return Outcome("voice.createcall.done", {"interactionid": interaction_id})
+
+    async def _terminate(self, owner: Owner, operation: StartOperation) -> Outcome:
+        interaction_id = text(operation.attributes, "interactionid")
+        # A call that it has placed joins a session when it is answered only.
+        if self._placed.get(interaction_id) != owner.session_id:
+            interaction_id = self._call(owner, operation.attributes).interaction_id
+        await self._centre.terminate(interaction_id)
+        self._placed.pop(interaction_id, None)
+        return _done(operation, interaction_id)
 
     async def _redirect(self, owner: Owner, operation: StartOperation) -> Outcome:
         call = self._call(owner, operation.attributes)
@@ -90,7 +111,7 @@ class Interactions:
         except InvalidRequest as error:
             raise TelephonyFailed("invaliddestination", str(error)) from None
         selection = await self._centre.redirect(call.interaction_id, target)
-        return _done(operation, call, resource=resource_of(selection))
+        return _done(operation, call.interaction_id, resource=resource_of(selection))
 
     async def _take(self, owner: Owner, operation: StartOperation, tell: Tell) -> Outcome:
         call = self._call(owner, operation.attributes)
@@ -103,7 +124,7 @@ class Interactions:
             tell(Outcome("interaction.udata.changed", changed))
         elif operation.element == _UDATA:
             raise InvalidRequest("udata is missing or empty.", _UDATA)
-        return _done(operation, call)
+        return _done(operation, call.interaction_id)
 
     def _call(self, owner: Owner, attributes: Attributes) -> Interaction:
         """The call that is meant.
@@ -118,10 +139,9 @@ class Interactions:
         return found[0]
 
 
-def _done(operation: StartOperation, call: Interaction, **more: object) -> Outcome:
-    return Outcome(
-        f"interaction.{operation.element}.done", {"interactionid": call.interaction_id, **more}
-    )
+def _done(operation: StartOperation, interaction_id: str, **more: object) -> Outcome:
+    event = f"interaction.{operation.element}.done"
+    return Outcome(event, {"interactionid": interaction_id, **more})
 
 
 def _number(attributes: Attributes, name: str, reason: str) -> str:

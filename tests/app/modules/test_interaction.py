@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from gms_twisted.app.modules import interaction
 from gms_twisted.app.modules.failures import UnknownElement
 from gms_twisted.app.modules.interaction import (
     MAX_DATA,
@@ -33,7 +34,8 @@ class Fixture(SynchronousTestCase):
     def setUp(self) -> None:
         """Build it."""
         self.centre = FakeCentre(calls={"i1": CALL})
-        self.rig = Rig(self, Interactions(self.centre))
+        self.module = Interactions(self.centre)
+        self.rig = Rig(self, self.module)
 
     def reason(self, asked: StartOperation) -> str:
         """Why it cannot be."""
@@ -81,6 +83,31 @@ class CreateCallTests(Fixture):
         self.assertEqual(outcome.event, "error.voice.createcall")
         outcome = rig.ask(ask("terminate", interactionid="i9"))
         self.assertEqual(outcome.event, "error.interaction.terminate")
+
+    def test_before_the_answer(self) -> None:
+        """A call that nobody has answered yet can be hung up by who placed it, nobody else."""
+        interaction_id = self.create()
+        self.centre.calls[interaction_id] = replace(CALL, session_id="")
+        asked = ask("terminate", interactionid=interaction_id)
+        self.rig.refuses(TelephonyFailed, asked, replace(OWNER, session_id="other"))
+        self.rig.ask(asked)
+        self.assertNotIn(interaction_id, self.centre.calls)
+
+    def test_placed_calls_are_forgotten(self) -> None:
+        """With their session, when they are hung up, and beyond the limit."""
+        self.create()
+        self.module.session_ended("other")
+        self.assertEqual(len(self.module._placed), 1)
+        self.module.session_ended(SESSION)
+        self.assertEqual(len(self.module._placed), 0)
+        self.patch(interaction, "MAX_PLACED", 2)
+        made = [self.create() for _ in range(3)]
+        self.assertEqual(list(self.module._placed), made[1:])
+
+    def create(self) -> str:
+        """Place a call; gives its id."""
+        outcome = self.rig.ask(ask("createcall", to="1", **{"from": "2"}))
+        return str(outcome.data["interactionid"])
 
     def test_data_bounds(self) -> None:
         """There is a limit to members, names and values."""

@@ -94,6 +94,26 @@ class ModulesTests(SynchronousTestCase):
             self.assertEqual(outcome.event, f"error.{module}.play")
             self.assertEqual(outcome.data["error"], "unsupported")
 
+    def test_largest_event(self) -> None:
+        """An answer that would not fit into an event is a failure."""
+        text = "é"
+
+        async def done() -> Outcome:
+            return Outcome("x.walk.done", {"content": text})
+
+        rig = Rig(self, Modules({"walking": Scripted(done)}, event_bytes=20))
+        text = "é" * 3
+        self.assertEqual(rig.ask(operation("walking", "walk")).event, "x.walk.done")
+        text = "é" * 3 + "e"
+        outcome = rig.ask(operation("walking", "walk"))
+        self.assertEqual((outcome.event, outcome.data["error"]), ("error.x.walk", "toolarge"))
+
+    def test_session_ended(self) -> None:
+        """Whoever keeps something of a session is told of its end."""
+        ended: list[str] = []
+        Modules({}, [ended.append, ended.append]).session_ended("s")
+        self.assertEqual(ended, ["s", "s"])
+
     def test_cancelled(self) -> None:
         """An action that is cancelled tells nothing."""
         running = self.rig(Deferred).start(operation("walking", "walk"))
