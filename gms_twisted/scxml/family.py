@@ -165,11 +165,13 @@ class Family(Modules):
     def _waiting_children(self) -> list[Invocation]:
         if not self._invocations:
             return []
-        return [
+        found = [
             invocation
             for invocation in self._invocations.values()
             if invocation.child is not None and invocation.child.pending
         ]
+        found.sort(key=lambda waiting: waiting.stable)
+        return found
 
     def _begin_invocations(self) -> None:
         """Begin what the states entered in this macrostep invoke."""
@@ -303,7 +305,7 @@ class Family(Modules):
                     # The last that there is from it.
                     self._invocations.pop(invocation.id, None)
             if invocation.invoke.autoforward and invocation.child is not None:
-                invocation.child._enqueue_external(event)
+                invocation.child._enqueue_external(event, self)
 
     def _finalize(self, invoke: Invoke) -> None:
         if invoke.finalize:
@@ -346,18 +348,18 @@ class Family(Modules):
         if kind == "parent":
             if self._parent is None:
                 return False
-            self._parent._enqueue_external(event)
+            self._parent._enqueue_external(event, self)
             return True
         if kind == "child":
             invocation = self._invocations.get(address)
             if invocation is None or invocation.child is None:
                 return False
-            invocation.child._enqueue_external(event)
+            invocation.child._enqueue_external(event, self)
             return True
         if kind == "session":
             for one in self._root()._tree():
                 if one._session_id == address:
-                    one._enqueue_external(event)
+                    one._enqueue_external(event, self)
                     return True
         return False
 

@@ -38,7 +38,7 @@ class SnapshotError(Exception):
 
 def record_of(one: Interpreter) -> dict[str, object] | None:
     """Write a session and its children down; ``None`` if it cannot be."""
-    text = one._variables()
+    text = one._variables() if one._stable else None
     if text is None:
         return None
     record: dict[str, object] = {
