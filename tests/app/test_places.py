@@ -221,7 +221,8 @@ class ReadTests(SynchronousTestCase):
 
     def refused(self, latitude: str, longitude: str) -> InvalidRequest:
         """See the pair refused."""
-        return self.assertRaises(InvalidRequest, read_place, latitude, longitude)
+        error: InvalidRequest = self.assertRaises(InvalidRequest, read_place, latitude, longitude)
+        return error
 
     def test_V07_good(self) -> None:
         """Decimal numbers within range, as programs write them."""

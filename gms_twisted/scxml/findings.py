@@ -1,0 +1,20 @@
+"""What is odd about a document and does not keep it from running.
+
+Knows: the shape.  Does not know: who finds what.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sentence for the author of a document.
+
+    :ivar line: from 1, in the document as it was given; 0 unknown.
+    :ivar text: without a full stop.
+    """
+
+    line: int
+    text: str
