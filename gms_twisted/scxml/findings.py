@@ -1,4 +1,4 @@
-"""What is odd about a document and does not keep it from running.
+"""What is odd about a document: what was mended, what looks wrong.
 
 Knows: the shape.  Does not know: who finds what.
 """
@@ -14,7 +14,9 @@ class Finding:
 
     :ivar line: from 1, in the document as it was given; 0 unknown.
     :ivar text: without a full stop.
+    :ivar fatal: with it nothing would run.
     """
 
     line: int
     text: str
+    fatal: bool = False

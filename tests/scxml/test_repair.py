@@ -283,6 +283,8 @@ class NamespaceTests(Damages):
             "<ws:b/></queue:a>",
         )
         self.assertEqual(len(findings), 2)
+        findings = repair("<a>\n<ws:b/>\n<ws:b/>\n</a>")[1]
+        self.assertEqual([one.line for one in findings], [2])
 
     def test_declared_somewhere(self) -> None:
         """One that is declared somewhere, or is unusual, is left alone."""
