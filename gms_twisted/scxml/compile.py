@@ -14,6 +14,7 @@ from dataclasses import replace
 from gms_twisted.scxml.content import ContentReader
 from gms_twisted.scxml.descriptors import read_descriptors
 from gms_twisted.scxml.elements import SCXML, DocumentError, Element
+from gms_twisted.scxml.findings import Finding
 from gms_twisted.scxml.lint import inspect
 from gms_twisted.scxml.model import (
     BY_HISTORY,
@@ -21,7 +22,6 @@ from gms_twisted.scxml.model import (
     Block,
     Dialect,
     Document,
-    Finding,
     Script,
     State,
     StateKind,

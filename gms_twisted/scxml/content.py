@@ -13,6 +13,7 @@ from urllib.parse import urljoin
 
 from gms_twisted.scxml.dialect import IDENTIFIER, KNOWN_PREFIXES, module_of
 from gms_twisted.scxml.elements import DocumentError, Element, inline_text, inline_value
+from gms_twisted.scxml.findings import Finding
 from gms_twisted.scxml.model import (
     Action,
     Assign,
@@ -21,7 +22,6 @@ from gms_twisted.scxml.model import (
     Content,
     Data,
     Dialect,
-    Finding,
     Foreach,
     If,
     Inline,
