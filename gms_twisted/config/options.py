@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from gms_twisted.config.bayeux_options import BayeuxOptions
 from gms_twisted.config.option import GIB, KIB, MIB, option
+from gms_twisted.config.ors_options import OrsOptions
 from gms_twisted.config.push_options import PushOptions
 
 
@@ -355,23 +356,6 @@ class GmsOptions:
         "Most connections to callbacks, to browsers' push services, to gateways each.",
         name="http.max_connections_total",
         low=1,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class OrsOptions:
-    """Section ``ors``: calls to Orchestration Servers."""
-
-    max_ors_request_attempts: int = option(
-        3, "Most servers tried for one request.", low=1, high=100
-    )
-    request_timeout_s: float | None = option(
-        None,
-        "Time for an answer of an orchestrated service; none: gms/http.socket_timeout.",
-        name="request_timeout",
-        unit="s",
-        low=0.1,
-        none=True,
     )
 
 

@@ -100,7 +100,7 @@ def queued(event: ScxmlEvent, most: int, depth: int) -> QueuedEvent:
         event.origin,
         event.origin_type,
         event.invoke_id,
-        event.raw,
+        event.raw or None,
     )
 
 
