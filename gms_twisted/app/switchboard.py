@@ -77,7 +77,7 @@ class GroupView:
     """An agent group.
 
     :ivar agents: by name.
-    :ivar waiting: what waits for one of them, in its order, at most 1,000.
+    :ivar waiting: what waits for one of them, in its order.
     """
 
     name: str
@@ -104,7 +104,7 @@ class Switchboard(Protocol):
     """What an admin call can do."""
 
     def groups(self) -> Sequence[GroupView]:
-        """Every group, by name."""
+        """Every group, by name; of what waits at most 1,000 in all."""
 
     def set_agent(self, group: str, agent: str, state: str) -> AgentView | None:
         """Put an agent into a group and say what it does; ``None``: ``logout``, it is out.
@@ -125,7 +125,7 @@ class Switchboard(Protocol):
         """
 
     def calls(self) -> Sequence[Interaction]:
-        """Every call, oldest first; those that have ended for five minutes."""
+        """The latest 1,000 calls, oldest first; those that have ended for five minutes."""
 
     def call(self, interaction_id: str) -> Interaction:
         """One call.

@@ -28,6 +28,7 @@ from gms_twisted.embedded.exchange_effects import Moment
 from gms_twisted.embedded.waiting import GROUP
 
 MAX_WAITING_SHOWN = 1000
+MAX_CALLS_SHOWN = 1000
 
 
 class AdminCalls:
@@ -38,18 +39,15 @@ class AdminCalls:
 
     def groups(self) -> Sequence[GroupView]:
         """Every group, by name."""
-        exchange = self._centre.exchange
-        return [
-            GroupView(
-                name,
-                [self._agent_view(agents[one]) for one in sorted(agents)],
-                self._waiting(name),
-            )
-            for name, agents in sorted(exchange.roster.groups.items())
-        ]
+        views, left = [], MAX_WAITING_SHOWN
+        for name, agents in sorted(self._centre.exchange.roster.groups.items()):
+            shown = [self._agent_view(agents[one]) for one in sorted(agents)]
+            views.append(GroupView(name, shown, self._waiting(name, left)))
+            left -= len(views[-1].waiting)
+        return views
 
-    def _waiting(self, group: str) -> list[WaitingView]:
-        line = self._centre.exchange.line.of_slot((GROUP, group))[:MAX_WAITING_SHOWN]
+    def _waiting(self, group: str, most: int) -> list[WaitingView]:
+        line = self._centre.exchange.line.of_slot((GROUP, group))[:most]
         views = []
         for waiter in line:
             place = self._centre.place(waiter.waiter_id)
@@ -100,8 +98,9 @@ class AdminCalls:
         return await self._centre.arrive(arrival)
 
     def calls(self) -> Sequence[Interaction]:
-        """Every call, oldest first."""
-        return [call.view() for call in self._centre.exchange.calls]
+        """The calls, oldest first; the latest where there are many."""
+        latest = list(self._centre.exchange.calls)[-MAX_CALLS_SHOWN:]
+        return [call.view() for call in latest]
 
     def call(self, interaction_id: str) -> Interaction:
         """One call."""

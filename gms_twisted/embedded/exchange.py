@@ -40,6 +40,8 @@ from gms_twisted.embedded.exchange_effects import (
 from gms_twisted.embedded.routing import Routing, slots_of
 from gms_twisted.embedded.waiting import AGENT, GROUP, Waiter
 
+DEADLINES_AT_ONCE = 50
+"""Each may wake a session; many that come at the same time are done in slices."""
 DIAL_S = 300.0
 """A customer who is called and does nothing at all has not answered after so long."""
 
@@ -84,8 +86,11 @@ class Exchange:
         return 0.0 if self._routing.freed else self._routing.deadlines.next()
 
     def handle_deadlines(self, at: Moment) -> None:
-        """Do what is due."""
-        while (due := self._routing.deadlines.pop_due(at.clock)) is not None:
+        """Do what is due, or a part of it: :meth:`next_deadline` tells."""
+        for _ in range(DEADLINES_AT_ONCE):
+            due = self._routing.deadlines.pop_due(at.clock)
+            if due is None:
+                return
             what, key, agent = due
             waiter, call = self.line.get(key), self.calls.get(key)
             if what == "wait" and waiter is not None:

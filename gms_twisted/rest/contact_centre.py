@@ -53,7 +53,7 @@ class ContactCentreApi:
 
     @route(BASE + "/calls", "GET", internal=True)
     async def calls(self, request: IRequest) -> bytes:
-        """200 with ``{"calls": [...]}``, oldest first; calls that ended for five minutes."""
+        """200 with ``{"calls": [...]}``: the latest 1,000, ended ones for five minutes."""
         return json_reply(request, {"calls": [_call(one) for one in self._switchboard.calls()]})
 
     @route(BASE + "/calls", "POST", body=BodyKind.ANY, internal=True)

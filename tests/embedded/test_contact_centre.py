@@ -16,9 +16,10 @@ from gms_twisted.app.switchboard import (
 from gms_twisted.app.telephony import OutboundCall, Target
 from gms_twisted.config.options import ContactCentreOptions
 from gms_twisted.domain.errors import InvalidRequest, TooLarge, Unavailable
+from gms_twisted.embedded.admin_calls import MAX_CALLS_SHOWN, MAX_WAITING_SHOWN
 from gms_twisted.embedded.calls import KEPT_S
 from gms_twisted.embedded.centre_limits import CentreLimits
-from gms_twisted.embedded.exchange import DIAL_S
+from gms_twisted.embedded.exchange import DEADLINES_AT_ONCE, DIAL_S
 from gms_twisted.embedded.routing import SELECTIONS_AT_ONCE
 from gms_twisted.embedded.waiting import MAX_SLOTS
 from tests.support.contact_centre import NUMBER, CentreCase
@@ -146,6 +147,17 @@ class WaitingTests(CentreCase):
         self.clock.advance(0.1)
         self.assertEqual(self.failed(waiting), "timeout")
         self.assertIsNone(self.centre.place("q1"))
+
+    def test_many_time_outs_come_in_slices(self) -> None:
+        """So many at a time, and all in the end."""
+        waiting = [self.submit(f"q{n}", timeout_s=5) for n in range(DEADLINES_AT_ONCE + 1)]
+        self.centre.stop()
+        self.clock.advance(5)
+        self.centre.change(lambda exchange, at: exchange.handle_deadlines(at))
+        self.assertEqual(sum(one.called for one in waiting), DEADLINES_AT_ONCE)
+        self.clock.advance(0)
+        for one in waiting:
+            self.assertEqual(self.failed(one), "timeout")
 
     def test_no_time_at_all(self) -> None:
         """Who is free now is found, nobody else."""
@@ -575,6 +587,15 @@ class LimitTests(CentreCase):
 
 class AdminTests(CentreCase):
     """Agents made by an admin call."""
+
+    def test_much_is_shown_in_part(self) -> None:
+        """The latest calls, and the first of those who wait."""
+        calls = [self.call_in(f"s{n}").interaction_id for n in range(MAX_CALLS_SHOWN + 1)]
+        self.assertEqual([one.interaction_id for one in self.admin.calls()], calls[1:])
+        for number in range(MAX_WAITING_SHOWN):
+            self.submit(f"q{number}", "s1", "Billing", "Sales")
+        billing, sales = self.admin.groups()
+        self.assertEqual((len(billing.waiting), len(sales.waiting)), (MAX_WAITING_SHOWN, 0))
 
     def test_what_a_group_shows(self) -> None:
         """Agents with what they do, and what waits."""
