@@ -169,6 +169,19 @@ class Bridge:
         self._known.add(index)
         return answer
 
+    def check(self, source: Source) -> None:
+        """See that a piece of script is one, without running it.
+
+        :raises ScriptFailed: it is not.
+        """
+        use = source.use
+        if use is Use.ASSIGN or use is Use.CREATE or use is Use.STORE or use is Use.STORE_NEW:
+            location = source.location or source.text
+            self._call(self._sys, "check", "L", location)
+        if use is not Use.STORE and use is not Use.STORE_NEW:
+            script = use is Use.SCRIPT or use is Use.BLOCK
+            self._call(self._sys, "check", "B" if script else "X", source.text)
+
     def system(self, operation: str, first: str = "", second: str = "") -> str:
         """Do something of our own.
 

@@ -187,6 +187,9 @@ class ContentReader:
                 if location:
                     locations.append((param.get("name"), self._location(location, param)))
         type_text = element.attributes.get("type", element.attributes.get("targettype"))
+        source = element.get("src").strip()
+        if source and urljoin(self._url, source) == self._url:
+            raise DocumentError("The document invokes itself.", element.line)
         self._invokes += 1
         return Invoke(
             index=self._invokes - 1,

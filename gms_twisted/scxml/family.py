@@ -41,16 +41,9 @@ class Family(Modules):
     """A session with children, and perhaps a parent."""
 
     __slots__ = (
-        *(
-            "_arguments",
-            "_bound",
-            "_child_turn",
-            "_depth",
-            "_done_text",
-            "_initialised",
-            "_invocations",
-        ),
-        *("_parent", "_stable", "_started", "_terminating", "_to_invoke"),
+        *("_arguments", "_asking", "_bound", "_child_turn", "_depth", "_done_text"),
+        *("_initialised", "_invocations", "_parent", "_stable", "_started", "_terminating"),
+        "_to_invoke",
     )
 
     def __init__(
@@ -68,6 +61,7 @@ class Family(Modules):
         self._initialised = False
         self._stable = True
         self._terminating = False
+        self._asking = False
         self._child_turn = False
 
     # Data

@@ -103,6 +103,7 @@ class Interpreter(Family):
         if self.ended_by:
             return Step.FINISHED
         self._elements = 0
+        self._asking = False
         if self._bridge is not None:
             self._bridge.spent_s = 0.0
         try:

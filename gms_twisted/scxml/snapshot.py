@@ -164,6 +164,7 @@ def _adopt(one: Interpreter, record: list[Any], documents: Mapping[str, Document
         if not over:
             # Whoever was asked for the document is gone.
             one._setting.effects.append(LoadDocument(token, name))
+            one._root()._asking = True
         return
     document: Document | None = None
     if origin == INNER:
