@@ -407,6 +407,18 @@ class RedirectTests(CentreCase):
         self.ready("bob", group="Sales")
         self.successResultOf(sent)
 
+    def test_to_a_number(self) -> None:
+        """An agent's, with its switch or without; or the name of an agent or a group."""
+        self.ready("ann")
+        self.ready("bob", group="Sales")
+        call = self.call_in().interaction_id
+        for number, agent in (("7001", "ann"), ("7002@Embedded", "bob"), ("ann", "ann")):
+            self.successResultOf(self.redirect(call, number, "dn"))
+            self.assertEqual(self.state(call), ("talking", agent))
+        self.successResultOf(self.redirect(call, "Sales", "dn"))
+        self.assertEqual(self.failed(self.redirect(call, "7009", "dn")), "invaliddestination")
+        self.assertEqual(self.state(call), ("talking", "bob"))
+
     def test_what_cannot_be(self) -> None:
         """Each with its reason, and the call is where it was."""
         call = self.call_in().interaction_id
