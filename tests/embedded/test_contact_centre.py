@@ -491,6 +491,11 @@ class OutboundTests(CentreCase):
         self.assertEqual(self.failed(placing), "invalidsource")
         self.assertEqual(self.admin.calls(), [])
 
+    def test_its_service_cannot_be_read(self) -> None:
+        """The customer is called all the same."""
+        self.services.failing = True
+        self.assertEqual(self.state(self.call_out()), ("dialing", ""))
+
     def test_asked_twice(self) -> None:
         """It is one call."""
         self.assertEqual(self.call_out(), self.call_out())
@@ -569,6 +574,15 @@ class LimitTests(CentreCase):
         self.submit("q1")
         self.failureResultOf(self.submit("q2", "s1", "New"), Unavailable)
         self.assertEqual(set(self.centre.exchange.roster.groups), {"Billing", "Sales"})
+
+    def test_no_room_in_the_default_group(self) -> None:
+        """The customer is refused and the line is free again."""
+        self.limit(submissions=0)
+        self.services.facts["plain"] = ServiceFacts("plain", "a")
+        self.services.numbers[NUMBER] = ["plain"]
+        arriving = Deferred.fromCoroutine(self.centre.arrive(Arrival(NUMBER)))
+        self.failureResultOf(arriving, Unavailable)
+        self.assertEqual([call.state for call in self.admin.calls()], ["ended"])
 
     def test_targets_of_one_submission(self) -> None:
         """Those after the hundredth are not looked at."""
