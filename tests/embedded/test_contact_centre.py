@@ -17,6 +17,7 @@ from gms_twisted.app.telephony import OutboundCall, Target
 from gms_twisted.config.options import ContactCentreOptions
 from gms_twisted.domain.errors import InvalidRequest, TooLarge, Unavailable
 from gms_twisted.embedded.admin_calls import MAX_CALLS_SHOWN, MAX_WAITING_SHOWN
+from gms_twisted.embedded.agents import Readiness
 from gms_twisted.embedded.calls import KEPT_S
 from gms_twisted.embedded.centre_limits import CentreLimits
 from gms_twisted.embedded.exchange import DEADLINES_AT_ONCE, DIAL_S
@@ -500,6 +501,29 @@ class OutboundTests(CentreCase):
         """It is one call."""
         self.assertEqual(self.call_out(), self.call_out())
         self.assertEqual(len(self.admin.calls()), 1)
+
+    def test_asked_again_much_later(self) -> None:
+        """A call that is seen no more is known no more, and made again."""
+        first = self.call_out()
+        self.admin.customer(first, "refused")
+        self.clock.advance(KEPT_S)
+        self.assertNotEqual(self.call_out(), first)
+
+    def test_nothing_is_timed_for_what_is_over(self) -> None:
+        """Neither the customer's answer nor an agent who declined."""
+        self.admin.customer(self.call_out(), "refused")
+        self.assertEqual([one.getTime() for one in self.clock.getDelayedCalls()], [KEPT_S])
+        self.clock.advance(KEPT_S)
+        dee = self.centre.exchange.roster.seat("dee", "Dee", desk=True)
+        self.centre.change(
+            lambda exchange, at: exchange.add_agent(dee, "Billing", at, Readiness.READY)
+        )
+        call = self.call_in("")
+        rings = self.centre.exchange.calls.get(call.interaction_id)
+        assert rings is not None
+        self.assertTrue(self.centre.change(lambda exchange, at: exchange.decline(rings, dee, at)))
+        self.admin.hang_up(call.interaction_id)
+        self.assertEqual([one.getTime() for one in self.clock.getDelayedCalls()], [2 * KEPT_S])
 
     def test_its_session_ends(self) -> None:
         """Nobody is called any more."""

@@ -462,6 +462,19 @@ class GroupTests(VoiceCase):
         self.assertEqual([one["signed_in"] for one in self.groups(bob).values()], [False, False])
         self.assertEqual(self.call(bob, "hello")["agent"]["voice"], "ready")
 
+    def test_in_no_group(self) -> None:
+        """Who is signed out of all stays at the desk, before and after a call."""
+        bob = self.ready("bob")
+        for name in ("Billing", "Sales"):
+            self.call(bob, "group", name=name, on=False)
+        for _ in range(2):
+            call = self.call_in("s1")
+            sent = Deferred.fromCoroutine(self.centre.redirect(call, Target("bob", "agent")))
+            self.call(bob, "answer", call=call)
+            self.successResultOf(sent)
+            self.call(bob, "hang_up", call=call)
+        self.assertEqual(self.call(bob, "hello")["agent"]["voice"], "ready")
+
     def test_told_at_most_so_often(self) -> None:
         """Many changes are one event, in every window."""
         bob, ada = self.window("bob"), self.window("ada")
