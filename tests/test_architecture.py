@@ -44,6 +44,9 @@ RULES = {
     "chatserver": Rule(("domain",), pure=True),
     "apns": Rule(("domain",), pure=True),
     "scxml": Rule(("domain",), pure=True),
+    # The script engine, which knows no clock of ours, and the XML parser, told to fetch nothing.
+    "scxml.bridge": Rule(("domain",), ("_quickjs",), pure=True),
+    "scxml.loader": Rule(("domain",), ("lxml",), pure=True),
     "config": Rule(("domain",), pure=True),
     # Reads the file, and looks at the date for certificates.
     "config.ini": Rule(("domain",)),

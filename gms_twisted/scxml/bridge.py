@@ -1,0 +1,190 @@
+"""One script context: evaluate with limits, JSON across.
+
+The engine cannot limit a call and call back into Python, so scripts see no function of ours:
+what they have is in :mod:`.prelude`, and what it gathers is taken after each call.  A value
+never leaves but as JSON text made inside the limit: the engine's own conversions run without.
+
+Knows: the engine's binding and its traps.  Does not know: documents, sessions.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+
+import _quickjs
+
+from gms_twisted.scxml.model import Source, Use
+from gms_twisted.scxml.prelude import DOM, MORE, PRELUDE
+from gms_twisted.scxml.settings import Limits
+
+
+class ScriptFailed(Exception):
+    """A script threw, or is none.
+
+    :ivar kind: the JavaScript error's name, ``ReferenceError``.
+    :ivar line: in the script, 1-based, 0 unknown.
+    :ivar compiled: ``False`` if the text is no script.
+    """
+
+    def __init__(self, kind: str, message: str, line: int = 0, compiled: bool = True) -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind = kind
+        self.message = message
+        self.line = line
+        self.compiled = compiled
+
+
+class ScriptStopped(ScriptFailed):
+    """A script used more than its limit: processor, heap or stack."""
+
+
+_STOPPED = ("interrupted", "out of memory", "Maximum call stack size exceeded", "stack overflow")
+
+# Each context reads them anew, so what only people need is left out.
+_PRELUDE = re.sub(r"\n\s+|//.*", "\n", PRELUDE)
+_MORE = json.dumps(re.sub(r"\n\s+", "\n", MORE))
+
+
+class Bridge:
+    """A script context of one session.
+
+    :param platform: read-only globals.
+    :param genesys: becomes ``_genesys``, its interactions aside.
+    :param dialect: has ``_data``, ``_internal`` and ``data``.
+    :param thread_time: CPU seconds of this thread.  The engine counts the process; with
+        it, a script that other threads used up the limit of is run once more.
+    :ivar events_due: text of the event that scripts will see as ``_event`` from the next
+        evaluation on; ``states_due`` likewise for ``In()``.
+    :ivar used: something ran since the caller last set it ``False``.
+    """
+
+    __slots__ = (
+        *("_context", "_dom", "_known", "_run", "_sys", "_thread_time", "evaluation_s"),
+        *("event_due", "gathered", "states_due", "used"),
+    )
+
+    def __init__(
+        self,
+        limits: Limits,
+        platform: Mapping[str, object],
+        genesys: Mapping[str, object],
+        dialect: bool,
+        thread_time: Callable[[], float] | None = None,
+    ) -> None:
+        context = _quickjs.Context()
+        context.set_memory_limit(limits.heap_bytes)
+        context.set_max_stack_size(limits.stack_bytes)
+        system = {
+            "platform": platform,
+            "genesys": json.dumps(genesys),
+            "dialect": dialect,
+            "max": limits.payload_bytes,
+        }
+        # Our own text, and JSON of ours, the one place where text becomes a program.
+        parts = context.eval(f"({_PRELUDE})({json.dumps(system)},{_MORE})")
+        self._run = parts("run")
+        self._sys = parts("sys")
+        context.set_time_limit(limits.evaluation_s)
+        self._context = context
+        self._known: set[int] = set()
+        self._dom = False
+        self._thread_time = thread_time
+        self.evaluation_s = limits.evaluation_s
+        self.event_due = ""
+        self.states_due = ""
+        self.gathered: list[list[object]] = []
+        self.used = False
+
+    def _call(self, function: Callable[..., object], *arguments: object) -> str:
+        began = self._thread_time() if self._thread_time is not None else 0.0
+        self.used = True
+        try:
+            answer = function(*arguments)
+        except _quickjs.JSException as exc:
+            if self._thread_time is None or "interrupted" not in str(exc):
+                raise _failed(exc) from None
+            if self._thread_time() - began >= self.evaluation_s:
+                raise _failed(exc) from None
+            try:
+                answer = function(*arguments)
+            except _quickjs.JSException as again:
+                raise _failed(again) from None
+        if type(answer) is not str:
+            raise ScriptFailed("TypeError", "the script's world is damaged")
+        if answer[0] == "*":
+            self.gathered.extend(json.loads(self._call(self._sys, "drain", "", "")[1:]))
+            answer = answer[1:]
+        if answer[0] in "ec":
+            kind, message, line = json.loads(answer[1:])
+            failure = ScriptFailed
+            if kind in ("InternalError", "RangeError") and message in _STOPPED:
+                failure = ScriptStopped
+            raise failure(kind, message, line, answer[0] == "e")
+        return answer
+
+    def run(self, source: Source, extra: str = "", letter: str = "") -> str:
+        """Evaluate; what comes back begins with a letter, see :mod:`.prelude`.
+
+        :param extra: JSON text for a location; a label for an array.
+        :param letter: what to do instead of the source's own use, with a location: ``M``
+            assign markup, ``G`` an array's item, ``K`` only look whether it is one.
+        :raises ScriptFailed: it threw; :class:`ScriptStopped`: it used too much.
+        """
+        index = source.index
+        use = source.use
+        new = use is Use.STORE_NEW
+        text = source.text if new or index not in self._known else ""
+        if use is Use.ASSIGN or use is Use.CREATE or use is Use.DATA:
+            extra = source.location
+        if not letter:
+            letter = use.value
+        elif new:
+            letter = letter.lower()
+        event, states = self.event_due, self.states_due
+        self.event_due = self.states_due = ""
+        try:
+            answer = self._call(self._run, index, letter, text, extra, event, states)
+        except ScriptFailed as exc:
+            if exc.compiled and not isinstance(exc, ScriptStopped):
+                self._known.add(index)
+            elif isinstance(exc, ScriptStopped):
+                # Whether it came to be compiled, bound or told is not known.
+                self.event_due, self.states_due = self.event_due or event, states
+            raise
+        self._known.add(index)
+        return answer
+
+    def system(self, operation: str, first: str = "", second: str = "") -> str:
+        """Do something of our own.
+
+        :raises ScriptFailed: it could not be done.
+        """
+        return self._call(self._sys, operation, first, second)
+
+    def value(self, source: Source) -> str | None:
+        """JSON text of an expression's value, ``None`` for undefined.
+
+        :raises ScriptFailed: see :meth:`run`.
+        """
+        answer = self.run(source)
+        return answer[1:] if answer[0] == "v" else None
+
+    def need_markup(self) -> None:
+        """Make ready for values that are XML."""
+        if not self._dom:
+            self.system("dom", DOM)
+            self._dom = True
+
+    def bytes_used(self) -> int:
+        """Of the heap."""
+        return int(self._context.memory()["memory_used_size"])
+
+
+def _failed(exc: Exception) -> ScriptFailed:
+    text = str(exc).split("\n", 1)[0]
+    kind, _, message = text.partition(": ")
+    if message in _STOPPED:
+        return ScriptStopped(kind, message)
+    return ScriptFailed(kind or "Error", message or "the script failed")
