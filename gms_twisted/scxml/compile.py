@@ -14,6 +14,7 @@ from dataclasses import replace
 from gms_twisted.scxml.content import ContentReader
 from gms_twisted.scxml.descriptors import read_descriptors
 from gms_twisted.scxml.elements import SCXML, DocumentError, Element
+from gms_twisted.scxml.findings import Finding
 from gms_twisted.scxml.lint import inspect
 from gms_twisted.scxml.model import (
     BY_HISTORY,
@@ -21,7 +22,6 @@ from gms_twisted.scxml.model import (
     Block,
     Dialect,
     Document,
-    Finding,
     Script,
     State,
     StateKind,
@@ -141,7 +141,7 @@ class Compiler:
             asks_states=asks_states(source.text for source in sources),
             by_id=self._by_id,
         )
-        findings = (*self._findings, *inspect(document, root))
+        findings = (*self._findings, *inspect(document, root, self._depth > 0))
         return replace(document, findings=tuple(sorted(findings, key=lambda found: found.line)))
 
     def _draft(self, element: Element, parent: _Draft | None) -> _Draft:

@@ -23,7 +23,7 @@ class ScxmlEvent:
     :ivar origin: where an answer can be sent, and ``origin_type`` how.
     :ivar invoke_id: of the invoked chart that it comes from.
     :ivar has_data: ``False``: ``_event.data`` is undefined.
-    :ivar raw: text of the message that brought it, ``_event.raw``; ``None`` for none.
+    :ivar raw: ``_event.raw``, what came by HTTP as text; ``""``: it is undefined.
     """
 
     name: str
@@ -34,4 +34,4 @@ class ScxmlEvent:
     origin_type: str | None = None
     invoke_id: str | None = None
     has_data: bool = True
-    raw: str | None = field(default=None, repr=False)
+    raw: str = field(default="", repr=False)

@@ -10,17 +10,22 @@ Knows: XML and the elements that make states.  Does not know: executable content
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
 from lxml import etree
 
 from gms_twisted.scxml.compile import Compiler, DocumentError, Element
-from gms_twisted.scxml.model import Dialect, Document, Finding
+from gms_twisted.scxml.findings import Finding
+from gms_twisted.scxml.model import Dialect, Document
+from gms_twisted.scxml.repair import repair
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 200
 MAX_ELEMENTS = 20_000
+
+_ELSE_ENCODED = re.compile(rb"\s*<\?xml[^>]*\sencoding\s*=\s*[\"'](?!utf-?8[\"'])", re.IGNORECASE)
 
 __all__ = ["DocumentError", "load_document"]
 
@@ -50,7 +55,19 @@ def load_document(
 
 
 def _parse(data: bytes) -> tuple[etree._Element, list[Finding]]:
-    return _parse_strictly(data), []
+    try:
+        return _parse_strictly(data), []
+    except DocumentError as exc:
+        refused = exc
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise refused from None
+    mended, findings = repair(text)
+    if mended == text or (not data.isascii() and _ELSE_ENCODED.match(data)):
+        raise refused
+    # Lines are where they were, so the next fault is told with its own.
+    return _parse_strictly(mended.encode()), findings
 
 
 def _parse_strictly(data: bytes) -> etree._Element:
@@ -70,7 +87,8 @@ def _parse_strictly(data: bytes) -> etree._Element:
         raise DocumentError(_first_line(str(exc))) from None
     info: Any = root.getroottree().docinfo
     if info.doctype or info.internalDTD is not None:
-        raise DocumentError("A document type is refused.", 1)
+        line = data[: max(0, data.find(b"<!DOCTYPE"))].count(b"\n") + 1
+        raise DocumentError("A document type is refused.", line)
     return root
 
 

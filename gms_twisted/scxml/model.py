@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from gms_twisted.scxml.findings import Finding
+
 
 class Dialect(Enum):
     """Which rules a document is written for."""
@@ -20,18 +22,6 @@ class Dialect(Enum):
     """The Recommendation, ``datamodel="ecmascript"``."""
     ORCHESTRATION = "orchestration"
     """The working draft of May 2009 with the orchestration product's extensions."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something in a document that was repaired, or looks wrong.
-
-    :ivar line: 1-based, 0 where that says nothing.
-    """
-
-    line: int
-    text: str
-    fatal: bool = False
 
 
 class Use(Enum):
