@@ -190,7 +190,7 @@ class DelayTests(SynchronousTestCase):
         for content, kind in zip(created, kinds, strict=True):
             self.assertEqual(content["subscriberId"], SESSION)
             self.assertEqual(content["filter"], f"{TAG}.{kind}.{SESSION}")
-            self.assertEqual(content["expire"], 1800)
+            self.assertEqual(content["expire"], 1860)
         for one in app.started("gsgNotification.create"):
             self.assertIsNone(app.answer(request))
             app.done(one)
