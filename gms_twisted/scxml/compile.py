@@ -227,16 +227,20 @@ class Compiler:
         return self._made(draft.index, line, targets, block)
 
     def _default(self, draft: _Draft) -> Transition:
+        parent = draft.parent
+        assert parent is not None
+        # Choice: a history without transition begins where its state does.
+        proper = parent.proper if parent.kind is StateKind.PARALLEL else parent.proper[:1]
+        targets = tuple(child.index for child in proper)
+        block: Block = ()
+        line = draft.element.line
         for transition in draft.element.elements("transition"):
-            targets = self._targets(transition.get("target"), transition.line)
+            line = transition.line
+            targets = self._targets(transition.get("target"), line)
             block = self._content.block(transition.children)
-            assert draft.parent is not None
-            inside = range(draft.parent.index + 1, draft.parent.last + 1)
-            if targets and all(target in inside for target in targets):
-                return self._made(draft.index, transition.line, targets, block)
-        raise DocumentError(
-            f"The history {draft.id!r} has no default inside its state.", draft.element.line
-        )
+        if not targets or any(not parent.index < target <= parent.last for target in targets):
+            raise DocumentError(f"The history {draft.id!r} has no default inside its state.", line)
+        return self._made(draft.index, line, targets, block)
 
     def _made(self, source: int, line: int, targets: tuple[int, ...], block: Block) -> Transition:
         self._transitions += 1

@@ -226,7 +226,7 @@ class ContentReader:
         if use is not Use.SCRIPT and use is not Use.BLOCK:
             # An expression may end like a statement.
             text = text.rstrip().rstrip(";").rstrip() if text.rstrip().endswith(";") else text
-        plain = use in (Use.VALUE, Use.DATA, Use.TEXT)
+        plain = use in (Use.VALUE, Use.DATA) or (use is Use.TEXT and text.lstrip()[:1] in "\"'")
         source = Source(
             len(self.sources),
             use,
