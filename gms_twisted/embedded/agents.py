@@ -64,6 +64,7 @@ class Roster:
         self._limits = limits
         self.agents: dict[str, Agent] = {}
         self.groups: dict[str, dict[str, Agent]] = {}
+        self._numbered: dict[str, Agent] = {}
         self._turns = 0
         self._numbers = _FIRST_DN
         self.keep(kept)
@@ -107,6 +108,7 @@ class Roster:
             checked_name(name, "agent")
             agent = self.agents[name] = Agent(name, display_name, str(self._numbers), desk)
             self._numbers += 1
+            self._numbered[agent.dn] = agent
         agent.display_name, agent.desk = display_name, desk or agent.desk
         return agent
 
@@ -134,6 +136,11 @@ class Roster:
         """Forget an agent who is in no group, has no call and does not sit at the desk."""
         if not agent.groups and not agent.call and not agent.desk:
             self.agents.pop(agent.name, None)
+            self._numbered.pop(agent.dn, None)
+
+    def numbered(self, dn: str) -> Agent | None:
+        """Find an agent by number, ``7001`` or ``7001@Embedded``."""
+        return self._numbered.get(dn.removesuffix("@" + SWITCH))
 
     def rest(self, agent: Agent) -> None:
         """Let an agent begin to be idle: it is asked after all the others."""

@@ -37,7 +37,7 @@ from gms_twisted.embedded.exchange_effects import (
     Moment,
     Tell,
 )
-from gms_twisted.embedded.routing import Routing, slots_of
+from gms_twisted.embedded.routing import Routing
 from gms_twisted.embedded.waiting import AGENT, GROUP, Waiter
 
 DEADLINES_AT_ONCE = 50
@@ -151,7 +151,7 @@ class Exchange:
         :raises TelephonyFailed: ``unknown``: no target is one, or there is no such call.
         :raises CentreFull: too many wait, or there are too many groups.
         """
-        slots = slots_of(submission.targets)
+        slots = self._routing.slots_of(submission.targets)
         if not slots:
             raise TelephonyFailed("unknown", "None of the targets is known here.")
         call = self._call_for(submission) if submission.route else None
@@ -178,7 +178,7 @@ class Exchange:
         """
         if call.state in (CallState.DIALING, CallState.ENDED):
             raise TelephonyFailed("invalidstate", "Nobody is on the line.")
-        slots = slots_of((target,))
+        slots = self._routing.slots_of((target,))
         if not slots or (slots[0][0] == AGENT and slots[0][1] not in self.roster.agents):
             raise TelephonyFailed("invaliddestination", "There is no such target.")
         former = self.line.of_call(call.call_id)

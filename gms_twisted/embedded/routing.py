@@ -31,6 +31,7 @@ SELECTIONS_AT_ONCE = 50
 
 # Choice: a queue is a group of its name, for there is nothing else that one could wait for.
 _GROUP_KINDS = frozenset(("", "agentgroup", "queue"))
+_DN = "dn"
 
 
 class Routing:
@@ -70,6 +71,26 @@ class Routing:
                 self.tidy(name)
             raise
         self.waits_changed(waiter)
+
+    def slots_of(self, targets: Sequence[Target]) -> tuple[Slot, ...]:
+        """Where to wait for targets; those that nobody here could be are left out."""
+        found = (self._slot_of(target) for target in targets[:MAX_SLOTS] if is_name(target.name))
+        return tuple(dict.fromkeys(slot for slot in found if slot is not None))
+
+    def _slot_of(self, target: Target) -> Slot | None:
+        kind, name = target.kind.strip().lower(), target.name
+        if kind in _GROUP_KINDS:
+            return GROUP, name
+        if kind == AGENT:
+            return AGENT, name
+        if kind != _DN:
+            return None
+        # Choice: what is dialled is an agent's number, else the name of an agent or a group
+        # that is there, for there is nobody else to reach.
+        agent = self.roster.numbered(name) or self.roster.agents.get(name)
+        if agent is not None:
+            return AGENT, agent.name
+        return (GROUP, name) if name in self.roster.groups else None
 
     def look(self, waiter: Waiter, call: Call | None, at: Moment) -> None:
         """Look for an agent for one who has just come, and show that its call waits."""
@@ -227,13 +248,3 @@ class Routing:
         """Forget a group that nobody is in or waits for."""
         if not self.line.of_slot((GROUP, group)):
             self.roster.tidy(group)
-
-
-def slots_of(targets: Sequence[Target]) -> tuple[Slot, ...]:
-    """Where to wait for targets; those that nobody here could be are left out."""
-    slots: dict[Slot, None] = {}
-    for target in targets[:MAX_SLOTS]:
-        kind = target.kind.strip().lower()
-        if is_name(target.name) and (kind in _GROUP_KINDS or kind == AGENT):
-            slots[AGENT if kind == AGENT else GROUP, target.name] = None
-    return tuple(slots)

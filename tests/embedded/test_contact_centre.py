@@ -17,6 +17,7 @@ from gms_twisted.app.telephony import OutboundCall, Target
 from gms_twisted.config.options import ContactCentreOptions
 from gms_twisted.domain.errors import InvalidRequest, TooLarge, Unavailable
 from gms_twisted.embedded.admin_calls import MAX_CALLS_SHOWN, MAX_WAITING_SHOWN
+from gms_twisted.embedded.agents import Readiness
 from gms_twisted.embedded.calls import KEPT_S
 from gms_twisted.embedded.centre_limits import CentreLimits
 from gms_twisted.embedded.exchange import DEADLINES_AT_ONCE, DIAL_S
@@ -407,6 +408,18 @@ class RedirectTests(CentreCase):
         self.ready("bob", group="Sales")
         self.successResultOf(sent)
 
+    def test_to_a_number(self) -> None:
+        """An agent's, with its switch or without; or the name of an agent or a group."""
+        self.ready("ann")
+        self.ready("bob", group="Sales")
+        call = self.call_in().interaction_id
+        for number, agent in (("7001", "ann"), ("7002@Embedded", "bob"), ("ann", "ann")):
+            self.successResultOf(self.redirect(call, number, "dn"))
+            self.assertEqual(self.state(call), ("talking", agent))
+        self.successResultOf(self.redirect(call, "Sales", "dn"))
+        self.assertEqual(self.failed(self.redirect(call, "7009", "dn")), "invaliddestination")
+        self.assertEqual(self.state(call), ("talking", "bob"))
+
     def test_what_cannot_be(self) -> None:
         """Each with its reason, and the call is where it was."""
         call = self.call_in().interaction_id
@@ -479,10 +492,38 @@ class OutboundTests(CentreCase):
         self.assertEqual(self.failed(placing), "invalidsource")
         self.assertEqual(self.admin.calls(), [])
 
+    def test_its_service_cannot_be_read(self) -> None:
+        """The customer is called all the same."""
+        self.services.failing = True
+        self.assertEqual(self.state(self.call_out()), ("dialing", ""))
+
     def test_asked_twice(self) -> None:
         """It is one call."""
         self.assertEqual(self.call_out(), self.call_out())
         self.assertEqual(len(self.admin.calls()), 1)
+
+    def test_asked_again_much_later(self) -> None:
+        """A call that is seen no more is known no more, and made again."""
+        first = self.call_out()
+        self.admin.customer(first, "refused")
+        self.clock.advance(KEPT_S)
+        self.assertNotEqual(self.call_out(), first)
+
+    def test_nothing_is_timed_for_what_is_over(self) -> None:
+        """Neither the customer's answer nor an agent who declined."""
+        self.admin.customer(self.call_out(), "refused")
+        self.assertEqual([one.getTime() for one in self.clock.getDelayedCalls()], [KEPT_S])
+        self.clock.advance(KEPT_S)
+        dee = self.centre.exchange.roster.seat("dee", "Dee", desk=True)
+        self.centre.change(
+            lambda exchange, at: exchange.add_agent(dee, "Billing", at, Readiness.READY)
+        )
+        call = self.call_in("")
+        rings = self.centre.exchange.calls.get(call.interaction_id)
+        assert rings is not None
+        self.assertTrue(self.centre.change(lambda exchange, at: exchange.decline(rings, dee, at)))
+        self.admin.hang_up(call.interaction_id)
+        self.assertEqual([one.getTime() for one in self.clock.getDelayedCalls()], [2 * KEPT_S])
 
     def test_its_session_ends(self) -> None:
         """Nobody is called any more."""
@@ -557,6 +598,15 @@ class LimitTests(CentreCase):
         self.submit("q1")
         self.failureResultOf(self.submit("q2", "s1", "New"), Unavailable)
         self.assertEqual(set(self.centre.exchange.roster.groups), {"Billing", "Sales"})
+
+    def test_no_room_in_the_default_group(self) -> None:
+        """The customer is refused and the line is free again."""
+        self.limit(submissions=0)
+        self.services.facts["plain"] = ServiceFacts("plain", "a")
+        self.services.numbers[NUMBER] = ["plain"]
+        arriving = Deferred.fromCoroutine(self.centre.arrive(Arrival(NUMBER)))
+        self.failureResultOf(arriving, Unavailable)
+        self.assertEqual([call.state for call in self.admin.calls()], ["ended"])
 
     def test_targets_of_one_submission(self) -> None:
         """Those after the hundredth are not looked at."""

@@ -40,7 +40,7 @@ class VoiceCase(DeskCase):
             self.services,
             PHONES,
             self.centre_options,
-            CentreLimits(agents=3),
+            CentreLimits(agents=3, agents_of_group=2),
         )
         self.admin = AdminCalls(self.centre)
         self.calls = 0
@@ -264,6 +264,16 @@ class WaitingTests(VoiceCase):
         self.failureResultOf(waiting)
         self.assertEqual(self.gone(ada), [(call, "timeout")])
 
+    def test_waiting_for_one_agent(self) -> None:
+        """Seen by that one only."""
+        ada, bob = self.window("ada"), self.window("bob")
+        call = self.call_in("s1")
+        sent = Deferred.fromCoroutine(self.centre.redirect(call, Target("bob", "agent")))
+        self.assertEqual((self.shown(ada), self.shown(bob)), ({}, {call: "waiting"}))
+        self.call(bob, "state", state="ready")
+        self.call(bob, "answer", call=call)
+        self.assertEqual(self.successResultOf(sent).group, "bob")
+
     def test_attached_data_is_shown(self) -> None:
         """At once."""
         ada = self.window("ada")
@@ -452,6 +462,19 @@ class GroupTests(VoiceCase):
         self.assertEqual([one["signed_in"] for one in self.groups(bob).values()], [False, False])
         self.assertEqual(self.call(bob, "hello")["agent"]["voice"], "ready")
 
+    def test_in_no_group(self) -> None:
+        """Who is signed out of all stays at the desk, before and after a call."""
+        bob = self.ready("bob")
+        for name in ("Billing", "Sales"):
+            self.call(bob, "group", name=name, on=False)
+        for _ in range(2):
+            call = self.call_in("s1")
+            sent = Deferred.fromCoroutine(self.centre.redirect(call, Target("bob", "agent")))
+            self.call(bob, "answer", call=call)
+            self.successResultOf(sent)
+            self.call(bob, "hang_up", call=call)
+        self.assertEqual(self.call(bob, "hello")["agent"]["voice"], "ready")
+
     def test_told_at_most_so_often(self) -> None:
         """Many changes are one event, in every window."""
         bob, ada = self.window("bob"), self.window("ada")
@@ -497,11 +520,18 @@ class GroupTests(VoiceCase):
     def test_no_place_for_more(self) -> None:
         """Chats go on; calls say so."""
         for name in ("x", "y", "z"):
-            self.admin.set_agent("Billing", name, "away")
+            self.admin.set_agent(f"{name}s", name, "away")
         bob = self.ready("bob")
         self.assertEqual(self.call(bob, "hello")["agent"]["voice"], "offline")
         self.assertFalse(self.groups(bob)["Billing"]["signed_in"])
         self.refused(bob, NoVoice, "group", name="Billing", on=True)
+
+    def test_no_place_in_one_group(self) -> None:
+        """The agent is in the others."""
+        for number in range(2):
+            self.admin.set_agent("Billing", f"robot{number}", "away")
+        groups = self.groups(self.window("bob"))
+        self.assertEqual([one["signed_in"] for one in groups.values()], [False, True])
 
     def test_operators_see_the_voice_of_all(self) -> None:
         """Beside the state of the desk."""

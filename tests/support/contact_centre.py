@@ -22,6 +22,7 @@ from gms_twisted.app.telephony import (
     TelephonyFailed,
 )
 from gms_twisted.config.options import ContactCentreOptions
+from gms_twisted.domain.errors import Unavailable
 from gms_twisted.embedded.admin_calls import AdminCalls
 from gms_twisted.embedded.centre_limits import DEFAULT_LIMITS, CentreLimits
 from gms_twisted.embedded.contact_centre import EmbeddedContactCentre
@@ -38,6 +39,8 @@ class KnownServices:
 
     :ivar facts: by service id.
     :ivar numbers: service ids by access number; a match uses one up.
+    :ivar hold: matches wait for ``held``.
+    :ivar failing: nothing can be told about services.
     """
 
     def __init__(self) -> None:
@@ -45,6 +48,7 @@ class KnownServices:
         self.numbers: dict[str, list[str]] = {}
         self.held: list[Deferred[None]] = []
         self.hold = False
+        self.failing = False
 
     async def match(self, arrival: Arrival) -> str:
         """Use up a booking."""
@@ -57,6 +61,8 @@ class KnownServices:
 
     async def about(self, service_id: str) -> ServiceFacts | None:
         """What the test said."""
+        if self.failing:
+            raise Unavailable("The store does not answer.")
         return self.facts.get(service_id)
 
 
