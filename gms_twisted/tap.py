@@ -14,6 +14,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from gms_twisted import __version__
+from gms_twisted.application_check import with_applications
 from gms_twisted.config.ini import Loaded, default_path, load
 from gms_twisted.process import Process
 from gms_twisted.wiring import Settings
@@ -70,7 +71,7 @@ what is under way and ends; a second SIGTERM ends at once."""
 def read_configuration(options: Options) -> Loaded:
     """Read the configuration that the options name; may be called again for a reload."""
     path = Path(options["config"]) if options["config"] else default_path()
-    return load(path, options.overrides)
+    return with_applications(load(path, options.overrides), path, options.listen)
 
 
 def makeService(options: Options) -> IService:

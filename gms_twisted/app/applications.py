@@ -171,12 +171,7 @@ class Applications:
 
     async def _join(self, kept: _Kept) -> Document:
         """Wait until it is read, with all others who want it."""
-
-        def leave(waiter: Deferred[Document]) -> None:
-            if kept.waiting is not None and waiter in kept.waiting:
-                kept.waiting.remove(waiter)
-
-        waiter: Deferred[Document] = Deferred(leave)
+        waiter: Deferred[Document] = Deferred()
         if kept.waiting is None:
             kept.waiting = [waiter]
             # On its own: it goes on if the one who wanted it first is cancelled.

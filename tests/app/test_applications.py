@@ -169,6 +169,11 @@ class FileTests(ApplicationsCase):
         self.assertEqual(self.files.stamps, stamps)
         self.clock.advance(0.01)
         self.assertEqual(self.load(FILE).name, "b")
+        self.clock.advance(FILE_AGE_S)
+        stamps = self.files.stamps
+        for _ in range(5):
+            self.load(FILE)
+        self.assertEqual(self.files.stamps, stamps + 1)
 
     def test_same_again(self) -> None:
         """A file that was written again as it was is read, but not made."""
@@ -320,13 +325,12 @@ class WebTests(ApplicationsCase):
 
     def test_never_there(self) -> None:
         """Without a former one each of these is a failure, with its reason."""
-        for number, (away, reason) in enumerate(
-            (
-                (Unreachable("No connection.", "connect"), "It cannot be fetched: No connection."),
-                (Answer(404, {}, b""), "It cannot be fetched: the answer is 404."),
-                (Answer(200, {}, b"x", cut=True), "It is longer than 1048576 bytes."),
-            )
-        ):
+        ways: tuple[tuple[Answer | Exception, str], ...] = (
+            (Unreachable("No connection.", "connect"), "It cannot be fetched: No connection."),
+            (Answer(404, {}, b""), "It cannot be fetched: the answer is 404."),
+            (Answer(200, {}, b"x", cut=True), "It is longer than 1048576 bytes."),
+        )
+        for number, (away, reason) in enumerate(ways):
             self.web.always = away
             self.assertEqual(str(self.fault(f"{WEB}?{number}")), reason)
 
