@@ -40,7 +40,10 @@ class ScriptStopped(ScriptFailed):
     """A script used more than its limit: processor, heap or stack."""
 
 
-_STOPPED = ("interrupted", "out of memory", "Maximum call stack size exceeded", "stack overflow")
+_STOPPED = (
+    *("interrupted", "out of memory", "Maximum call stack size exceeded", "stack overflow"),
+    "a value of more than",
+)
 
 # Each context reads them anew, so what only people need is left out.
 _PRELUDE = re.sub(r"\n\s+|//.*", "\n", PRELUDE)
@@ -57,12 +60,13 @@ class Bridge:
         it, a script that other threads used up the limit of is run once more.
     :ivar events_due: text of the event that scripts will see as ``_event`` from the next
         evaluation on; ``states_due`` likewise for ``In()``.
+    :ivar spent_s: CPU time of all evaluations since the caller last set it to zero.
     :ivar used: something ran since the caller last set it ``False``.
     """
 
     __slots__ = (
         *("_context", "_dom", "_known", "_run", "_sys", "_thread_time", "evaluation_s"),
-        *("event_due", "gathered", "states_due", "used"),
+        *("event_due", "gathered", "spent_s", "states_due", "used"),
     )
 
     def __init__(
@@ -96,21 +100,23 @@ class Bridge:
         self.states_due = ""
         self.gathered: list[list[object]] = []
         self.used = False
+        self.spent_s = 0.0
 
     def _call(self, function: Callable[..., object], *arguments: object) -> str:
-        began = self._thread_time() if self._thread_time is not None else 0.0
         self.used = True
-        try:
-            answer = function(*arguments)
-        except _quickjs.JSException as exc:
-            if self._thread_time is None or "interrupted" not in str(exc):
-                raise _failed(exc) from None
-            if self._thread_time() - began >= self.evaluation_s:
-                raise _failed(exc) from None
+        clock = self._thread_time
+        if clock is None:
+            answer = self._once(function, arguments)
+        else:
+            began = clock()
             try:
-                answer = function(*arguments)
-            except _quickjs.JSException as again:
-                raise _failed(again) from None
+                answer = self._once(function, arguments)
+            except ScriptStopped as exc:
+                if exc.message != "interrupted" or clock() - began >= self.evaluation_s:
+                    raise
+                answer = self._once(function, arguments)
+            finally:
+                self.spent_s += clock() - began
         if type(answer) is not str:
             raise ScriptFailed("TypeError", "the script's world is damaged")
         if answer[0] == "*":
@@ -119,10 +125,17 @@ class Bridge:
         if answer[0] in "ec":
             kind, message, line = json.loads(answer[1:])
             failure = ScriptFailed
-            if kind in ("InternalError", "RangeError") and message in _STOPPED:
+            if kind in ("InternalError", "RangeError") and message.startswith(_STOPPED):
                 failure = ScriptStopped
             raise failure(kind, message, line, answer[0] == "e")
         return answer
+
+    @staticmethod
+    def _once(function: Callable[..., object], arguments: tuple[object, ...]) -> object:
+        try:
+            return function(*arguments)
+        except _quickjs.JSException as exc:
+            raise _failed(exc) from None
 
     def run(self, source: Source, extra: str = "", letter: str = "") -> str:
         """Evaluate; what comes back begins with a letter, see :mod:`.prelude`.
@@ -156,6 +169,19 @@ class Bridge:
         self._known.add(index)
         return answer
 
+    def check(self, source: Source) -> None:
+        """See that a piece of script is one, without running it.
+
+        :raises ScriptFailed: it is not.
+        """
+        use = source.use
+        if use is Use.ASSIGN or use is Use.CREATE or use is Use.STORE or use is Use.STORE_NEW:
+            location = source.location or source.text
+            self._call(self._sys, "check", "L", location)
+        if use is not Use.STORE and use is not Use.STORE_NEW:
+            script = use is Use.SCRIPT or use is Use.BLOCK
+            self._call(self._sys, "check", "B" if script else "X", source.text)
+
     def system(self, operation: str, first: str = "", second: str = "") -> str:
         """Do something of our own.
 
@@ -185,6 +211,6 @@ class Bridge:
 def _failed(exc: Exception) -> ScriptFailed:
     text = str(exc).split("\n", 1)[0]
     kind, _, message = text.partition(": ")
-    if message in _STOPPED:
+    if message.startswith(_STOPPED):
         return ScriptStopped(kind, message)
     return ScriptFailed(kind or "Error", message or "the script failed")

@@ -141,7 +141,7 @@ class Compiler:
             asks_states=asks_states(source.text for source in sources),
             by_id=self._by_id,
         )
-        findings = (*self._findings, *inspect(document, root))
+        findings = (*self._findings, *inspect(document, root, self._depth > 0))
         return replace(document, findings=tuple(sorted(findings, key=lambda found: found.line)))
 
     def _draft(self, element: Element, parent: _Draft | None) -> _Draft:

@@ -40,6 +40,7 @@ from gms_twisted.scxml.model import (
 )
 from gms_twisted.scxml.scanning import declares_nothing, literal
 
+MAX_NESTING = 64
 _XINCLUDE = "http://www.w3.org/2001/XInclude"
 _READS_REQUEST = (("queue", "cancel"), ("queue", "query"))
 _TEXT_ATTRIBUTES = {
@@ -79,6 +80,7 @@ class ContentReader:
         self._read_tree = read_tree
         self._nested = nested
         self._invokes = 0
+        self._depth = 0
         self.sources: list[Source] = []
         self.missing: list[str] = []
         self._read: dict[str, Callable[[Element], Content]] = {
@@ -95,6 +97,11 @@ class ContentReader:
 
     def block(self, elements: Sequence[Element]) -> Block:
         """Executable content; what is none is a finding."""
+        if elements and self._depth >= MAX_NESTING:
+            raise DocumentError(
+                f"Executable content is nested deeper than {MAX_NESTING}.", elements[0].line
+            )
+        self._depth += 1
         found: list[Content] = []
         for element in elements:
             if element.scxml and element.name in self._read:
@@ -107,6 +114,7 @@ class ContentReader:
                 raise DocumentError(f"<{element.name}> stands outside <if>.", element.line)
             else:
                 self._note(element, f"<{element.name}> is not known, and ignored.")
+        self._depth -= 1
         return tuple(found)
 
     def condition(self, element: Element) -> Source | None:
@@ -179,6 +187,9 @@ class ContentReader:
                 if location:
                     locations.append((param.get("name"), self._location(location, param)))
         type_text = element.attributes.get("type", element.attributes.get("targettype"))
+        source = element.get("src").strip()
+        if source and urljoin(self._url, source) == self._url:
+            raise DocumentError("The document invokes itself.", element.line)
         self._invokes += 1
         return Invoke(
             index=self._invokes - 1,
@@ -258,7 +269,8 @@ class ContentReader:
             if text is None:
                 # Choice: without expression its value is the variable of its name.
                 text = param.get("name")
-            found.append(Param(param.get("name").strip(), self._source(Use.VALUE, text, param)))
+            source = self._source(Use.VALUE, text, param, tolerant=self._old)
+            found.append(Param(param.get("name").strip(), source))
         return tuple(found)
 
     def _raise(self, element: Element) -> Raise:

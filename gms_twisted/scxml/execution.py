@@ -37,6 +37,10 @@ class ContentFailed(Exception):
     """An element failed, and its error event has been raised."""
 
 
+class TurnOver(Exception):
+    """A block has done as much as one step may; the error event has been raised."""
+
+
 class Execution(Machine):
     """A session that can run blocks."""
 
@@ -52,6 +56,11 @@ class Execution(Machine):
         """
         handlers = self._handlers
         for content in block:
+            self._elements += 1
+            if self._elements > self._setting.limits.turn_elements:
+                self._error("script", "too many elements in a row", 0)
+                self._strike("a block went over too many elements")
+                raise TurnOver
             try:
                 handlers[type(content)](self, content)
             except ContentFailed:
@@ -60,7 +69,7 @@ class Execution(Machine):
 
     def _run_block(self, block: Block) -> None:
         """Run a block whose errors stay with it."""
-        with contextlib.suppress(ContentFailed):
+        with contextlib.suppress(ContentFailed, TurnOver):
             self._block(block)
 
     def _evaluated(self, source: Source, where: str, element: str) -> str | None:
@@ -138,7 +147,8 @@ class Execution(Machine):
             for place in range(count):
                 self._step_foreach(content, label, place)
         finally:
-            bridge.system("free", label)
+            with contextlib.suppress(ScriptFailed):
+                bridge.system("free", label)
 
     def _step_foreach(self, content: Foreach, label: str, place: int) -> None:
         try:

@@ -41,16 +41,9 @@ class Family(Modules):
     """A session with children, and perhaps a parent."""
 
     __slots__ = (
-        *(
-            "_arguments",
-            "_bound",
-            "_child_turn",
-            "_depth",
-            "_done_text",
-            "_initialised",
-            "_invocations",
-        ),
-        *("_parent", "_stable", "_started", "_terminating", "_to_invoke"),
+        *("_arguments", "_asking", "_bound", "_child_turn", "_depth", "_done_text"),
+        *("_initialised", "_invocations", "_parent", "_stable", "_started", "_terminating"),
+        "_to_invoke",
     )
 
     def __init__(
@@ -68,6 +61,7 @@ class Family(Modules):
         self._initialised = False
         self._stable = True
         self._terminating = False
+        self._asking = False
         self._child_turn = False
 
     # Data
@@ -165,11 +159,13 @@ class Family(Modules):
     def _waiting_children(self) -> list[Invocation]:
         if not self._invocations:
             return []
-        return [
+        found = [
             invocation
             for invocation in self._invocations.values()
             if invocation.child is not None and invocation.child.pending
         ]
+        found.sort(key=lambda waiting: waiting.stable)
+        return found
 
     def _begin_invocations(self) -> None:
         """Begin what the states entered in this macrostep invoke."""
@@ -303,7 +299,7 @@ class Family(Modules):
                     # The last that there is from it.
                     self._invocations.pop(invocation.id, None)
             if invocation.invoke.autoforward and invocation.child is not None:
-                invocation.child._enqueue_external(event)
+                invocation.child._enqueue_external(event, self)
 
     def _finalize(self, invoke: Invoke) -> None:
         if invoke.finalize:
@@ -346,18 +342,18 @@ class Family(Modules):
         if kind == "parent":
             if self._parent is None:
                 return False
-            self._parent._enqueue_external(event)
+            self._parent._enqueue_external(event, self)
             return True
         if kind == "child":
             invocation = self._invocations.get(address)
             if invocation is None or invocation.child is None:
                 return False
-            invocation.child._enqueue_external(event)
+            invocation.child._enqueue_external(event, self)
             return True
         if kind == "session":
             for one in self._root()._tree():
                 if one._session_id == address:
-                    one._enqueue_external(event)
+                    one._enqueue_external(event, self)
                     return True
         return False
 

@@ -102,11 +102,19 @@ class Interpreter(Family):
         self._now = now
         if self.ended_by:
             return Step.FINISHED
+        self._elements = 0
+        self._asking = False
+        if self._bridge is not None:
+            self._bridge.spent_s = 0.0
         try:
             return self._step()
         except Ended:
-            self._over()
-            return Step.FINISHED
+            pass
+        except ScriptFailed as exc:
+            # Something of our own failed, as it does where a heap is full to the brim.
+            self.ended_by, self.ended_why = "error", f"its script context is unusable: {exc}"
+        self._over()
+        return Step.FINISHED
 
     def terminate(self, now: float) -> None:
         """Have the next step end the session, its exit handlers included."""
@@ -179,7 +187,7 @@ class Interpreter(Family):
 
         :returns: ``False`` if the variables are no plain data, and it stays awake.
         """
-        if self._variables() is None:
+        if not self.stable or self._variables() is None:
             return False
         self._bridge = None
         asleep = [child.sleep() for child in self._children()]
@@ -196,7 +204,10 @@ class Interpreter(Family):
         return dict(found)
 
     def save(self) -> bytes | None:
-        """Everything about it, JSON; ``None`` if its variables are no plain data."""
+        """Everything about it, JSON.
+
+        ``None`` in the middle of a macrostep, or if its variables are no plain data.
+        """
         record = snapshot.record_of(self)
         return None if record is None else json.dumps(record, separators=(",", ":")).encode()
 
@@ -261,6 +272,8 @@ class Interpreter(Family):
         if not self._stable:
             return self._macrostep(self._setting.limits.turn_microsteps)
         children = self._waiting_children()
+        if children and not children[0].stable:
+            return self._step_child(children)
         if children and (not self._external or self._child_turn):
             self._child_turn = False
             return self._step_child(children)
@@ -287,7 +300,10 @@ class Interpreter(Family):
         :param budget: microsteps that are left in this turn.
         """
         while True:
-            if budget <= 0:
+            if budget <= 0 or (
+                self._bridge is not None
+                and self._bridge.spent_s > self._setting.limits.evaluation_s
+            ):
                 return Step.MORE
             budget -= 1
             enabled = select(self._document, self._leaves(), None, self._holds)
@@ -314,6 +330,11 @@ class Interpreter(Family):
                 "limit", f"an event led to {self._setting.limits.event_microsteps} microsteps"
             )
 
+    @property
+    def stable(self) -> bool:
+        """Is not in the middle of a macrostep, nor is a chart that it invoked."""
+        return self._stable and all(child.stable for child in self._children())
+
     def _leaves(self) -> list[int]:
         states = self._document.states
         return sorted(place for place in self._config if not states[place].children)
@@ -329,7 +350,9 @@ class Interpreter(Family):
 
     def _microstep(self, enabled: list[Transition]) -> None:
         if len(enabled) > 1:
-            enabled = without_conflicts(self._document, enabled, self._config, self._history)
+            enabled = without_conflicts(
+                self._document, enabled, sorted(self._config), self._history
+            )
         self._exit(enabled)
         for transition in enabled:
             if transition.block:
@@ -338,8 +361,9 @@ class Interpreter(Family):
 
     def _exit(self, enabled: list[Transition]) -> None:
         exits: set[int] = set()
+        ordered = sorted(self._config)
         for transition in enabled:
-            exits |= leaves(self._document, transition, self._config, self._history)
+            exits.update(leaves(self._document, transition, ordered, self._history))
         if not exits:
             return
         states = self._document.states
@@ -455,6 +479,8 @@ class Interpreter(Family):
         self._invocations.pop(invocation.id, None)
         self._invocations[invocation.id] = invocation
         step = child.step(self._now)
+        if self.ended_by:
+            raise Ended
         if step is Step.FINISHED:
             invocation.child, invocation.over = None, True
             if child.ended_by == "done":
@@ -464,7 +490,7 @@ class Interpreter(Family):
                     PLATFORM,
                     invoke_id=invocation.id,
                 )
-                self._enqueue_external(done)
+                self._enqueue_external(done, self)
             else:
                 self._child_broke(invocation, child)
         return Step.MORE if step is Step.MORE else Step.STABLE
@@ -477,6 +503,6 @@ class Interpreter(Family):
             PLATFORM,
             invoke_id=invocation.id,
         )
-        self._enqueue_external(event)
+        self._enqueue_external(event, self)
         if child.ended_by == "limit":
             self._strike(f"the chart it invoked ended: {child.ended_why}")

@@ -40,3 +40,8 @@ class Invocation:
     token: str = ""
     child: Interpreter | None = None
     over: bool = False
+
+    @property
+    def stable(self) -> bool:
+        """Is not in the middle of a macrostep."""
+        return self.child is None or self.child.stable

@@ -87,7 +87,8 @@ def _parse_strictly(data: bytes) -> etree._Element:
         raise DocumentError(_first_line(str(exc))) from None
     info: Any = root.getroottree().docinfo
     if info.doctype or info.internalDTD is not None:
-        raise DocumentError("A document type is refused.", 1)
+        line = data[: max(0, data.find(b"<!DOCTYPE"))].count(b"\n") + 1
+        raise DocumentError("A document type is refused.", line)
     return root
 
 

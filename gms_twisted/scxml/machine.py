@@ -66,7 +66,7 @@ class Machine:
     __slots__ = (
         *("_bridge", "_config", "_current", "_data_text", "_document"),
         *("_event_count", "_external", "_failing", "_history", "_internal", "_invoke_id"),
-        *("_location", "_now", "_pending", "_seen_config", "_session_id"),
+        *("_location", "_now", "_pending", "_seen_config", "_session_id", "_elements"),
         *("_setting", "_interactions", "_send_tokens", "_send_time", "ended_by", "ended_why"),
         *("microsteps", "strikes", "_routes"),
     )
@@ -91,6 +91,7 @@ class Machine:
         self._invoke_id: str | None = None
         self._now = 0.0
         self._event_count = 0
+        self._elements = 0
         self._send_tokens = float(setting.limits.sends_per_s)
         self._send_time = 0.0
         self._failing = False
@@ -298,6 +299,8 @@ class Machine:
         bridge = self._bridge
         if bridge is None or not self._seen_config:
             bridge = self._context()
+        if bridge.spent_s > self._setting.limits.turn_s:
+            raise ScriptStopped("InternalError", "the time of this step is used up")
         try:
             return bridge.run(source, extra, letter)
         finally:

@@ -156,6 +156,7 @@ function sys(op, a, b) {
       case "take": taken = items[a][+b]; return "u";
       case "free": items[a] = undefined; return "u";
       case "interactions": kit.interactions = a; built = undefined; return "u";
+      case "check": compile(a, b); return "u";
       case "dom": makeDom = new F(a)(); return "u";
     }
     return rest().sys(op, a, b, built);

@@ -13,6 +13,8 @@ from gms_twisted.scxml.events import EXTERNAL, ScxmlEvent
 
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 
+MAX_NAME = 1_000
+
 
 class QueueFull(Exception):
     """A session has as many events waiting as it may."""
@@ -83,6 +85,8 @@ def queued(event: ScxmlEvent, most: int, depth: int) -> QueuedEvent:
         ``depth``, or is no JSON value.
     """
     data = None
+    if len(event.name) > MAX_NAME:
+        raise EventTooLarge(f"the name of an event has more than {MAX_NAME} characters")
     if event.has_data:
         try:
             data = json.dumps(event.data, separators=(",", ":"))

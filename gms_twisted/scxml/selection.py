@@ -8,7 +8,8 @@ Knows: the algorithm.  Does not know: scripts, events' data, what happens in a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
 
 from gms_twisted.scxml.descriptors import matches
 from gms_twisted.scxml.model import (
@@ -112,41 +113,41 @@ def domain(document: Document, transition: Transition, history: History) -> int:
 
 
 def leaves(
-    document: Document, transition: Transition, configuration: Collection[int], history: History
-) -> set[int]:
-    """The active states that it exits."""
+    document: Document, transition: Transition, ordered: Sequence[int], history: History
+) -> Sequence[int]:
+    """The active states that it exits.
+
+    :param ordered: the active states in document order.
+    """
     place = domain(document, transition, history)
     if place == NO_DOMAIN:
-        return set()
+        return ()
     last = document.states[place].last
-    return {state for state in configuration if place < state <= last}
+    return ordered[bisect_right(ordered, place) : bisect_right(ordered, last)]
 
 
 def without_conflicts(
     document: Document,
     enabled: Sequence[Transition],
-    configuration: Collection[int],
+    ordered: Sequence[int],
     history: History,
 ) -> list[Transition]:
     """Those that can be taken together: an inner one goes before an outer one."""
-    kept: list[tuple[Transition, set[int]]] = []
+    kept: dict[int, Transition] = {}
+    # Which of them a state is left by.
+    owner: dict[int, int] = {}
     for transition in enabled:
-        exits = leaves(document, transition, configuration, history)
-        preempted = False
-        beaten = []
-        source = document.states[transition.source]
-        for other, others in kept:
-            if exits.isdisjoint(others):
-                continue
-            if other.source in source.ancestors:
-                beaten.append(other)
-            else:
-                preempted = True
-                break
-        if not preempted:
-            kept = [pair for pair in kept if pair[0] not in beaten]
-            kept.append((transition, exits))
-    return [transition for transition, _ in kept]
+        exits = leaves(document, transition, ordered, history)
+        rivals = {owner[state] for state in exits if state in owner}
+        ancestors = document.states[transition.source].ancestors
+        if any(kept[rival].source not in ancestors for rival in rivals if rival in kept):
+            continue
+        for rival in rivals:
+            kept.pop(rival, None)
+        kept[transition.index] = transition
+        for state in exits:
+            owner[state] = transition.index
+    return list(kept.values())
 
 
 class Entry:
@@ -157,12 +158,17 @@ class Entry:
     :ivar history_content: by parent, the default transition of its history.
     """
 
-    __slots__ = ("_document", "_history", "asked_history", "defaults", "history_content", "states")
+    __slots__ = (
+        *("_document", "_history", "_touched", "asked_history", "defaults", "history_content"),
+        "states",
+    )
 
     def __init__(self, document: Document, history: History) -> None:
         self._document = document
         self._history = history
         self.states: set[int] = set()
+        # Those and what is around them.
+        self._touched: set[int] = set()
         self.defaults: set[int] = set()
         self.history_content: dict[int, Transition] = {}
         self.asked_history = False
@@ -190,7 +196,7 @@ class Entry:
             for target in remembered:
                 self._add_ancestors(target, parent)
             return
-        self.states.add(place)
+        self._enter(place)
         if state.compound:
             self.defaults.add(place)
             assert state.initial is not None
@@ -205,15 +211,22 @@ class Entry:
         for ancestor in self._document.states[place].ancestors:
             if ancestor == below:
                 return
-            self.states.add(ancestor)
+            self._enter(ancestor)
             if self._document.states[ancestor].kind is StateKind.PARALLEL:
                 self._add_regions(ancestor)
 
     def _add_regions(self, parallel: int) -> None:
         for child in self._document.states[parallel].children:
-            last = self._document.states[child].last
-            if not any(child <= state <= last for state in self.states):
+            if child not in self._touched:
                 self._add_descendants(child)
+
+    def _enter(self, place: int) -> None:
+        self.states.add(place)
+        self._touched.add(place)
+        for ancestor in self._document.states[place].ancestors:
+            if ancestor in self._touched:
+                return
+            self._touched.add(ancestor)
 
 
 def entry_of(document: Document, transitions: Sequence[Transition], history: History) -> Entry:

@@ -16,7 +16,7 @@ from gms_twisted.scxml.delays import read_delay
 from gms_twisted.scxml.effects import PostEvent, SendToSession
 from gms_twisted.scxml.events import INTERNAL
 from gms_twisted.scxml.execution import ContentFailed, Execution
-from gms_twisted.scxml.machine import HTTP_PROCESSOR, SCXML_PROCESSOR, Pending, as_text
+from gms_twisted.scxml.machine import HTTP_PROCESSOR, SCXML_PROCESSOR, Machine, Pending, as_text
 from gms_twisted.scxml.model import Dialect, Send, Source, Word
 from gms_twisted.scxml.queued_events import QueuedEvent
 
@@ -176,11 +176,11 @@ class Sending(Execution):
         if kind == "internal":
             self._enqueue(event)
         elif kind == "external":
-            self._enqueue_external(event)
+            self._enqueue_external(event, self)
         elif kind == "http":
             body = "" if event.data is None else as_text(json.loads(event.data))
             if pending.address == self._location:
-                self._enqueue_external(posted(pending.fields, body))
+                self._enqueue_external(posted(pending.fields, body), self)
                 return
             self._remember(event.send_id)
             self._setting.effects.append(
@@ -204,9 +204,10 @@ class Sending(Execution):
                 )
             )
 
-    def _enqueue_external(self, event: QueuedEvent) -> None:
+    def _enqueue_external(self, event: QueuedEvent, sender: Machine) -> None:
+        """Put an event into the external queue; that it is full is the sender's fault."""
         if len(self._external) >= self._setting.limits.queued_events:
-            self._strike("too many external events wait")
+            sender._strike("too many external events wait")
             return
         self._external.append(event)
 

@@ -18,6 +18,10 @@ class Limits:
     :ivar evaluation_s: CPU time of one script or expression.
     :ivar heap_bytes: of a script context, the engine's own 100 KiB included.
     :ivar stack_bytes: of a script context.
+    :ivar turn_s: CPU time of all evaluations of one step, where there is a clock for it: a
+        step that has used ``evaluation_s`` ends after its microstep, one that has used this
+        is stopped in the middle.
+    :ivar turn_elements: of executable content in one step; more are stopped.
     :ivar turn_microsteps: microsteps (and events without transition) before the caller
         has its turn.
     :ivar event_microsteps: for one external event; more end the session.
@@ -25,7 +29,8 @@ class Limits:
     :ivar pending_sends: delayed ``<send>`` that wait.
     :ivar sends_per_s: ``<send>`` carried out, as many at once after a quiet second.
     :ivar longest_delay_s: of a ``<send>``.
-    :ivar payload_bytes: of an event's data, of a value that leaves a script.
+    :ivar payload_bytes: characters of an event's data as JSON, of a value that leaves a
+        script.
     :ivar invoke_depth: charts within charts; ``invocations`` at once by one chart.
     :ivar json_depth: nesting of data that comes in.
     :ivar strikes: overruns that end a session.
@@ -34,6 +39,8 @@ class Limits:
     evaluation_s: float = 0.030
     heap_bytes: int = 4 * 1024 * 1024
     stack_bytes: int = 200 * 1024
+    turn_s: float = 0.100
+    turn_elements: int = 5_000
     turn_microsteps: int = 200
     event_microsteps: int = 10_000
     queued_events: int = 1_000

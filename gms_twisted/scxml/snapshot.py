@@ -38,7 +38,7 @@ class SnapshotError(Exception):
 
 def record_of(one: Interpreter) -> dict[str, object] | None:
     """Write a session and its children down; ``None`` if it cannot be."""
-    text = one._variables()
+    text = one._variables() if one._stable else None
     if text is None:
         return None
     record: dict[str, object] = {
@@ -164,6 +164,7 @@ def _adopt(one: Interpreter, record: list[Any], documents: Mapping[str, Document
         if not over:
             # Whoever was asked for the document is gone.
             one._setting.effects.append(LoadDocument(token, name))
+            one._root()._asking = True
         return
     document: Document | None = None
     if origin == INNER:
