@@ -10,11 +10,13 @@ Knows: which services have an application, folders that may be read.  Does not k
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
 
+from gms_twisted.app.applications import Make, make_document
 from gms_twisted.app.document_urls import Location, locate
 from gms_twisted.app.orchestration import ApplicationUnusable
 from gms_twisted.app.service_definitions import ServiceDefinition, read_definitions
@@ -23,10 +25,12 @@ from gms_twisted.config.options import Configuration
 from gms_twisted.config.reading import Problems
 from gms_twisted.config.text import Problem, Section
 from gms_twisted.scxml.findings import Finding
-from gms_twisted.scxml.loader import DocumentError, load_document
+from gms_twisted.scxml.loader import DocumentError
 from gms_twisted.transports.document_files import read_document
 
 _INTERFACE = re.compile(r":interface=((?:[^:\\]|\\.)*)")
+MAX_EXAMINED = 200
+"""Documents whose results are remembered."""
 _NAMES = ("_service", "service", "_name", "name")
 """Options that may name an application, the one that counts first."""
 
@@ -55,6 +59,58 @@ class Checked:
     faults: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     unread: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What a document is like.
+
+    :ivar fault: why it cannot be run, ``""``: it can.
+    :ivar includes: URLs of texts that are not handed in.
+    """
+
+    fault: str = ""
+    includes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+class Examined:
+    """Documents that were looked over; the same bytes are not looked over again.
+
+    A reload of the configuration has the documents of the last one, mostly.
+
+    :param make: makes a document, or says why not.
+    """
+
+    def __init__(self, make: Make = make_document) -> None:
+        self._make = make
+        self._results: dict[bytes, _Result] = {}
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def examine(self, location: Location, data: bytes, others: Mapping[str, bytes]) -> _Result:
+        """Look a document over.
+
+        :param others: texts that it includes, by URL.
+        """
+        parts = [location.url.encode(), data]
+        for url, text in sorted(others.items()):
+            parts += (url.encode(), text)
+        key = b"".join(sha256(part).digest() for part in parts)
+        if key not in self._results:
+            if len(self._results) >= MAX_EXAMINED:
+                self._results.clear()
+            self._results[key] = self._look_over(location, data, others)
+        return self._results[key]
+
+    def _look_over(self, location: Location, data: bytes, others: Mapping[str, bytes]) -> _Result:
+        try:
+            document = self._make(data, location.url, others)
+        except DocumentError as error:
+            where = f"{location.path}:{error.line}" if error.line else location.path
+            return _Result(f"cannot be run: {where}: {error.message.rstrip('.')}")
+        return _Result("", document.includes, document.findings)
 
 
 def bundled_documents() -> Path:
@@ -88,12 +144,15 @@ def _is_loopback(description: str) -> bool:
         return False
 
 
-def with_applications(loaded: Loaded, path: Path, listen: Sequence[str]) -> Loaded:
+def with_applications(
+    loaded: Loaded, path: Path, listen: Sequence[str], examined: Examined | None = None
+) -> Loaded:
     """Add what is wrong with applications to what is wrong with a configuration.
 
     :param listen: of the command line, ``()`` when that says nothing.
+    :param examined: what the last time looked over.
     """
-    checked = check_applications(loaded, path, listen)
+    checked = check_applications(loaded, path, listen, examined)
     return replace(
         loaded,
         faults=loaded.faults + checked.faults,
@@ -101,13 +160,16 @@ def with_applications(loaded: Loaded, path: Path, listen: Sequence[str]) -> Load
     )
 
 
-def check_applications(loaded: Loaded, path: Path, listen: Sequence[str] = ()) -> Checked:
+def check_applications(
+    loaded: Loaded, path: Path, listen: Sequence[str] = (), examined: Examined | None = None
+) -> Checked:
     """Read the applications of all services that this process would run."""
     configuration = loaded.configuration
     server = configuration.server
     host = server.web_host.replace(":", "\\:")
     listen = listen or server.listen or (f"tcp:{server.web_port}:interface={host}",)
-    check = _Check(loaded, folders(configuration, path, only_loopback(listen)))
+    allowed = folders(configuration, path, only_loopback(listen))
+    check = _Check(loaded, allowed, Examined() if examined is None else examined)
     embedded = configuration.ors.embedded
     here = not server.ors if embedded is None else embedded
     for definition in read_definitions(configuration.services).values():
@@ -121,7 +183,8 @@ def check_applications(loaded: Loaded, path: Path, listen: Sequence[str] = ()) -
 class _Check:
     """One check; a document that several services have is read once."""
 
-    def __init__(self, loaded: Loaded, allowed: Folders) -> None:
+    def __init__(self, loaded: Loaded, allowed: Folders, examined: Examined) -> None:
+        self._examined = examined
         self.problems = Problems()
         self.unread: list[str] = []
         self._sections = loaded.sections
@@ -147,22 +210,19 @@ class _Check:
         """Read a document; says what is wrong with it, ``""`` for nothing."""
         try:
             data = self._read(location)
-            document = load_document(data, location.url)
+            result = self._examined.examine(location, data, {})
             others: dict[str, bytes] = {}
-            for url in document.includes:
+            for url in result.includes:
                 other = locate(url, location.url, self._allowed.bundled)
                 if other.path:
                     others[url] = self._read(other)
             if others:
-                document = load_document(data, location.url, None, others)
+                result = self._examined.examine(location, data, others)
         except ApplicationUnusable as error:
             return _clause(error)
-        except DocumentError as error:
-            where = f"{location.path}:{error.line}" if error.line else location.path
-            return f"cannot be run: {where}: {error.message.rstrip('.')}"
-        for finding in document.findings:
+        for finding in result.findings:
             self._finding(location.path, finding)
-        return ""
+        return result.fault
 
     def _read(self, location: Location) -> bytes:
         try:

@@ -14,7 +14,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from gms_twisted import __version__
-from gms_twisted.application_check import with_applications
+from gms_twisted.application_check import Examined, with_applications
 from gms_twisted.config.ini import Loaded, default_path, load
 from gms_twisted.process import Process
 from gms_twisted.wiring import Settings
@@ -68,15 +68,19 @@ what is under way and ends; a second SIGTERM ends at once."""
             raise usage.UsageError("--log-level is debug, info, warn or error")
 
 
-def read_configuration(options: Options) -> Loaded:
-    """Read the configuration that the options name; may be called again for a reload."""
+def read_configuration(options: Options, examined: Examined | None = None) -> Loaded:
+    """Read the configuration that the options name; may be called again for a reload.
+
+    :param examined: the applications that were looked over before.
+    """
     path = Path(options["config"]) if options["config"] else default_path()
-    return with_applications(load(path, options.overrides), path, options.listen)
+    return with_applications(load(path, options.overrides), path, options.listen, examined)
 
 
 def makeService(options: Options) -> IService:
     """Build the server; a bad configuration ends the program with every fault listed."""
-    loaded = read_configuration(options)
+    examined = Examined()
+    loaded = read_configuration(options, examined)
     for problem in loaded.warnings:
         sys.stderr.write(f"{problem}\n")
     if loaded.faults:
@@ -92,7 +96,7 @@ def makeService(options: Options) -> IService:
         log_level=options["log-level"],
         log_file=str(parent.get("logfile") or ""),
         foreground=bool(parent.get("nodaemon", True)),
-        reread=lambda: read_configuration(options),
+        reread=lambda: read_configuration(options, examined),
     )
     from twisted.internet import reactor
 

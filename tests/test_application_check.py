@@ -5,13 +5,22 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from gms_twisted.application_check import bundled_documents, only_loopback, with_applications
+from gms_twisted.app.applications import make_document
+from gms_twisted.application_check import (
+    MAX_EXAMINED,
+    Examined,
+    bundled_documents,
+    only_loopback,
+    with_applications,
+)
 from gms_twisted.commands import main
 from gms_twisted.config.ini import default_path, load
+from gms_twisted.scxml.model import Document
 from gms_twisted.tap import Options, makeService
 
 CHART = '<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0">\n{}<final id="f"/></scxml>'
@@ -151,6 +160,32 @@ class CheckTests(CheckCase):
         self.assertEqual(self.check()[0], 0)
         self.configure(f"_service={url}", head=f"{others}[ors]\nembedded=true\n")
         self.assertEqual(self.check()[0], 1)
+
+    def test_again(self) -> None:
+        """The same document is looked over once, whoever asks; another one anew."""
+        looked_over: list[str] = []
+
+        def make(data: bytes, url: str, includes: Mapping[str, bytes]) -> Document:
+            looked_over.append(url)
+            return make_document(data, url, includes)
+
+        examined = Examined(make)
+        url = self.application("a.scxml", '<script src="b.js"/>')
+        self.configure(f"_service={url}")
+        (self.folder / "b.js").write_text("var b;")
+        found = []
+        for _ in range(3):
+            loaded = with_applications(load(self.path), self.path, (), examined)
+            found.append((loaded.faults, loaded.warnings))
+        self.assertEqual(found, found[:1] * 3)
+        self.assertEqual(len(looked_over), 2)
+        (self.folder / "b.js").write_text("var c;")
+        with_applications(load(self.path), self.path, (), examined)
+        self.assertEqual(len(looked_over), 3)
+        for number in range(MAX_EXAMINED + 5):
+            (self.folder / "b.js").write_text(f"var c{number};")
+            with_applications(load(self.path), self.path, (), examined)
+        self.assertLessEqual(len(examined), MAX_EXAMINED)
 
     def test_packaged(self) -> None:
         """The packaged configuration's applications are in order, without any finding."""
