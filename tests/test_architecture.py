@@ -129,6 +129,14 @@ RULES = {
         ),
     ),
     "embedded": Rule((*_SHELL, "config.options"), ("twisted", "autobahn", "zope.interface")),
+    # Who gets which agent is decided without a clock; its words are those of telephony.
+    **{
+        f"embedded.{name}": Rule(("domain", "app.call_services", "app.telephony"), pure=True)
+        for name in (
+            *("agents", "calls", "centre_limits", "deadlines", "exchange"),
+            *("exchange_effects", "routing", "waiting"),
+        )
+    },
     "web": Rule(),
     "system": Rule(("domain",)),
     # A command reaches the running server through it: lines over a socket.
