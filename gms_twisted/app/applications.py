@@ -61,7 +61,7 @@ _HEADERS = {"Accept": "application/scxml+xml, application/xml, text/xml, */*;q=0
 
 Make = Callable[[bytes, str, Mapping[str, bytes]], Document]
 """Makes a document of its bytes, its URL, and the texts that it includes, by URL; raises
-:class:`~gms_twisted.scxml.loader.DocumentError`."""
+:class:`~gms_twisted.scxml.elements.DocumentError`."""
 
 RunInThread = Callable[[Callable[[], Document]], Deferred[Document]]
 """Does work off the reactor; fires on it."""
