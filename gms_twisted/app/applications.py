@@ -52,8 +52,9 @@ INLINE_BYTES = 32 * 1024
 """More than this is made in a thread.
 
 Choice: that thread computes, which threads here do not do otherwise.  It is rare, and it
-has its turn with the reactor's every few milliseconds: 20,000 elements, half a second of
-work, held a tick up by 55 ms, and 90 KiB by 9 ms, instead of by all that it takes.
+takes turns with the reactor's every few milliseconds: half a second of work (16,800
+elements) held a tick up by 13 to 70 ms, and 50 ms (90 KiB) by 9 ms at most, instead of by
+all that it takes.
 """
 
 _FETCH = Limits(connect_s=2.0, total_s=5.0, body_bytes=MAX_DOCUMENT_BYTES)
@@ -61,7 +62,7 @@ _HEADERS = {"Accept": "application/scxml+xml, application/xml, text/xml, */*;q=0
 
 Make = Callable[[bytes, str, Mapping[str, bytes]], Document]
 """Makes a document of its bytes, its URL, and the texts that it includes, by URL; raises
-:class:`~gms_twisted.scxml.elements.DocumentError`."""
+``DocumentError``."""
 
 RunInThread = Callable[[Callable[[], Document]], Deferred[Document]]
 """Does work off the reactor; fires on it."""
