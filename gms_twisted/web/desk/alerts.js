@@ -54,15 +54,16 @@ export async function askForNotifications() {
   return notificationState();
 }
 
-/** Show a notification unless the desk is in front. */
-export function notify(title, body, tag, onclick) {
-  if (notificationState() !== "granted" || (document.visibilityState === "visible" && document.hasFocus())) return;
-  const shown = new Notification(title, { body, tag, lang: document.documentElement.lang });
+/** Show a notification unless the desk is in front.  @returns {Notification|null} */
+export function notify(title, body, tag, { onclick, stays = false } = {}) {
+  if (notificationState() !== "granted" || (document.visibilityState === "visible" && document.hasFocus())) return null;
+  const shown = new Notification(title, { body, tag, requireInteraction: stays, lang: document.documentElement.lang });
   shown.onclick = () => {
     window.focus();
     shown.close();
     onclick?.();
   };
+  return shown;
 }
 
 /** "(3) Agent desk": waiting chats and unread messages. */

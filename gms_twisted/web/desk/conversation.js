@@ -15,9 +15,9 @@ export class Conversation {
     this.shown = null;
     this.transcript = new Transcript({
       label: t("transcript.label"),
-      onretry: (ref) => desk.resend(desk.model.current, ref),
+      onretry: (ref) => desk.chats.resend(desk.model.current, ref),
       ondiscard: (ref) => desk.model.discard(desk.model.current, ref),
-      onbottom: () => desk.seen(),
+      onbottom: () => desk.chats.seen(),
       names: () => desk.model.agentNames(),
     });
     this.head = h("header.conversation-head");
@@ -65,7 +65,7 @@ export class Conversation {
       this.bodyChat = chat.id;
       if (state === "loaded") fill(this.place, this.transcript.element);
       else if (state === "loading") fill(this.place, skeleton(6));
-      else fill(this.place, errorState(chat.failed, () => this.desk.open(chat.id)));
+      else fill(this.place, errorState(chat.failed, () => this.desk.chats.open(chat.id)));
     }
     if (state === "loaded") this.transcript.update(chat);
   }
@@ -105,16 +105,16 @@ export class Conversation {
     if (this.noteKey === key + chat.id) return;
     this.noteKey = key + chat.id;
     fill(this.note, key && h("p.conversation-hint", { role: "status" }, icon("info", "small"), t(`conversation.${key}`),
-      key === "closed" && h("button.link-button", { type: "button", onclick: () => this.desk.dismiss(chat) }, t("conversation.dismiss"))));
+      key === "closed" && h("button.link-button", { type: "button", onclick: () => this.desk.chats.dismiss(chat) }, t("conversation.dismiss"))));
   }
 
   async end(chat) {
     const name = cleanName(chat.summary.nickname) || t("customer");
-    if (await confirmDialog(t("end.title"), t("end.text", { name }), t("end.chat"), { danger: true })) this.desk.end(chat);
+    if (await confirmDialog(t("end.title"), t("end.text", { name }), t("end.chat"), { danger: true })) this.desk.chats.end(chat);
   }
 
   async requeue(chat) {
-    if (await confirmDialog(t("requeue.title"), t("requeue.text"), t("requeue"))) void this.desk.requeue(chat);
+    if (await confirmDialog(t("requeue.title"), t("requeue.text"), t("requeue"))) void this.desk.chats.requeue(chat);
   }
 
   async pushUrl(chat) {
@@ -134,7 +134,7 @@ export class Conversation {
         h("button", { type: "button", onclick: () => close() }, t("cancel")),
         h("button.primary", { type: "submit" }, t("push.url.send")))),
     ]);
-    if (url) void this.desk.pushUrl(chat, url);
+    if (url) void this.desk.chats.pushUrl(chat, url);
   }
 
   focusComposer() {
@@ -277,7 +277,7 @@ class Composer {
     this.size();
     this.drawCount();
     this.typingSent = 0;
-    this.desk.send(this.chat, text);
+    this.desk.chats.send(this.chat, text);
     this.text.focus();
   }
 
@@ -285,12 +285,12 @@ class Composer {
     const time = Date.now();
     if (time - this.typingSent < TYPING_RENEW_MS) return;
     this.typingSent = time;
-    this.desk.typing(this.chat, true);
+    this.desk.chats.typing(this.chat, true);
   }
 
   stopTyping() {
     if (!this.typingSent || !this.chat) return;
     this.typingSent = 0;
-    this.desk.typing(this.chat, false);
+    this.desk.chats.typing(this.chat, false);
   }
 }

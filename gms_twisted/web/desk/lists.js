@@ -7,7 +7,7 @@ import { ago, duration, everySecond, fullTime, now } from "../lib/times.js";
 import { emptyState, errorState, skeleton } from "../lib/ui.js";
 
 /**
- * @param {{model: import("./model.js").Model, accept: (id: string) => void, select: (id: string) => void, goReady: () => void, retryHello: () => void}} desk
+ * @param {import("./desk.js").Desk} desk
  */
 export class Lists {
   constructor(desk) {
@@ -39,7 +39,7 @@ export class Lists {
       const key = `loading ${model.failure}`;
       if (this.noteKey === key) return;
       this.noteKey = key;
-      fill(this.queueNote, model.failure ? errorState(model.failure, this.desk.retryHello) : skeleton(3));
+      fill(this.queueNote, model.failure ? errorState(model.failure, this.desk.link.retryHello) : skeleton(3));
       fill(this.chatNote, !model.failure && skeleton(2));
       return;
     }
@@ -73,7 +73,7 @@ export class Lists {
     const fresh = !old && this.drawnOnce;
     this.drawnOnce = true;
     const element = h("li.item.entry", { class: fresh ? "fresh" : "", dataset: { signature, since: entry.since } },
-      h("button.item-main", { type: "button", disabled: busy, onclick: () => this.desk.accept(entry.chat) },
+      h("button.item-main", { type: "button", disabled: busy, onclick: () => this.desk.chats.accept(entry.chat) },
         h("span.item-head", {},
           h("bdi.item-name.one-line", {}, name),
           collides(entry.nickname, this.desk.model.agentNames()) && h("span.chip.amber", { title: t("collides.hint") }, t("party.CLIENT")),
@@ -103,7 +103,7 @@ export class Lists {
     element.dataset.since = chat.spokeAt ?? "";
     fill(element, h("button.item-main", {
       type: "button", aria: { current: selected ? "true" : null, keyshortcuts: number ? `Alt+${number}` : null },
-      title: number ? `Alt+${number}` : null, onclick: () => this.desk.select(chat.id),
+      title: number ? `Alt+${number}` : null, onclick: () => this.desk.chats.select(chat.id),
     },
     h("span.item-head", {},
       h("span.presence", { class: chat.closed ? "closed" : summary.customer ?? "here", title: t(chat.closed ? "chat.closed" : `customer.${summary.customer ?? "here"}`) }),
