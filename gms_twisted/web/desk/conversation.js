@@ -4,6 +4,7 @@ import { t } from "../lib/i18n.js";
 import { clean, cleanName, safeUrl } from "../lib/text.js";
 import { Transcript, typingLine } from "../lib/transcript.js";
 import { confirmDialog, dialog, emptyState, errorState, field, skeleton } from "../lib/ui.js";
+import { CallPanel } from "./call.js";
 
 const NEAR_LIMIT = 0.9;
 const TYPING_RENEW_MS = 5000;
@@ -24,6 +25,7 @@ export class Conversation {
     this.place = h("div.conversation-place");
     this.typing = h("div.typing", { role: "status", aria: { live: "polite" } });
     this.composer = new Composer(desk);
+    this.call = new CallPanel(desk);
     this.note = h("div.conversation-note");
     this.element = h("main.conversation", { id: "conversation", tabindex: "-1", aria: { label: t("conversation.label") } });
     this.layout = null;
@@ -32,10 +34,19 @@ export class Conversation {
   update() {
     const { model } = this.desk;
     const chat = model.current;
+    const call = model.voice.current;
+    if (call) {
+      this.shown = null;
+      if (this.layout !== "call") fill(this.element, this.call.nodes);
+      this.layout = "call";
+      this.call.update(call);
+      return;
+    }
     if (!chat) {
       this.shown = null;
-      if (this.layout !== "none") fill(this.element, this.welcome());
-      this.layout = "none";
+      const layout = `none${model.voice.available}`;
+      if (this.layout !== layout) fill(this.element, this.welcome());
+      this.layout = layout;
       return;
     }
     if (this.layout !== "chat") fill(this.element, this.head, this.place, this.typing, this.note, this.composer.element);
@@ -54,7 +65,8 @@ export class Conversation {
   }
 
   welcome() {
-    return emptyState("chat", t("conversation.none.title"), t("conversation.none.text"),
+    const calls = this.desk.model.voice.available;
+    return emptyState("chat", t(calls ? "conversation.none.title.calls" : "conversation.none.title"), t(calls ? "conversation.none.calls" : "conversation.none.text"),
       h("p.small", {}, h("kbd.key", {}, "?"), " ", t("shortcuts.title")));
   }
 

@@ -4,18 +4,23 @@ import * as api from "../lib/api.js";
 import { ConnectionState } from "../lib/connection.js";
 import { fill, h, icon, iconButton } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
-import { cleanName } from "../lib/text.js";
 import { now } from "../lib/times.js";
 import { confirmDialog, preference, setPreference, themeButton, toast } from "../lib/ui.js";
 import * as alerts from "./alerts.js";
 import { showAgents } from "./agents.js";
+import { CallBar } from "./call.js";
+import { callerName } from "./call-words.js";
+import { Calls } from "./calls.js";
 import { Chats } from "./chats.js";
 import { Conversation } from "./conversation.js";
 import { CustomerPane } from "./customer.js";
+import { GroupsMenu } from "./groups.js";
 import { Link, words } from "./link.js";
 import { Lists } from "./lists.js";
 import { showShortcuts } from "./menus.js";
 import { Model } from "./model.js";
+
+const PHONE = "(max-width: 760px)";
 
 export class Desk {
   /**
@@ -29,40 +34,45 @@ export class Desk {
     this.model.agent = { ...me.agent, state: "away" };
     this.link = new Link(this.model, { greeted: () => this.greeted(), event: (data) => this.event(data), over: (notice) => this.goodbye(notice) });
     this.chats = new Chats(this);
+    this.calls = new Calls(this);
     this.lists = new Lists(this);
     this.conversation = new Conversation(this);
     this.customer = new CustomerPane(this);
     this.connectionState = new ConnectionState({ retry: () => this.link.retryNow(), restart: () => this.link.restart() });
     this.stateButton = h("button.switch", { type: "button", role: "switch", onclick: () => this.toggleState() });
-    this.groups = h("span.groups.one-line");
+    this.groups = new GroupsMenu(this);
+    this.callBar = new CallBar(this);
     this.soundButton = iconButton("bell", "", () => this.toggleSound());
     this.columns = h("div.columns", { dataset: { view: "lists", customer: preference("desk.customer", true) ? "open" : "closed" } },
-      this.lists.element, this.conversation.element, this.customer.element);
+      this.lists.element, this.conversation.element, this.customer.element, this.callBar.element);
     this.element = h("div.desk", {},
       h("a.skip", { href: "#conversation" }, t("skip")),
-      this.topBar(), this.connectionState.bar, this.columns);
+      this.topBar(), this.connectionState.bar, this.columns, this.calls.announcer);
     this.stopped = new AbortController();
   }
 
   topBar() {
     return h("header.top", {},
       h("span.brand", {}, icon("headset"), h("span.only-wide", {}, t("desk.title"))),
-      this.groups, this.stateButton,
+      this.stateButton, this.groups.element,
       h("span.spacer"),
       this.connectionState.dot, this.soundButton,
-      this.me.agent.role === "operator" && iconButton("users", t("agents.title"), () => this.administer()),
-      iconButton("help", `${t("shortcuts.title")} (?)`, showShortcuts, "only-wide"),
+      this.me.agent.role === "operator" && iconButton("users", t("agents.title"), () => this.administer(), "only-wide"),
+      iconButton("help", `${t("shortcuts.title")} (?)`, () => this.help(), "only-wide"),
       h("span.only-wide", {}, themeButton()),
       accountMenu(this.me.agent, () => [
         alerts.notificationState() === "default" && ["bell", t("notifications.allow"), () => void this.askForNotifications()],
+        this.me.agent.role === "operator" && matchMedia(PHONE).matches && ["users", t("agents.title"), () => this.administer()],
         this.me.agent.role === "operator" && ["pulse", t("ops.title"), () => { location.href = new URL("../ops/", location.href).href; }],
-        ["keyboard", t("shortcuts.title"), showShortcuts],
+        ["keyboard", t("shortcuts.title"), () => this.help()],
       ], () => this.logout()));
   }
 
   start() {
     const { signal } = this.stopped;
     addEventListener("keydown", (event) => this.key(event), { signal });
+    addEventListener("keydown", (event) => { if (/^(?:Tab|Arrow)/.test(event.key)) this.byKeys = true; }, { signal, capture: true });
+    addEventListener("pointerdown", () => { this.byKeys = false; }, { signal, capture: true });
     addEventListener("focus", () => this.chats.seen(), { signal });
     document.addEventListener("visibilitychange", () => this.chats.seen(), { signal });
     addEventListener("beforeunload", (event) => {
@@ -82,6 +92,7 @@ export class Desk {
     this.link.stop();
     clearInterval(this.ticker);
     this.chats.stop();
+    this.calls.stop();
     alerts.titleBadge(0);
   }
 
@@ -103,10 +114,12 @@ export class Desk {
       return;
     }
     const gone = data.type === "chat_gone" ? this.model.chats.get(data.chat) : null;
+    const call = this.model.voice.calls.get(data.call?.call ?? data.call) ?? data.call;
     const announced = this.model.event(data, now());
     if (announced === "queue") this.chats.announceEntry(data.entry);
     else if (announced === "message") this.chats.announceMessage(data);
     else if (announced === "over" && gone && !gone.closed && !gone.leaving) this.chats.announceGone(gone);
+    else this.calls.announce(announced, call);
     if (data.type === "chat_event" && data.chat === this.model.selected) this.chats.seen();
   }
 
@@ -156,6 +169,10 @@ export class Desk {
     toast(t(`notifications.${state}`), { kind: state === "granted" ? "success" : "info" });
   }
 
+  help() {
+    showShortcuts(this.model.voice.available);
+  }
+
   administer() {
     void showAgents(this);
   }
@@ -194,27 +211,27 @@ export class Desk {
     this.drawState();
     this.drawBar();
     this.drawSound();
-    const groups = model.groups.map((group) => cleanName(group, 40)).join(", ");
-    if (this.groups.textContent !== groups) {
-      this.groups.textContent = groups;
-      this.groups.title = t("groups.title", { groups });
-    }
+    this.calls.sync();
+    this.groups.update();
     this.lists.update();
     this.conversation.update();
     this.customer.update();
-    if (!model.current && this.columns.dataset.view !== "lists") this.show("lists");
-    this.columns.classList.toggle("no-chat", !model.current);
-    alerts.titleBadge(model.queue.size + model.unread);
+    this.callBar.update();
+    if (!model.showing && this.columns.dataset.view !== "lists") this.show("lists");
+    this.columns.classList.toggle("no-chat", !model.showing);
+    const { ringing, waiting } = model.voice;
+    alerts.titleBadge(model.queue.size + waiting.length + model.unread, ringing ? callerName(ringing) : "");
   }
 
   drawState() {
     const ready = this.model.state === "ready";
-    const key = `${ready}${this.model.ready}`;
+    const calls = this.model.voice.available;
+    const key = `${ready}${this.model.ready}${calls}`;
     if (this.stateKey === key) return;
     this.stateKey = key;
     this.stateButton.disabled = !this.model.ready;
     this.stateButton.setAttribute("aria-checked", String(ready));
-    this.stateButton.setAttribute("aria-label", t("state.switch"));
+    this.stateButton.setAttribute("aria-label", t(calls ? "state.switch.calls" : "state.switch"));
     this.stateButton.title = t(ready ? "state.ready.hint" : "state.away.hint");
     fill(this.stateButton, h("span.switch-track", { aria: { hidden: "true" } }, h("span.switch-knob")), t(ready ? "state.ready" : "state.away"));
   }
@@ -242,12 +259,12 @@ export class Desk {
   }
 
   backToLists() {
-    if (!this.model.current) this.show("lists");
+    if (!this.model.showing) this.show("lists");
   }
 
   /** On a wide screen the pane folds, on a smaller one it lies over the conversation, on a phone it is a view. */
   toggleCustomer(open) {
-    if (matchMedia("(max-width: 760px)").matches) {
+    if (matchMedia(PHONE).matches) {
       this.show(this.columns.dataset.view === "customer" || open === false ? "conversation" : "customer");
       return;
     }
@@ -272,12 +289,18 @@ export class Desk {
     const writing = /^(?:INPUT|TEXTAREA|SELECT)$/.test(event.target?.tagName ?? "");
     if (event.key === "Escape" && writing) event.target.blur();
     if (writing || event.ctrlKey || event.metaKey || event.altKey) return;
+    const control = event.target?.closest?.("button, a, summary, label");
+    if (this.calls.key(event, Boolean(control) && (this.byKeys || this.callBar.element.contains(control)))) {
+      event.preventDefault();
+      return;
+    }
     const action = {
-      "?": showShortcuts,
+      "?": () => this.help(),
       a: () => this.chats.acceptFirst(),
       r: () => this.toggleState(),
       i: () => this.toggleCustomer(),
       c: () => this.conversation.focusComposer(),
+      p: () => this.calls.goTo(),
       m: () => this.toggleSound(),
     }[event.key];
     if (!action) return;

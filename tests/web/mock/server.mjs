@@ -13,6 +13,7 @@ import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { WebSocketServer } from "ws";
 import { answerOps, madeUp } from "./ops.mjs";
+import { Voice } from "./voice.mjs";
 
 const WEB = fileURLToPath(new URL("../../../gms_twisted/web/", import.meta.url));
 const TYPES = { ".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".json": "application/json", ".svg": "image/svg+xml" };
@@ -49,6 +50,8 @@ export class World {
     /** Functions `(request path or "do" name) => Error|undefined` that make calls fail. */
     this.failing = null;
     this.silent = false;
+    /** Telephony; null as of a server without. */
+    this.voice = new Voice(this, Refusal);
     /** What operators see. */
     this.ops = madeUp();
     this.websockets = true;
@@ -158,13 +161,14 @@ export class World {
     };
     const calls = {
       hello: () => ({
-        agent: this.shape(agent), groups: ["Billing", "default"], settings: this.settings, now: seconds(),
+        agent: this.shape(agent), groups: ["Billing", "default"], settings: this.settings, voice: this.voice?.hello(name) ?? null, now: seconds(),
         queue: [...this.chats.values()].filter((chat) => !chat.agent && !chat.closed).map((chat) => this.entry(chat)),
         chats: [...this.chats.values()].filter((chat) => chat.agent === name).map((chat) => this.summary(chat)),
       }),
       state: () => {
         agent.state = data.state;
         this.tell(name, { type: "agent_state", state: data.state });
+        this.voice?.tellGroups();
         return { state: data.state };
       },
       accept: () => {
@@ -224,6 +228,7 @@ export class World {
         this.agents.get(data.name).enabled = data.enabled;
         return {};
       },
+      ...this.voice?.desk(name, data),
     };
     if (!Object.hasOwn(calls, data.do)) throw new Refusal(400, "There is no such call.", "gms.invalid_request");
     return calls[data.do]();
