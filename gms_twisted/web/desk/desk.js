@@ -132,7 +132,8 @@ export class Desk {
 
   async logout() {
     const open = [...this.model.chats.values()].filter((chat) => !chat.closed).length;
-    if (open && !(await confirmDialog(t("logout.title"), t("logout.text", { n: open }), t("logout"), { danger: true }))) return;
+    const lost = [open && t("logout.text", { n: open }), this.model.voice.talking && t("logout.call")].filter(Boolean).join(" ");
+    if (lost && !(await confirmDialog(t("logout.title"), lost, t("logout"), { danger: true }))) return;
     this.stop();
     try {
       await api.logout();

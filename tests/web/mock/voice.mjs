@@ -2,15 +2,14 @@
  * Telephony of the stand-in: agent groups, and calls that tests move from state to state.  Nobody is
  * rung by itself: a test says `ring`, as a healthy server would for the longest idle agent.
  */
-import { randomBytes } from "node:crypto";
+import { id, Refusal, seconds } from "./words.mjs";
 
-const seconds = () => Date.now() / 1000;
 const EVERYBODY = null;
 
 export class Voice {
-  /** @param {import("./server.mjs").World} world @param {typeof Error} Refusal */
-  constructor(world, Refusal) {
-    Object.assign(this, { world, Refusal, ringS: 20 });
+  /** @param {import("./server.mjs").World} world */
+  constructor(world) {
+    Object.assign(this, { world, ringS: 20 });
     this.clear();
   }
 
@@ -23,7 +22,7 @@ export class Voice {
   /** A call that waits in a group. */
   arrive(details = {}) {
     const call = {
-      call: randomBytes(8).toString("hex"), direction: "inbound", state: "waiting", number: "+49 30 5550 1234", dnis: "+49 30 5550 100", group: "Billing", service: randomBytes(8).toString("hex"), service_name: "inbound-delay",
+      call: id(), direction: "inbound", state: "waiting", number: "+49 30 5550 1234", dnis: "+49 30 5550 100", group: "Billing", service: id(), service_name: "inbound-delay",
       since: seconds(), answered: null, ended: null, agent: null, gms_user: "customer-17", data: {}, position: null, files: [], who: null, ...details,
     };
     this.calls.set(call.call, call);
@@ -94,6 +93,12 @@ export class Voice {
     });
   }
 
+  /** What an agent is to telephony. */
+  stateOf({ name, state }) {
+    const call = [...this.calls.values()].find((each) => each.who === name && each.state !== "ended");
+    return { ringing: "ringing", talking: "busy" }[call?.state] ?? state;
+  }
+
   /** `voice` of `hello`. */
   hello(who) {
     const calls = [...this.calls.values()].filter((call) => call.who === who || (call.state === "waiting" && this.groups.get(call.group)?.has(who)));
@@ -105,7 +110,7 @@ export class Voice {
     const agent = this.world.agents.get(who);
     const mine = (...states) => {
       const call = this.calls.get(data.call);
-      if (!call || call.who !== who || !states.includes(call.state)) throw new this.Refusal(409, "It does not ring here any more.", "gms.desk.taken");
+      if (!call || call.who !== who || !states.includes(call.state)) throw new Refusal(409, "It does not ring here any more.", "gms.desk.taken");
       return call;
     };
     return {
