@@ -65,11 +65,8 @@ export class Calls {
     if (what === "call") {
       this.desk.lists.announce(t("call.waiting.announce", { name, group: cleanName(call.group, 40) }));
       if (this.model.state === "ready") alerts.play("queue");
-    } else if (what === "lost") {
-      toast(t("call.lost", { name }));
-      this.desk.backToLists();
-    } else if (what === "left") {
-      toast(t("call.left", { name }));
+    } else if (what === "lost" || what === "withdrawn" || what === "left") {
+      toast(t({ lost: "call.lost", withdrawn: "call.withdrawn", left: "call.left" }[what], { name }));
       this.desk.backToLists();
     } else if (what === "ended") {
       alerts.play("over");
@@ -106,7 +103,10 @@ export class Calls {
   }
 
   async decline(id) {
-    await this.ask(id, "decline", () => this.away(id));
+    await this.ask(id, "decline", () => {
+      this.voice.declined(id);
+      this.desk.backToLists();
+    });
   }
 
   /** End the call that I talk on; what I talked about stays to be looked at. */

@@ -39,7 +39,8 @@ export class Voice {
 
   /**
    * Take an event.  Tells what is worth announcing: `call` (one more waits), `ended` (mine is over),
-   * `lost` (the caller gave up while it rang me), `left` (it waited, and I was looking) or null.
+   * `lost` (the caller gave up while it rang me), `withdrawn` (its application did), `left` (it waited,
+   * and I was looking) or null.
    */
   take(data, now) {
     if (!this.available) return null;
@@ -61,7 +62,7 @@ export class Voice {
     }
     this.rungAt.delete(call.call);
     if (after.state === "ended") return before?.state === "talking" ? "ended" : null;
-    return after.state === "waiting" && before?.state !== "waiting" ? "call" : null;
+    return after.state === "waiting" && !before ? "call" : null;
   }
 
   gone(id, reason) {
@@ -73,8 +74,15 @@ export class Voice {
     }
     const shown = this.selected === id;
     this.forget(id);
-    if (rings(call) && reason === "ended") return "lost";
+    if (rings(call)) return { ended: "lost", timeout: "withdrawn" }[reason] ?? null;
     return call.state === "waiting" && shown ? "left" : null;
+  }
+
+  /** I declined: until the server says who has it now, it waits. */
+  declined(id) {
+    const call = this.calls.get(id);
+    if (rings(call)) this.put({ ...call, state: "waiting", mine: false, agent: null });
+    if (this.selected === id) this.selected = null;
   }
 
   forget(id) {

@@ -99,6 +99,8 @@ describe("calls at the desk", () => {
     await page.locator(".item.call.ringing").waitFor({ state: "detached" });
     assert.deepEqual([call.state, call.who], ["waiting", null]);
     assert.equal(world.agents.get("anna").state, "ready");
+    await page.locator(".item.call.waiting", { hasText: "+44 20 7946 0958" }).waitFor();
+    assert.equal(await page.locator(".call-stage, .toast").count(), 0);
   });
 
   it("never takes a key that was meant for a chat", async () => {

@@ -44,14 +44,16 @@ export class Voice {
   unanswered(call) {
     const { who } = call;
     this.world.agents.get(who).state = "away";
-    this.world.tell(who, { type: "call_gone", call: call.call, reason: "timeout" });
     this.world.tell(who, { type: "agent_state", state: "away", reason: "no_answer" });
     this.wait(call);
   }
 
+  /** It rings nobody any more: whom it rang sees it wait, the others of the group see it again. */
   wait(call) {
+    const { who } = call;
     Object.assign(call, { state: "waiting", who: null, agent: null });
-    this.tellGroup(call, { type: "call_added" });
+    this.world.tell(who, { type: "call_changed", call: this.seen(call, who) });
+    this.tellGroup(call, { type: "call_added" }, who);
     this.tellGroups();
   }
 
@@ -130,9 +132,7 @@ export class Voice {
         return { call: this.seen(call, who) };
       },
       decline: () => {
-        const call = mine("ringing");
-        this.world.tell(who, { type: "call_gone", call: call.call, reason: "left" });
-        this.wait(call);
+        this.wait(mine("ringing"));
         return {};
       },
       hang_up: () => {

@@ -71,12 +71,27 @@ describe("a call that rings me", () => {
     assert.equal(voice.ringing, null);
   });
 
-  it("is lost when the caller hangs up, not when I declined or did not answer", () => {
-    for (const [reason, announced] of [["ended", "lost"], ["left", null], ["timeout", null], ["taken", null]]) {
+  it("is lost when the caller or the application gives up, not when I left or another has it", () => {
+    for (const [reason, announced] of [["ended", "lost"], ["timeout", "withdrawn"], ["left", null], ["taken", null]]) {
       model.event(added(call("R", "ringing")), 1);
       assert.equal(model.event(gone("R", reason), 2), announced, reason);
       assert.equal(voice.ringLeft("R", 2), null);
     }
+  });
+
+  it("waits again when I declined, whichever of answer and event comes first, and is no news", () => {
+    model.event(changed(call("W", "ringing")), 1);
+    model.selectCall("W");
+    voice.declined("W");
+    assert.deepEqual([voice.ringing, voice.current, voice.waiting.map((each) => each.call)], [null, null, ["W"]]);
+    assert.equal(model.event(changed(call("W")), 2), null);
+    model.event(changed(call("W", "ringing")), 3);
+    assert.equal(model.event(changed(call("W")), 4), null);
+    voice.declined("W");
+    assert.deepEqual(voice.waiting.map((each) => each.call), ["W"]);
+    model.event(gone("W", "taken"), 5);
+    voice.declined("W");
+    assert.equal(voice.calls.has("W"), false);
   });
 
   it("sets the agent away where nobody answered, and says so", () => {
