@@ -14,6 +14,9 @@ import { words } from "./link.js";
 /** A key pressed as a call begins to ring was meant for something else. */
 const STRAY_KEY_S = 0.4;
 
+/** What the server says of a call that is not mine any more. */
+const OVER = new Set(["gms.desk.taken", "gms.call.not_found", "gms.not_found"]);
+
 export class Calls {
   /** @param {import("./desk.js").Desk} desk */
   constructor(desk) {
@@ -132,7 +135,7 @@ export class Calls {
     try {
       done(await this.desk.call({ do: what, call: id }));
     } catch (error) {
-      const over = ["gms.desk.taken", "gms.not_found"].includes(error.detail?.exception);
+      const over = OVER.has(error.detail?.exception);
       if (over) this.away(id);
       if (!over || what === "answer") toast(over ? t("call.taken") : words(error), { kind: over ? "info" : "danger" });
     } finally {

@@ -103,6 +103,32 @@ describe("calls at the desk", () => {
     assert.equal(await page.locator(".call-stage, .toast").count(), 0);
   });
 
+  it("sounds again and again and notifies until it is answered", async () => {
+    await page.addInitScript(() => {
+      const told = { tones: 0, shown: [], closed: 0 };
+      const node = { frequency: {}, gain: { setValueAtTime() {}, exponentialRampToValueAtTime() {} }, connect: (next) => next, start: () => { told.tones += 1; }, stop() {} };
+      Object.assign(globalThis, {
+        told,
+        AudioContext: class { state = "running"; currentTime = 0; createOscillator = () => node; createGain = () => node; },
+        Notification: class { static permission = "granted"; constructor(title, options) { told.shown.push([title, options.body, options.requireInteraction]); } close() { told.closed += 1; } },
+      });
+      document.hasFocus = () => false;
+    });
+    await enterReady();
+    await page.keyboard.press("Shift");
+    await ring({ number: "+49 30 7", service_name: "inbound-delay" });
+    const first = await page.evaluate(() => globalThis.told.tones);
+    assert.ok(first > 2, String(first));
+    await until(page, (before) => globalThis.told.tones >= 2 * before, first);
+    assert.deepEqual(await page.evaluate(() => globalThis.told.shown.at(-1)), ["Call from +49 30 7", "inbound-delay \u00b7 Billing", true]);
+    await page.keyboard.press("Enter");
+    await stage("talking");
+    const after = await page.evaluate(() => ({ ...globalThis.told }));
+    assert.equal(after.closed, 1);
+    await page.waitForTimeout(3000);
+    assert.equal(await page.evaluate(() => globalThis.told.tones), after.tones);
+  });
+
   it("never takes a key that was meant for a chat", async () => {
     const chat = world.newChat({ nickname: "Cara", agent: "anna" });
     await enterReady();
@@ -289,6 +315,21 @@ describe("calls at the desk", () => {
     await audit(page, "talking");
     assert.match(await page.locator(".place-words").innerText(), /31,20\u2032 N, 13\u00b0\s24,30\u2032 O/);
     assert.doesNotMatch(await page.locator(".desk").innerText(), /\b(?:call|groups|place)\.[a-z]/);
+  });
+
+  it("turns around for right-to-left without breaking", async () => {
+    world.newChat({ nickname: "Cara", agent: "anna" });
+    await enterReady();
+    await page.evaluate(() => { document.documentElement.dir = "rtl"; });
+    await page.locator(".chat .item-main").click();
+    await ring(RICH_CALL);
+    const over = await page.evaluate(() => [".call-bar", ".conversation"].map((name) => document.querySelector(name).getBoundingClientRect()).map(({ left, right }) => [left, right]));
+    assert.ok(over[0][0] >= over[1][0] && over[0][1] <= over[1][1], JSON.stringify(over));
+    await page.locator("#composer").press("Escape");
+    await page.keyboard.press("p");
+    await stage("ringing");
+    const [north, card] = await page.evaluate(() => [".place-north", ".place-card"].map((name) => document.querySelector(name).getBoundingClientRect()).map(({ left, width }) => left + width / 2));
+    assert.ok(north > card);
   });
 
   it("moves nothing while it loads", async () => {
