@@ -187,6 +187,22 @@ describe("calls at the desk", () => {
     assert.ok(await page.locator("#conversation").evaluate((element) => element === document.activeElement));
   });
 
+  it("tells operators who is on the phone, and warns before a call is lost by signing out", async () => {
+    await enterReady();
+    await ring({});
+    await page.keyboard.press("Enter");
+    await stage("talking");
+    await page.getByRole("button", { name: "Agents", exact: true }).click();
+    await page.locator(".agent-row", { hasText: "Anna Weber" }).getByText("On a call").waitFor();
+    assert.equal(await page.getByText("On a call").count(), 1);
+    await audit(page, "agents");
+    await page.keyboard.press("Escape");
+    await page.locator(".account").click();
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.locator("dialog", { hasText: "The call that you talk on is hung up." }).getByRole("button", { name: "Cancel" }).click();
+    await stage("talking");
+  });
+
   it("says so when the caller hangs up: before the answer, and after", async () => {
     await enterReady();
     voice.end(await ring({ number: "+1 415 555 0100" }));
