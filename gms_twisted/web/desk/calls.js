@@ -74,7 +74,8 @@ export class Calls {
     } else if (what === "ended") {
       alerts.play("over");
       this.desk.lists.announce(t("call.ended.announce", { name }));
-      if (this.voice.selected !== call.call) toast(t("call.ended.announce", { name }), { action: t("call.show"), onaction: () => this.select(call.call) });
+      // Where the list is in sight it tells, and nothing lies over what is being written.
+      if (this.voice.selected !== call.call && !this.desk.lists.visible) toast(t("call.ended.announce", { name }), { action: t("call.show"), onaction: () => this.select(call.call) });
     } else if (what === "no_answer") {
       toast(t("call.no.answer"), { kind: "danger", action: t("state.go.ready"), onaction: this.desk.goReady, seconds: 30 });
     }

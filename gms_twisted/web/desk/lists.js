@@ -32,6 +32,11 @@ export class Lists {
     everySecond(this.element, () => this.tick());
   }
 
+  /** False on a phone that shows another column. */
+  get visible() {
+    return this.element.offsetParent !== null;
+  }
+
   announce(text) {
     this.announcer.textContent = text;
   }
