@@ -136,6 +136,9 @@ class Bridge:
             return function(*arguments)
         except _quickjs.JSException as exc:
             raise _failed(exc) from None
+        except (TypeError, ValueError, MemoryError) as exc:
+            # What came back is nothing that the binding can hand over.
+            raise ScriptFailed("TypeError", f"the script's world is damaged: {exc}") from None
 
     def run(self, source: Source, extra: str = "", letter: str = "") -> str:
         """Evaluate; what comes back begins with a letter, see :mod:`.prelude`.
@@ -210,6 +213,9 @@ class Bridge:
 
 def _failed(exc: Exception) -> ScriptFailed:
     text = str(exc).split("\n", 1)[0]
+    if text == "null":
+        # There was not even room for the error.
+        return ScriptStopped("InternalError", "out of memory")
     kind, _, message = text.partition(": ")
     if message.startswith(_STOPPED):
         return ScriptStopped(kind, message)

@@ -46,7 +46,9 @@ var kit = { G: G, Str: Str, Obj: Obj, parse: parse, text: text, isArray: isArray
   AP: Array.prototype, platform: system.genesys, interactions: "[]", store: G };
 
 function rest() { return extra || (extra = new F("kit", more)(kit)); }
-function done(result) { return out === "" ? result : "*" + result; }
+// Long sums of strings are ropes, which the binding cannot hand over.
+function flat(result) { return result.length < 200 ? result : slice(result, 0); }
+function done(result) { return flat(out === "" ? result : "*" + result); }
 function quote(value) { return text(slice(Str(value), 0, 4000)); }
 function post(kind, values) {
   if (lines >= 100) return;
@@ -56,7 +58,9 @@ function post(kind, values) {
 function describe(thrown) {
   var name = "Error", message = "", stack = "", at;
   try {
-    if (thrown instanceof Err) {
+    // Choice: null is what the engine throws when there is no room for an error.
+    if (thrown === null) { name = "InternalError"; message = "out of memory"; }
+    else if (thrown instanceof Err) {
       name = Str(thrown.name); message = Str(thrown.message); stack = Str(thrown.stack);
     } else message = Str(thrown);
     at = find(stack, "<input>:");
@@ -138,7 +142,7 @@ function forward(name) {
 function sys(op, a, b) {
   try {
     switch (op) {
-      case "drain": a = "v[" + out + "]"; out = ""; lines = 0; return a;
+      case "drain": a = "v[" + out + "]"; out = ""; lines = 0; return flat(a);
       case "put": put(a, b === "" ? undefined : parse(b)); return "u";
       case "markup": put(a, dom(b)); return "u";
       case "forward":
@@ -159,7 +163,7 @@ function sys(op, a, b) {
       case "check": compile(a, b); return "u";
       case "dom": makeDom = new F(a)(); return "u";
     }
-    return rest().sys(op, a, b, built);
+    return flat(rest().sys(op, a, b, built));
   } catch (e) { return "e" + describe(e); }
 }
 function fixed(name, v) {
