@@ -68,7 +68,7 @@ def _scripts(document: Document) -> Iterator[Finding]:
         try:
             bridge.check(source)
         except ScriptFailed as exc:
-            line = source.line + max(0, exc.line - 3)
+            line = source.line + min(max(0, exc.line - 3), source.text.count("\n"))
             what = " ".join(source.text.split())[:60]
             yield Finding(line, f"{what!r} is no script: {exc.message}")
 

@@ -368,18 +368,22 @@ class Document:
     name: str
     dialect: Dialect
     digest: str
-    states: tuple[State, ...]
-    sources: tuple[Source, ...]
-    scripts: tuple[Script, ...]
+    states: tuple[State, ...] = field(repr=False)
+    sources: tuple[Source, ...] = field(repr=False)
+    scripts: tuple[Script, ...] = field(repr=False)
     late_binding: bool = False
-    inner: tuple[Document, ...] = ()
+    inner: tuple[Document, ...] = field(default=(), repr=False)
     includes: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     remakes: bool = False
     asks_states: bool = True
-    by_id: Mapping[str, int] = field(default_factory=dict)
-    candidates: dict[tuple[int, str | None], tuple[Transition, ...]] = field(default_factory=dict)
-    entries: dict[int, tuple[tuple[int, ...], frozenset[int]]] = field(default_factory=dict)
+    by_id: Mapping[str, int] = field(default_factory=dict, repr=False)
+    candidates: dict[tuple[int, str | None], tuple[Transition, ...]] = field(
+        default_factory=dict, repr=False
+    )
+    entries: dict[int, tuple[tuple[int, ...], frozenset[int]]] = field(
+        default_factory=dict, repr=False
+    )
     """What was worked out once: transitions by state and event name, states that a
     transition enters.  Filled by :mod:`.selection`."""
 
