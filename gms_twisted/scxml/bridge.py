@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import _quickjs
 
@@ -53,7 +53,9 @@ _MORE = json.dumps(re.sub(r"\n\s+", "\n", MORE))
 class Bridge:
     """A script context of one session.
 
-    :param platform: read-only globals.
+    :param platform: read-only globals, text.
+    :param processors: becomes ``_ioprocessors``.
+    :param watched: standard globals that the document names, and might replace.
     :param genesys: becomes ``_genesys``, its interactions aside.
     :param dialect: has ``_data``, ``_internal`` and ``data``.
     :param thread_time: CPU seconds of this thread.  The engine counts the process; with
@@ -72,9 +74,11 @@ class Bridge:
     def __init__(
         self,
         limits: Limits,
-        platform: Mapping[str, object],
+        platform: Mapping[str, str],
+        processors: Mapping[str, object],
         genesys: Mapping[str, object],
         dialect: bool,
+        watched: Sequence[str] = (),
         thread_time: Callable[[], float] | None = None,
     ) -> None:
         context = _quickjs.Context()
@@ -82,7 +86,9 @@ class Bridge:
         context.set_max_stack_size(limits.stack_bytes)
         system = {
             "platform": platform,
+            "processors": json.dumps(processors),
             "genesys": json.dumps(genesys),
+            "watched": watched,
             "dialect": dialect,
             "max": limits.payload_bytes,
         }

@@ -64,7 +64,7 @@ def _scripts(document: Document) -> Iterator[Finding]:
         if source.literal is not None or source.tolerant:
             continue
         if bridge is None:
-            bridge = Bridge(Limits(), {}, {}, dialect=False)
+            bridge = Bridge(Limits(), {}, {}, {}, dialect=False)
         try:
             bridge.check(source)
         except ScriptFailed as exc:

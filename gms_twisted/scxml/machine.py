@@ -192,16 +192,17 @@ class Machine:
         }
         if self._location:
             processors["basichttp"] = processors[HTTP_PROCESSOR] = {"location": self._location}
-        platform: dict[str, object] = {
-            "_sessionid": self._session_id,
-            "_name": self._document.name,
-            "_ioprocessors": processors,
-            "_x": {},
-        }
+        platform = {"_sessionid": self._session_id, "_name": self._document.name}
         if old:
             platform["_sessionId"] = self._session_id
         return Bridge(
-            self._setting.limits, platform, self._genesys(), old, self._setting.thread_time
+            self._setting.limits,
+            platform,
+            processors,
+            self._genesys(),
+            old,
+            self._document.watched,
+            self._setting.thread_time,
         )
 
     def _genesys(self) -> dict[str, object]:
@@ -265,10 +266,8 @@ class Machine:
             bridge.gathered.clear()
             self._mark(bridge)
             bridge.system("restore", text, "1")
-        elif '"$"' in text:
-            bridge.system("restore", text, "1")
         elif text != NOTHING:
-            bridge.system("fill", text)
+            bridge.system("fill", text, "1" if '"$"' in text else "")
 
     def _mark(self, bridge: Bridge) -> None:
         """Remember which functions the document's own scripts have made."""

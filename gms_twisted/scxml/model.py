@@ -362,6 +362,7 @@ class Document:
     :ivar scripts: those of the document itself.
     :ivar remakes: running ``scripts`` in a new context gives the functions they gave before.
     :ivar asks_states: a script may call ``In()``.
+    :ivar watched: global names of the engine's own that scripts mention.
     """
 
     url: str
@@ -377,6 +378,7 @@ class Document:
     findings: tuple[Finding, ...] = ()
     remakes: bool = False
     asks_states: bool = True
+    watched: tuple[str, ...] = ()
     by_id: Mapping[str, int] = field(default_factory=dict, repr=False)
     candidates: dict[tuple[int, str | None], tuple[Transition, ...]] = field(
         default_factory=dict, repr=False

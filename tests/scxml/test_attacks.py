@@ -141,7 +141,9 @@ class AttackTests(TimedTestCase):
         chart = attacked(
             "var l = this.l || (this.l = []); for (;;) l.push('x'.repeat(50000) + l.length)"
         )
-        chart.send("go")
+        for _ in range(3):
+            if not chart.over:
+                chart.send("go")
         self.assertEqual((chart.over, chart.interpreter.strikes), ("limit", 3))
 
     def test_waiting_is_impossible(self) -> None:

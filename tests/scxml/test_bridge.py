@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,13 +12,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.scxml.bridge import Bridge, ScriptFailed, ScriptStopped
 from gms_twisted.scxml.model import Source, Use
+from gms_twisted.scxml.prelude import STANDARD
 from gms_twisted.scxml.settings import Limits
 
 
 def bridge(dialect: bool = False, **limits: float) -> Bridge:
     """A context."""
     chosen = Limits(**limits)  # type: ignore[arg-type]  # names of fields
-    return Bridge(chosen, {"_sessionid": "s"}, {"session": {}}, dialect)
+    return Bridge(chosen, {"_sessionid": "s"}, {}, {"session": {}}, dialect)
 
 
 class BridgeTests(SynchronousTestCase):
@@ -36,7 +38,7 @@ class BridgeTests(SynchronousTestCase):
     def test_values(self) -> None:
         """Values come as JSON text; functions and undefined as nothing."""
         one = bridge()
-        for text, json in (
+        for text, seen in (
             ("1 + 1", "2"),
             ("'a' + '\\u0000\\ud800'", '"a\\u0000\\ud800"'),
             ("9007199254740993", "9007199254740992"),
@@ -49,7 +51,7 @@ class BridgeTests(SynchronousTestCase):
             ("void 0", None),
         ):
             with self.subTest(text=text):
-                self.assertEqual(self._value(one, text), json)
+                self.assertEqual(self._value(one, text), seen)
 
     def test_large_numbers_in(self) -> None:
         """Numbers past 32 bits go in whole."""
@@ -99,7 +101,7 @@ class BridgeTests(SynchronousTestCase):
     def test_old_forms(self) -> None:
         """What applications of that time use is there."""
         one = bridge()
-        for text, json in (
+        for text, seen in (
             ("eval('(' + '{\"a\": 1}' + ')').a", "1"),
             ("escape(' ')", '"%20"'),
             ("(function () { with ({ x: 2 }) return x })()", "2"),
@@ -110,7 +112,7 @@ class BridgeTests(SynchronousTestCase):
             ("(function () { var c = {}; c.c = [c]; return uneval(c) })()", '"({\\"c\\":[{}]})"'),
         ):
             with self.subTest(text=text):
-                self.assertEqual(self._value(one, text), json)
+                self.assertEqual(self._value(one, text), seen)
 
     def test_global_scripts(self) -> None:
         """Scripts are global and sloppy: ``var`` and functions stay, ``this`` is the world."""
@@ -130,6 +132,14 @@ class BridgeTests(SynchronousTestCase):
         one = bridge(heap_bytes=256 * 1024)
         self.assertEqual(self._value(one, "[1, 2].map(function (x) { return x * 2 })"), "[2,4]")
         self.assertLess(one.bytes_used(), 256 * 1024)
+
+    def test_standard_names(self) -> None:
+        """The names that we know to be the engine's are those that it has."""
+        text = "Object.getOwnPropertyNames(globalThis)"
+        found = set(json.loads(self._value(bridge(), text) or ""))
+        ours = {"_event", "_genesys", "_ioprocessors", "_sessionid", "_x"}
+        ours |= {"In", "__Log", "__Raise", "uneval"}
+        self.assertEqual(found - ours, STANDARD)
 
     def test_compiled_once(self) -> None:
         """An expression is compiled at its first use; its place is what names it then."""
@@ -185,7 +195,7 @@ class ThreadTimeTests(SynchronousTestCase):
     def test_spent(self) -> None:
         """It is added up."""
         ticks: Callable[[], float] = itertools.count(0.0, 0.5).__next__
-        one = Bridge(Limits(), {}, {}, False, ticks)
+        one = Bridge(Limits(), {}, {}, {}, False, (), ticks)
         for index in range(3):
             one.run(Source(index, Use.VALUE, "1", 1))
         self.assertEqual(one.spent_s, 1.5)
