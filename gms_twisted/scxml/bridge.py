@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import _quickjs
 
@@ -53,7 +53,9 @@ _MORE = json.dumps(re.sub(r"\n\s+", "\n", MORE))
 class Bridge:
     """A script context of one session.
 
-    :param platform: read-only globals.
+    :param platform: read-only globals, text.
+    :param processors: becomes ``_ioprocessors``.
+    :param watched: standard globals that the document names, and might replace.
     :param genesys: becomes ``_genesys``, its interactions aside.
     :param dialect: has ``_data``, ``_internal`` and ``data``.
     :param thread_time: CPU seconds of this thread.  The engine counts the process; with
@@ -72,9 +74,11 @@ class Bridge:
     def __init__(
         self,
         limits: Limits,
-        platform: Mapping[str, object],
+        platform: Mapping[str, str],
+        processors: Mapping[str, object],
         genesys: Mapping[str, object],
         dialect: bool,
+        watched: Sequence[str] = (),
         thread_time: Callable[[], float] | None = None,
     ) -> None:
         context = _quickjs.Context()
@@ -82,7 +86,9 @@ class Bridge:
         context.set_max_stack_size(limits.stack_bytes)
         system = {
             "platform": platform,
+            "processors": json.dumps(processors),
             "genesys": json.dumps(genesys),
+            "watched": watched,
             "dialect": dialect,
             "max": limits.payload_bytes,
         }
@@ -136,6 +142,9 @@ class Bridge:
             return function(*arguments)
         except _quickjs.JSException as exc:
             raise _failed(exc) from None
+        except (TypeError, ValueError, MemoryError) as exc:
+            # What came back is nothing that the binding can hand over.
+            raise ScriptFailed("TypeError", f"the script's world is damaged: {exc}") from None
 
     def run(self, source: Source, extra: str = "", letter: str = "") -> str:
         """Evaluate; what comes back begins with a letter, see :mod:`.prelude`.
@@ -210,6 +219,9 @@ class Bridge:
 
 def _failed(exc: Exception) -> ScriptFailed:
     text = str(exc).split("\n", 1)[0]
+    if text == "null":
+        # There was not even room for the error.
+        return ScriptStopped("InternalError", "out of memory")
     kind, _, message = text.partition(": ")
     if message.startswith(_STOPPED):
         return ScriptStopped(kind, message)

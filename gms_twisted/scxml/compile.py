@@ -27,7 +27,8 @@ from gms_twisted.scxml.model import (
     StateKind,
     Transition,
 )
-from gms_twisted.scxml.scanning import asks_states, remakes
+from gms_twisted.scxml.prelude import STANDARD
+from gms_twisted.scxml.scanning import asks_states, mentioned, remakes
 
 __all__ = ["Compiler", "DocumentError", "Element"]
 
@@ -139,6 +140,7 @@ class Compiler:
             includes=tuple(dict.fromkeys(self._content.missing)),
             remakes=remakes(script.source.text for script in scripts if script.source),
             asks_states=asks_states(source.text for source in sources),
+            watched=mentioned((source.text for source in sources), STANDARD),
             by_id=self._by_id,
         )
         findings = (*self._findings, *inspect(document, root, self._depth > 0))

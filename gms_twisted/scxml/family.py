@@ -22,7 +22,7 @@ from gms_twisted.scxml.execution import ContentFailed
 from gms_twisted.scxml.invocations import INNER, TEXT, URL, Invocation
 from gms_twisted.scxml.loader import load_document
 from gms_twisted.scxml.machine import Setting, as_text
-from gms_twisted.scxml.model import Data, Dialect, Document, Invoke, State
+from gms_twisted.scxml.model import Data, Dialect, Document, Inline, Invoke, State
 from gms_twisted.scxml.modules import Modules
 from gms_twisted.scxml.queued_events import QueuedEvent
 
@@ -88,10 +88,15 @@ class Family(Modules):
             declared = {item.id for item in document.states[0].data}
             given = {name: text for name, text in given.items() if name in declared}
         later: list[Data] = []
+        for name, text in given.items():
+            if text[0] != '"' and '"$"' in text:
+                # It looks like what stands for undefined in a dump.
+                later.append(Data(0, name, inline=Inline(text)))
+                texts[name] = _UNDEFINED
         for state in document.states:
             for item in state.data:
                 if item.id in given:
-                    texts[item.id] = given[item.id]
+                    texts.setdefault(item.id, given[item.id])
                 elif document.late_binding and state.index:
                     texts[item.id] = _UNDEFINED
                 elif item.parameter and item.expression is None and item.inline is None:
@@ -288,6 +293,7 @@ class Family(Modules):
                     )
                 )
                 self._stable = False
+                self._event_count = 0
                 return
 
     def _tell_invocations(self, event: QueuedEvent) -> None:

@@ -126,6 +126,7 @@ class Interpreter(Family):
         """A step would do something."""
         return not self.ended_by and (
             self._terminating
+            or self._asking
             or self._has_work()
             or any(child.pending for child in self._children())
         )
@@ -161,6 +162,9 @@ class Interpreter(Family):
             except Ended:
                 self._over()
                 return
+            if self._internal and self._stable:
+                self._stable = False
+                self._event_count = 0
         for child in self._children():
             child.handle_deadline(now)
 

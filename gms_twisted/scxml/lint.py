@@ -64,11 +64,11 @@ def _scripts(document: Document) -> Iterator[Finding]:
         if source.literal is not None or source.tolerant:
             continue
         if bridge is None:
-            bridge = Bridge(Limits(), {}, {}, dialect=False)
+            bridge = Bridge(Limits(), {}, {}, {}, dialect=False)
         try:
             bridge.check(source)
         except ScriptFailed as exc:
-            line = source.line + max(0, exc.line - 3)
+            line = source.line + min(max(0, exc.line - 3), source.text.count("\n"))
             what = " ".join(source.text.split())[:60]
             yield Finding(line, f"{what!r} is no script: {exc.message}")
 

@@ -156,15 +156,16 @@ class Machine:
 
     def _failed(self, failure: ScriptFailed, source: Source, where: str, element: str) -> None:
         """Tell of a script that failed; one that was stopped is a strike."""
-        line = source.line + max(0, self._line(failure, source) - 1)
+        line = source.line + self._line(failure, source)
         self._error(where, str(failure), line, kind=failure.kind, element=element)
         if isinstance(failure, ScriptStopped):
             self._strike(f"a script at line {line} was stopped: {failure.message}")
 
     @staticmethod
     def _line(failure: ScriptFailed, source: Source) -> int:
-        # The engine puts two lines before the body of a function.
-        return failure.line if source.use is Use.SCRIPT else failure.line - 2
+        # The engine puts two lines before the body of a function, and we one behind it.
+        line = failure.line - (1 if source.use is Use.SCRIPT else 3)
+        return min(max(0, line), source.text.count("\n"))
 
     def _log(self, level: int, label: str, text: str) -> None:
         self._setting.effects.append(LogText(level, label, text))
@@ -191,16 +192,17 @@ class Machine:
         }
         if self._location:
             processors["basichttp"] = processors[HTTP_PROCESSOR] = {"location": self._location}
-        platform: dict[str, object] = {
-            "_sessionid": self._session_id,
-            "_name": self._document.name,
-            "_ioprocessors": processors,
-            "_x": {},
-        }
+        platform = {"_sessionid": self._session_id, "_name": self._document.name}
         if old:
             platform["_sessionId"] = self._session_id
         return Bridge(
-            self._setting.limits, platform, self._genesys(), old, self._setting.thread_time
+            self._setting.limits,
+            platform,
+            processors,
+            self._genesys(),
+            old,
+            self._document.watched,
+            self._setting.thread_time,
         )
 
     def _genesys(self) -> dict[str, object]:
@@ -264,10 +266,8 @@ class Machine:
             bridge.gathered.clear()
             self._mark(bridge)
             bridge.system("restore", text, "1")
-        elif '"$"' in text:
-            bridge.system("restore", text, "1")
         elif text != NOTHING:
-            bridge.system("fill", text)
+            bridge.system("fill", text, "1" if '"$"' in text else "")
 
     def _mark(self, bridge: Bridge) -> None:
         """Remember which functions the document's own scripts have made."""

@@ -363,24 +363,30 @@ class Document:
     :ivar scripts: those of the document itself.
     :ivar remakes: running ``scripts`` in a new context gives the functions they gave before.
     :ivar asks_states: a script may call ``In()``.
+    :ivar watched: global names of the engine's own that scripts mention.
     """
 
     url: str
     name: str
     dialect: Dialect
     digest: str
-    states: tuple[State, ...]
-    sources: tuple[Source, ...]
-    scripts: tuple[Script, ...]
+    states: tuple[State, ...] = field(repr=False)
+    sources: tuple[Source, ...] = field(repr=False)
+    scripts: tuple[Script, ...] = field(repr=False)
     late_binding: bool = False
-    inner: tuple[Document, ...] = ()
+    inner: tuple[Document, ...] = field(default=(), repr=False)
     includes: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     remakes: bool = False
     asks_states: bool = True
-    by_id: Mapping[str, int] = field(default_factory=dict)
-    candidates: dict[tuple[int, str | None], tuple[Transition, ...]] = field(default_factory=dict)
-    entries: dict[int, tuple[tuple[int, ...], frozenset[int]]] = field(default_factory=dict)
+    watched: tuple[str, ...] = ()
+    by_id: Mapping[str, int] = field(default_factory=dict, repr=False)
+    candidates: dict[tuple[int, str | None], tuple[Transition, ...]] = field(
+        default_factory=dict, repr=False
+    )
+    entries: dict[int, tuple[tuple[int, ...], frozenset[int]]] = field(
+        default_factory=dict, repr=False
+    )
     """What was worked out once: transitions by state and event name, states that a
     transition enters.  Filled by :mod:`.selection`."""
     text: bytes = field(default=b"", repr=False)

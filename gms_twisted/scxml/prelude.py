@@ -1,5 +1,8 @@
 """What runs in a script context before anything else: our half of the bridge, in JavaScript.
 
+What most sessions need is in :data:`PRELUDE`, and read by the engine for each of them; the
+rest is :data:`MORE`, and read when it is needed first.
+
 It keeps the functions that it needs from before a script could replace them, and never calls
 anything of a script outside ``run`` and ``sys``, which the engine stops at its limits.
 Values cross as JSON text; what ``run`` returns begins with a letter:
@@ -18,171 +21,162 @@ A ``*`` before it: ``sys("drain")`` has lines and events for us.
 Knows: JavaScript.  Does not know: Python, state charts.
 """
 
+_STANDARD = """
+AggregateError Array ArrayBuffer AsyncDisposableStack Atomics BigInt BigInt64Array BigUint64Array
+Boolean DOMException DataView Date DisposableStack Error EvalError FinalizationRegistry
+Float16Array Float32Array Float64Array Function Infinity Int16Array Int32Array Int8Array
+InternalError Iterator JSON Map Math NaN Number Object Promise Proxy RangeError ReferenceError
+Reflect RegExp Set SharedArrayBuffer String SuppressedError Symbol SyntaxError TypeError URIError
+Uint16Array Uint32Array Uint8Array Uint8ClampedArray WeakMap WeakRef WeakSet atob btoa decodeURI
+decodeURIComponent encodeURI encodeURIComponent escape eval globalThis isFinite isNaN parseFloat
+parseInt performance queueMicrotask undefined unescape
+"""
+STANDARD = frozenset(_STANDARD.split())
+"""Global names that a context has of its own."""
+
 PRELUDE = r"""(function (system, more) {
 "use strict";
-var G = globalThis, E = eval, F = Function, Err = Error, Str = String, Obj = Object;
-var parse = JSON.parse, text = JSON.stringify, isArray = Array.isArray, Range = RangeError,
-  TypeErr = TypeError, names = Obj.getOwnPropertyNames, def = Obj.defineProperty,
-  freeze = Obj.freeze, create = Obj.create, int = parseInt;
+var G = globalThis, E = eval, F = Function, Str = String, Obj = Object;
+var parse = JSON.parse, text = JSON.stringify, names = Obj.getOwnPropertyNames,
+  def = Obj.defineProperty, freeze = Obj.freeze, create = Obj.create;
 var of = F.prototype.call.bind.bind(F.prototype.call);
-var slice = of(Str.prototype.slice), find = of(Str.prototype.indexOf),
-  copy = of(Array.prototype.slice),
-  has = of(Obj.prototype.hasOwnProperty);
-var standard = names(G), original = create(null), hidden = create(null), ours = create(null),
-  made = create(null), code = create(null), items = create(null), max = system.max;
-var taken, makeDom, event, active = "\n", out = "", lines = 0, store = G, built, extra, i;
-for (i = 0; i < standard.length; i++) original[standard[i]] = G[standard[i]];
-var errors = ["Error", "EvalError", "RangeError", "ReferenceError", "SyntaxError", "TypeError",
-  "URIError", "InternalError", "AggregateError", "SuppressedError"];
-for (i = 0; i < errors.length; i++) freeze(G[errors[i]].prototype);
-def(Err, "prepareStackTrace", { value: undefined, writable: false, configurable: false });
-var kit = { G: G, Str: Str, Obj: Obj, parse: parse, text: text, isArray: isArray, Range: Range,
-  TypeErr: TypeErr, names: names, def: def, freeze: freeze, create: create, find: find,
-  copy: copy, has: has, standard: standard, original: original, hidden: hidden, ours: ours,
-  made: made, max: max, quote: quote, post: post, put: put, symbols: Obj.getOwnPropertySymbols,
-  desc: Obj.getOwnPropertyDescriptor, proto: Obj.getPrototypeOf, extensible: Obj.isExtensible,
-  keysOf: Obj.keys, is: Obj.is, finite: isFinite, Seen: WeakSet, seenHas: of(WeakSet.prototype.has),
+var slice = of(Str.prototype.slice), find = of(Str.prototype.indexOf);
+var code = create(null), active = "\n", out = "", store = G, event, built, extra, i, v;
+var kit = { G: G, F: F, Str: Str, Obj: Obj, parse: parse, text: text, names: names, def: def,
+  freeze: freeze, create: create, find: find, slice: slice, put: put, quote: quote,
+  max: system.max, Err: Error, int: parseInt, isArray: Array.isArray, Range: RangeError,
+  TypeErr: TypeError, copy: of(Array.prototype.slice), has: of(Obj.prototype.hasOwnProperty),
+  symbols: Obj.getOwnPropertySymbols, desc: Obj.getOwnPropertyDescriptor,
+  proto: Obj.getPrototypeOf, extensible: Obj.isExtensible, keysOf: Obj.keys, is: Obj.is,
+  finite: isFinite, Seen: WeakSet, seenHas: of(WeakSet.prototype.has),
   seenAdd: of(WeakSet.prototype.add), source: of(F.prototype.toString), OP: Obj.prototype,
-  AP: Array.prototype, platform: system.genesys, interactions: "[]", store: G };
+  AP: Array.prototype, genesys: system.genesys, interactions: "[]", store: G, lines: 0,
+  standard: create(null), watched: create(null), hidden: create(null), ours: create(null),
+  made: create(null), post: function (line) { out += (out === "" ? "" : ",") + line; } };
+v = names(G);
+for (i = 0; i < v.length; i++) kit.standard[v[i]] = true;
+v = system.watched;
+for (i = 0; i < v.length; i++) kit.watched[v[i]] = G[v[i]];
+v = ["Error", "EvalError", "RangeError", "ReferenceError", "SyntaxError", "TypeError",
+  "URIError", "InternalError", "AggregateError", "SuppressedError"];
+for (i = 0; i < v.length; i++) freeze(G[v[i]].prototype);
+def(Error, "prepareStackTrace", { value: undefined, writable: false, configurable: false });
 
 function rest() { return extra || (extra = new F("kit", more)(kit)); }
-function done(result) { return out === "" ? result : "*" + result; }
+// Long sums of strings are ropes, which the binding cannot hand over.
+function flat(result) { return result.length < 200 ? result : slice(result, 0); }
 function quote(value) { return text(slice(Str(value), 0, 4000)); }
-function post(kind, values) {
-  if (lines >= 100) return;
-  lines++;
-  out += (out === "" ? "[" : ",[") + text(kind) + "," + values + "]";
-}
-function describe(thrown) {
-  var name = "Error", message = "", stack = "", at;
-  try {
-    if (thrown instanceof Err) {
-      name = Str(thrown.name); message = Str(thrown.message); stack = Str(thrown.stack);
-    } else message = Str(thrown);
-    at = find(stack, "<input>:");
-  } catch (again) { message = "what was thrown cannot be shown"; at = -1; }
-  return "[" + quote(name) + "," + quote(message) + "," +
-    (at < 0 ? 0 : int(slice(stack, at + 8, at + 16)) || 0) + "]";
-}
 function value(result) {
   var json = result === undefined ? undefined : text(result);
   if (json === undefined) return "u";
-  if (json.length > max) throw new Range("a value of more than " + max + " characters");
+  if (json.length > kit.max)
+    throw new kit.Range("a value of more than " + kit.max + " characters");
   return "v" + json;
 }
 function setter(location) { return new F("__v", "'use strict';(" + location + "\n)=__v"); }
 function getter(expression) { return new F("return (" + expression + "\n)"); }
 function plain(location) { if (!(location in G)) G[location] = undefined; }
-function dom(json) { return makeDom(parse(json)); }
-function compile(kind, src, location) {
-  switch (kind) {
-    case "S": return src;
-    case "B": return new F(src);
-    case "A": case "a": return { get: getter(src), set: setter(location) };
-    case "X": case "C": case "T": case "D": case "F": return getter(src);
-    default: return setter(src);
-  }
-}
-function bind(json) {
-  var p = parse(json), data = p.data;
-  if (p.markup) data = makeDom(data);
-  event = { name: p.name, type: p.type, sendid: p.sendid, origin: p.origin,
-    origintype: p.origintype, invokeid: p.invokeid, data: data };
-  if (p.raw !== undefined) event.raw = p.raw;
-  freeze(event);
-}
 function put(name, item) {
   def(store, name, { value: item, writable: true, enumerable: true, configurable: true });
 }
+function compile(kind, src, param) {
+  if (kind === "S") return src;
+  if (kind === "B") return new F(src);
+  if (kind === "A" || kind === "a") return { get: getter(src), set: setter(param) };
+  return find("XCTDF", kind) < 0 ? setter(src) : getter(src);
+}
 function run(i, kind, src, param, ev, act) {
+  var result = "u", f;
   try {
-    if (ev !== "") bind(ev);
+    if (ev !== "") {
+      event = parse(ev);
+      event = freeze({ name: event.name, type: event.type, sendid: event.sendid,
+        origin: event.origin, origintype: event.origintype, invokeid: event.invokeid,
+        data: event.markup || event.raw ? rest().unusual(event) : event.data });
+      if (extra && extra.raw) event = extra.raw(event);
+    }
     if (act !== "") active = act;
-    var f = code[i];
+    f = code[i];
     if (f === undefined) {
       try { code[i] = f = compile(kind, src, param); }
-      catch (e) { return done("c" + describe(e)); }
+      catch (e) { return "c" + rest().describe(e); }
     }
     switch (kind) {
-      case "S": E(f); return done("u");
-      case "B": f(); return done("u");
-      case "C": return done(f() ? "t" : "f");
-      case "X": return done(value(f()));
-      case "T": return done(rest().readable(f()));
-      case "a": plain(param); f.set(f.get()); return done("u");
-      case "A": f.set(f.get()); return done("u");
-      case "k": plain(src); return done("u");
-      case "K": return done("u");
-      case "l": plain(src); f(param === "" ? undefined : parse(param)); return done("u");
-      case "L": f(param === "" ? undefined : parse(param)); return done("u");
-      case "m": plain(src); f(dom(param)); return done("u");
-      case "M": f(dom(param)); return done("u");
-      case "g": plain(src); f(taken); return done("u");
-      case "G": f(taken); return done("u");
-      case "D": put(param, f()); return done("u");
-      case "F":
-        var array = f();
-        if (!isArray(array)) throw new TypeErr("not an array");
-        items[param] = copy(array);
-        return done("v" + items[param].length);
+      case "S": E(f); break;
+      case "B": f(); break;
+      case "C": result = f() ? "t" : "f"; break;
+      case "X": result = value(f()); break;
+      case "T":
+        f = f();
+        result = typeof f === "string" ? "v" + quote(f) : rest().readable(f);
+        break;
+      case "a": plain(param); f.set(f.get()); break;
+      case "A": f.set(f.get()); break;
+      case "l": plain(src); f(param === "" ? undefined : parse(param)); break;
+      case "L": f(param === "" ? undefined : parse(param)); break;
+      case "D": put(param, f()); break;
+      default: result = rest().run(kind, f, src, param, plain);
     }
-    return "u";
-  } catch (e) { return done("e" + describe(e)); }
+  } catch (e) { result = "e" + rest().describe(e); }
+  return flat(out === "" ? result : "*" + result);
 }
 function forward(name) {
   if (name in G) return;
-  var get = ours[name] = function () { return store[name]; };
+  var get = kit.ours[name] = function () { return store[name]; };
   def(G, name,
     { get: get, set: function (v) { put(name, v); }, configurable: true, enumerable: true });
+}
+function read(v) {
+  if (typeof v === "object" && v !== null) {
+    var keys = names(v), i;
+    if (keys[0] === "$") return v.$ === "u" ? undefined : v.$ === "-0" ? -0 : +v.$;
+    for (i = 0; i < keys.length; i++)
+      if (typeof v[keys[i]] === "object")
+        def(v, keys[i],
+          { value: read(v[keys[i]]), writable: true, enumerable: true, configurable: true });
+  }
+  return v;
+}
+function fill(saved) {
+  var d = saved.d, all = d ? names(d) : [], i;
+  for (i = 0; i < all.length; i++) put(all[i], d[all[i]]);
+  all = saved.g;
+  for (i = 0; i < all.length; i++)
+    def(G, all[i][0],
+      { value: all[i][1], writable: true, enumerable: true, configurable: true });
+}
+function mark(without) {
+  for (var all = names(G), i = 0, n = all[0]; i < all.length; n = all[++i])
+    if (!(n in kit.standard) && !(n in kit.hidden) && !(n in kit.ours) &&
+        typeof G[n] === "function" && find(without, text(n)) < 0) kit.made[n] = G[n];
 }
 function sys(op, a, b) {
   try {
     switch (op) {
-      case "drain": a = "v[" + out + "]"; out = ""; lines = 0; return a;
-      case "put": put(a, b === "" ? undefined : parse(b)); return "u";
-      case "markup": put(a, dom(b)); return "u";
-      case "forward":
-        for (var l = parse(a), i = 0; i < l.length; i++) forward(l[i]);
-        return "u";
-      case "fill":
-        // Plain variables into a new context; what else there may be is restore's.
-        var saved = parse(a), all, j;
-        if (store !== G)
-          for (all = names(saved.d), j = 0; j < all.length; j++) put(all[j], saved.d[all[j]]);
-        for (j = 0; j < saved.g.length; j++)
-          def(G, saved.g[j][0],
-            { value: saved.g[j][1], writable: true, enumerable: true, configurable: true });
-        return "u";
-      case "take": taken = items[a][+b]; return "u";
-      case "free": items[a] = undefined; return "u";
+      case "drain": a = "v[" + out + "]"; out = ""; kit.lines = 0; return flat(a);
+      case "forward": a = parse(a); for (b = 0; b < a.length; b++) forward(a[b]); return "u";
+      case "fill": a = parse(a); fill(b === "" ? a : read(a)); return "u";
+      case "mark": mark(a); return "u";
       case "interactions": kit.interactions = a; built = undefined; return "u";
-      case "check": compile(a, b); return "u";
-      case "dom": makeDom = new F(a)(); return "u";
     }
-    return rest().sys(op, a, b, built);
-  } catch (e) { return "e" + describe(e); }
+    return flat(rest().sys(op, a, b, built));
+  } catch (e) { return "e" + rest().describe(e); }
 }
 function fixed(name, v) {
-  hidden[name] = true;
+  kit.hidden[name] = true;
   def(G, name, { value: v, writable: false, enumerable: false, configurable: false });
 }
 function shown(name, get) {
-  hidden[name] = true;
+  kit.hidden[name] = true;
   def(G, name, { get: get, enumerable: false, configurable: false });
 }
-function freezeAll(v) {
-  if (typeof v === "object" && v !== null) {
-    for (var keys = names(v), i = 0; i < keys.length; i++) freezeAll(v[keys[i]]);
-    freeze(v);
-  }
-  return v;
-}
-kit.freezeAll = freezeAll;
 shown("_event", function () { return event; });
 shown("_genesys", function () { return built || (built = rest().genesys()); });
-for (i in system.platform) fixed(i, freezeAll(system.platform[i]));
+shown("_ioprocessors", function () { return rest().processors(system.processors); });
+for (i in system.platform) fixed(i, system.platform[i]);
+fixed("_x", freeze({}));
 fixed("In", function In(id) { return find(active, "\n" + Str(id) + "\n") >= 0; });
-fixed("__Log", function __Log(line) { post("log", quote(line)); });
+fixed("__Log", function __Log(line) { rest().log(line); });
 fixed("__Raise", function __Raise(name, data) { rest().raise(name, data); });
 fixed("uneval", function uneval(v) { return rest().uneval(v); });
 def(Obj.prototype, "toSource", { value: function toSource() { return rest().uneval(this); },
@@ -193,19 +187,55 @@ if (system.dialect) {
   fixed("_internal", "_internal");
   def(G, "data", { value: {}, writable: true, enumerable: true, configurable: true });
 }
-// A text that was put together of long ones is kept in parts, which the host cannot read.
-function whole(f) {
-  return function (a, b, c, d, e, g) { return slice(f(a, b, c, d, e, g), 0); };
-}
-return function (op) { return whole(op === "run" ? run : sys); };
+kit.read = read;
+kit.fill = fill;
+return function (op) { return op === "run" ? run : sys; };
 })"""
 
 MORE = r""""use strict";
-var { G, Str, Obj, parse, text, isArray, Range, TypeErr, names, def, create, copy, has, standard,
-  original, hidden, ours, made, max, quote, post, put, symbols, desc, proto, extensible, keysOf, is,
-  finite, find, Seen, seenHas, seenAdd, source, OP, AP, freezeAll, store } = kit;
+var { G, F, Str, Obj, Err, int, parse, text, isArray, Range, TypeErr, names, def, create, copy,
+  has, standard, watched, hidden, ours, made, max, quote, put, symbols, desc, proto, extensible,
+  keysOf, is, finite, find, slice, freeze, Seen, seenHas, seenAdd, source, OP, AP, store, read,
+  fill } = kit;
+var items = create(null), taken, makeDom, ioprocessors, raw;
+function post(line) { if (kit.lines++ < 100) kit.post(line); }
+function freezeAll(v) {
+  if (typeof v === "object" && v !== null) {
+    for (var keys = names(v), i = 0; i < keys.length; i++) freezeAll(v[keys[i]]);
+    freeze(v);
+  }
+  return v;
+}
+function describe(thrown) {
+  var name = "Error", message = "", stack = "", at;
+  try {
+    // Choice: null is what the engine throws when there is no room for an error.
+    if (thrown === null) { name = "InternalError"; message = "out of memory"; }
+    else if (thrown instanceof Err) {
+      name = Str(thrown.name); message = Str(thrown.message); stack = Str(thrown.stack);
+    } else message = Str(thrown);
+    at = find(stack, "<input>:");
+  } catch (again) { message = "what was thrown cannot be shown"; at = -1; }
+  return "[" + quote(name) + "," + quote(message) + "," +
+    (at < 0 ? 0 : int(slice(stack, at + 8, at + 16)) || 0) + "]";
+}
+function dom(json) { return makeDom(parse(json)); }
+function run(kind, f, src, param, plain) {
+  switch (kind) {
+    case "F":
+      f = f();
+      if (!isArray(f)) throw new TypeErr("not an array");
+      items[param] = copy(f);
+      return "v" + items[param].length;
+    case "k": case "m": case "g": plain(src);
+  }
+  switch (kind) {
+    case "m": case "M": f(dom(param)); break;
+    case "g": case "G": f(taken);
+  }
+  return "u";
+}
 function readable(result) {
-  if (typeof result === "string") return "v" + quote(result);
   if (typeof result === "object" && result !== null) {
     var json;
     try { json = text(result); } catch (cyclic) { json = undefined; }
@@ -216,7 +246,7 @@ function readable(result) {
 function raise(name, data) {
   var json = data === undefined ? undefined : text(data);
   if (json !== undefined && json.length > max) throw new Range("data of more than " + max);
-  post("raise", quote(name) + (json === undefined ? "" : "," + json));
+  post('["raise",' + quote(name) + (json === undefined ? "]" : "," + json + "]"));
 }
 function pin(why) { throw why; }
 function write(v, seen) {
@@ -258,13 +288,11 @@ function dump(functions, built) {
   var seen = new Seen(), data = "null", parts = "", kept = "", all = names(G), i, name, d;
   if (built !== undefined) visit(built, seen);
   if (store !== G) data = write(store, seen);
-  for (i = 0; i < standard.length; i++) {
-    d = desc(G, standard[i]);
-    if (!d || !is(d.value, original[standard[i]])) pin("a replaced global");
-  }
+  for (name in watched)
+    if (!(d = desc(G, name)) || !is(d.value, watched[name])) pin("a replaced global");
   for (i = 0; i < all.length; i++) {
     name = all[i];
-    if (name in original || name in hidden) continue;
+    if (name in standard || name in hidden) continue;
     d = desc(G, name);
     if (d.get !== undefined && d.get === ours[name]) continue;
     if (!has(d, "value") || !d.writable || !d.enumerable || !d.configurable)
@@ -297,20 +325,6 @@ function visit(v, seen) {
     if (d && has(d, "value")) visit(d.value, seen);
   }
 }
-function read(v) {
-  if (typeof v !== "object" || v === null) return v;
-  var keys = names(v), i;
-  if (!isArray(v) && has(v, "$"))
-    return v.$ === "u" ? undefined : v.$ === "-0" ? -0 : +v.$;
-  for (i = 0; i < keys.length; i++) {
-    if (isArray(v) && keys[i] === "length") continue;
-    var inner = v[keys[i]];
-    if (typeof inner === "object" && inner !== null)
-      def(v, keys[i],
-        { value: read(inner), writable: true, enumerable: true, configurable: true });
-  }
-  return v;
-}
 function restore(json, final) {
   var saved = read(parse(json)), keep = create(null), i, name, all;
   for (i = 0; i < saved.f.length; i++) {
@@ -322,32 +336,19 @@ function restore(json, final) {
   all = names(G);
   for (i = 0; i < all.length; i++) {
     name = all[i];
-    if (!(name in original) && !(name in hidden) && !(name in keep) && !(name in ours))
+    if (!(name in standard) && !(name in hidden) && !(name in keep) && !(name in ours))
       delete G[name];
   }
   if (store !== G) {
     all = names(store);
     for (i = 0; i < all.length; i++) delete store[all[i]];
-    all = names(saved.d);
-    for (i = 0; i < all.length; i++) put(all[i], saved.d[all[i]]);
   }
-  for (i = 0; i < saved.g.length; i++)
-    def(G, saved.g[i][0],
-      { value: saved.g[i][1], writable: true, enumerable: true, configurable: true });
-}
-function mark(without) {
-  var all = names(G), skip = create(null), i, d;
-  for (i = 0; i < without.length; i++) skip[without[i]] = true;
-  for (i = 0; i < all.length; i++) {
-    d = desc(G, all[i]);
-    if (!(all[i] in original) && !(all[i] in hidden) && !(all[i] in skip) &&
-        typeof d.value === "function") made[all[i]] = d.value;
-  }
+  fill(saved);
 }
 function show() {
   var parts = "", all = names(store), i, d, json;
   for (i = 0; i < all.length; i++) {
-    if (store === G && (all[i] in original || all[i] in hidden)) continue;
+    if (store === G && (all[i] in standard || all[i] in hidden)) continue;
     d = desc(store, all[i]);
     if (!has(d, "value")) continue;
     try { json = text(d.value); } catch (cyclic) { continue; }
@@ -380,12 +381,31 @@ function uneval(v, seen) {
 return {
   readable: readable,
   raise: raise,
+  run: run,
+  describe: describe,
+  log: function (line) { post('["log",' + quote(line) + "]"); },
+  // What an event has besides the usual; its data.
+  unusual: function (event) {
+    raw = event.raw;
+    return event.markup ? makeDom(event.data) : event.data;
+  },
+  raw: function (event) {
+    if (raw === undefined) return event;
+    var all = {}, keys = names(event), i;
+    for (i = 0; i < keys.length; i++) all[keys[i]] = event[keys[i]];
+    all.raw = raw;
+    raw = undefined;
+    return freeze(all);
+  },
+  processors: function (json) {
+    return ioprocessors || (ioprocessors = freezeAll(parse(json)));
+  },
   uneval: function (v) {
     var shown = uneval(v, []);
     return typeof v === "object" && v !== null && !isArray(v) ? "(" + shown + ")" : shown;
   },
   genesys: function () {
-    var root = parse(kit.platform), list = parse(kit.interactions), i;
+    var root = parse(kit.genesys), list = parse(kit.interactions), i;
     for (i = 0; i < list.length; i++)
       if (list[i] && typeof list[i].g_uid === "string")
         def(list, list[i].g_uid, { value: list[i], enumerable: false });
@@ -394,8 +414,15 @@ return {
   },
   sys: function (op, a, b, built) {
     switch (op) {
+      case "put": put(a, b === "" ? undefined : parse(b)); return "u";
+      case "markup": put(a, dom(b)); return "u";
+      case "take": taken = items[a][+b]; return "u";
+      case "free": items[a] = undefined; return "u";
+      case "check":
+        new F(a === "B" ? b : a === "L" ? "(" + b + "\n)=0" : "return (" + b + "\n)");
+        return "u";
+      case "dom": makeDom = new F(a)(); return "u";
       case "has": return has(store, a) ? "t" : "f";
-      case "mark": mark(parse(a)); return "u";
       case "restore": restore(a, b !== ""); return "u";
       case "show": return "v" + show();
       case "dump":

@@ -25,6 +25,7 @@ _NOT_A_BODY = frozenset(
         *("eval", "Function", "yield", "await", "async", "import", "export", "this", "use"),
     )
 )
+_NAME = re.compile(r"[A-Za-z_$][\w$]*")
 _STRING = re.compile(r"""\s*(?:"([^"\\\n]*)"|'([^'\\\n]*)')\s*""")
 _NUMBER = re.compile(r"\s*(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,10})?\s*")
 
@@ -45,6 +46,14 @@ def asks_states(scripts: Iterable[str]) -> bool:
     )
 
 
+def mentioned(scripts: Iterable[str], names: frozenset[str]) -> tuple[str, ...]:
+    """Which of some names occur in them, in strings and comments too."""
+    found: set[str] = set()
+    for script in scripts:
+        found |= names.intersection(_NAME.findall(script))
+    return tuple(sorted(found))
+
+
 def literal(expression: str) -> str | None:
     """JSON text of an expression that is a plain literal, else ``None``."""
     found = _STRING.fullmatch(expression)
@@ -62,7 +71,8 @@ def remakes(scripts: Iterable[str]) -> bool:
     They do unless one remembers something of the run that made it: a function inside a
     function may.  What changes the engine's own objects cannot be told apart either way.
     """
-    return all(_remakes(script) for script in scripts)
+    texts = list(scripts)
+    return any("function" in text for text in texts) and all(_remakes(text) for text in texts)
 
 
 def _remakes(script: str) -> bool:

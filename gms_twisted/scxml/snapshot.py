@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gms_twisted.scxml.interpreter import Interpreter
 
 VERSION = 1
+_UNDEFINED = {"$": "u"}
 
 
 class SnapshotError(Exception):
@@ -185,7 +186,7 @@ def shown(text: str) -> dict[str, object]:
     """The variables in their text, as JSON values."""
     record = json.loads(text)
     items = dict(record["g"]) if record["d"] is None else record["d"]
-    return {name: _plain(value) for name, value in items.items() if value != {"$": "u"}}
+    return {name: _plain(value) for name, value in items.items() if value != _UNDEFINED}
 
 
 def _plain(value: object) -> object:
@@ -193,6 +194,6 @@ def _plain(value: object) -> object:
         return [_plain(item) for item in value]
     if isinstance(value, dict):
         if "$" in value:
-            return None
-        return {name: _plain(item) for name, item in value.items()}
+            return 0 if value["$"] == "-0" else None
+        return {name: _plain(item) for name, item in value.items() if item != _UNDEFINED}
     return value

@@ -381,6 +381,18 @@ class EventTests(SynchronousTestCase):
         chart.send("go", value)
         self.assertEqual(json.dumps(data_of(chart)["got"]), json.dumps(value))
 
+    def test_long_values(self) -> None:
+        """Long texts, put together by scripts, come out and go in whole."""
+        chart = entry(
+            "<script>var t = ''; while (t.length &lt; 20000) t += 'abcdefghij'</script>"
+            '<send event="e"><param name="t" expr="t"/><param name="u" expr="t + t"/></send>'
+            '<log label="mark" expr="t"/>',
+            '<transition event="e"><log label="len" expr="_event.data.u.length"/></transition>',
+        )
+        self.assertEqual((len(chart.marks[0]), chart.logs["len"]), (4000, ["40000"]))
+        self.assertEqual(data_of(chart)["t"], "abcdefghij" * 2000)
+        self.assertTrue(chart.interpreter.sleep())
+
 
 class InTests(SynchronousTestCase):
     """``In()``."""

@@ -142,6 +142,20 @@ class TalkTests(SynchronousTestCase):
         )
         self.assertEqual(chart.marks, ["1,2,undefined"])
 
+    def test_arguments_of_any_shape(self) -> None:
+        """What looks like our own record of a value is handed over as it is."""
+        value = "({'$': 'u', d: [1]})"
+        child = (
+            '<datamodel><data id="a"/></datamodel><state id="x"><onentry>'
+            + tells_parent("e", '<param name="v" expr="JSON.stringify(a)"/>')
+            + "</onentry></state>"
+        )
+        chart = parent(
+            inner(child, "", f'<param name="a" expr="{value}"/>'),
+            '<transition event="e"><log label="mark" expr="_event.data.v"/></transition>',
+        )
+        self.assertEqual(chart.marks, ['{"$":"u","d":[1]}'])
+
     def test_bad_arguments(self) -> None:
         """An argument that fails means that nothing is invoked."""
         chart = parent(inner('<final id="f"/>', "", '<param name="a" expr="nothing.x"/>'))
