@@ -193,11 +193,12 @@ if (system.dialect) {
   fixed("_internal", "_internal");
   def(G, "data", { value: {}, writable: true, enumerable: true, configurable: true });
 }
-// A text that was put together of long ones is kept in parts, which the host cannot read.
-function whole(f) {
-  return function (a, b, c, d, e, g) { return slice(f(a, b, c, d, e, g), 0); };
+// A string that was joined is a rope, which the binding cannot hand over; a piece of one is none.
+function runs(i, kind, src, param, ev, act) {
+  return slice(run(i, kind, src, param, ev, act), 0);
 }
-return function (op) { return whole(op === "run" ? run : sys); };
+function does(op, a, b) { return slice(sys(op, a, b), 0); }
+return function (op) { return op === "run" ? runs : does; };
 })"""
 
 MORE = r""""use strict";
