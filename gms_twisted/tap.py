@@ -69,8 +69,11 @@ what is under way and ends; a second SIGTERM ends at once."""
 
 def read_configuration(options: Options) -> Loaded:
     """Read the configuration that the options name; may be called again for a reload."""
-    path = Path(options["config"]) if options["config"] else default_path()
-    return load(path, options.overrides)
+    return load(_path_of(options), options.overrides)
+
+
+def _path_of(options: Options) -> Path:
+    return Path(options["config"]) if options["config"] else default_path()
 
 
 def makeService(options: Options) -> IService:
@@ -86,6 +89,7 @@ def makeService(options: Options) -> IService:
     parent: Mapping[str, object] = options.parent or {}
     settings = Settings(
         data_directory=Path(options["data"]).absolute(),
+        config_directory=_path_of(options).absolute().parent,
         listen=tuple(options.listen),
         log_format=options["log-format"],
         log_level=options["log-level"],

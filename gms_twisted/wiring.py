@@ -10,7 +10,8 @@ and closes them in order.
     listeners -> FrontDoor --+-- BayeuxHotPath -> Comet -> BayeuxServer
                              +-- RestAdmission, Api (Klein) -> rest/* -> app/*
     app/*  -> Store (SQLite)                    Comet -> Desk -> rooms
-    services, chats: wiring_services.py       push: wiring_push.py
+    services, chats: wiring_services.py    push: wiring_push.py
+    sessions, calls: wiring_orchestration.py
     Chats  -> ChatServers -> TCP -> ChatServer (embedded, or others) -> rooms -> Store
 """
 
@@ -42,8 +43,10 @@ from gms_twisted.config.describe import describe
 from gms_twisted.config.options import Configuration
 from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.errors import GmsError
+from gms_twisted.embedded.admin_calls import AdminCalls
 from gms_twisted.embedded.chat_server import ChatServer
 from gms_twisted.embedded.desk import Desk
+from gms_twisted.embedded.desk_calls import DeskCalls
 from gms_twisted.embedded.ops_chats import ChatOverview
 from gms_twisted.embedded.passwords import ScryptHasher
 from gms_twisted.http.addresses import Networks
@@ -55,11 +58,13 @@ from gms_twisted.logs import RecentProblems
 from gms_twisted.rest.admission import Passwords, PortRestrictions, RestAdmission
 from gms_twisted.rest.balancer import balancer_page
 from gms_twisted.rest.chat import ChatApi
+from gms_twisted.rest.contact_centre import ContactCentreApi
 from gms_twisted.rest.desk import DemoApi, DeskApi
 from gms_twisted.rest.health import HealthApi
 from gms_twisted.rest.lookups import LookUps
 from gms_twisted.rest.node import NodeApi
 from gms_twisted.rest.notifications import NotificationsApi
+from gms_twisted.rest.orchestrator import BODY_LIMIT, MAX_EVENT_BYTES, OrchestratorApi
 from gms_twisted.rest.pages import Pages
 from gms_twisted.rest.root import Api
 from gms_twisted.rest.service_door import ServiceDoor
@@ -75,6 +80,7 @@ from gms_twisted.transports.chatserver import ChatServers, endpoints
 from gms_twisted.transports.hotpath import BayeuxHotPath
 from gms_twisted.transports.listening import Listener
 from gms_twisted.transports.pages import HttpPages
+from gms_twisted.wiring_orchestration import OrchestrationHouse
 from gms_twisted.wiring_push import PushHouse
 from gms_twisted.wiring_services import ServiceHouse, per_minute
 
@@ -83,12 +89,14 @@ from gms_twisted.wiring_services import ServiceHouse, per_minute
 class Settings:
     """What the command line says.
 
+    :ivar config_directory: where the configuration file is.
     :ivar listen: endpoint descriptions; beat those of the configuration.
     :ivar log_file: what ``twistd --logfile`` said, ``""`` for standard output.
     :ivar reread: reads the configuration again, for ``SIGHUP``.
     """
 
     data_directory: Path
+    config_directory: Path
     listen: tuple[str, ...]
     log_format: str
     log_level: str
@@ -237,6 +245,22 @@ class House:
         )
         self.services, self.access = self.kinds.services, self.kinds.access
         self.chats, self.delivery = self.kinds.chats, self.kinds.delivery
+        self.orchestration = OrchestrationHouse(
+            configuration,
+            store,
+            reactor,
+            wall,
+            ids,
+            tasks,
+            base.counters,
+            self.areas,
+            self.push,
+            self.kinds,
+            self._files_of,
+            self.site_url,
+            base.settings.config_directory,
+            loopback_only=self.loopback_only,
+        )
 
         self._tries = per_minute(reactor, limits.c07_logins_per_min, Networks(()))
         self.accounts = DeskAccounts(
@@ -267,6 +291,13 @@ class House:
                 configuration.chat,
                 configuration.chat_server,
                 limits,
+                DeskCalls(
+                    self.orchestration.centre,
+                    store,
+                    reactor,
+                    ids,
+                    configuration.chat_server.agent_grace_s,
+                ),
             )
 
         self.health = NodeHealth(lambda: self.areas.room.usage.writable)
@@ -297,7 +328,10 @@ class House:
             self._passwords,
             self._ports,
             self.areas.room.check,
-            {"push": lambda: self.configuration.push.max_body},
+            {
+                "push": lambda: self.configuration.push.max_body,
+                BODY_LIMIT: lambda: MAX_EVENT_BYTES,
+            },
         )
         self.door = FrontDoor(
             configuration.http,
@@ -343,6 +377,7 @@ class House:
         tries = limits.c07_logins_per_min
         self._tries.reconfigure(tries / 60.0, tries, Networks(()))
         self.kinds.reconfigure(configuration, exempt)
+        self.orchestration.reconfigure(configuration)
         self.areas.reconfigure(configuration.storage)
         self.push.reconfigure(configuration)
         base.gateway.reconfigure(configuration.chat)
@@ -367,10 +402,14 @@ class House:
             ServicesApi(self.services, door, lookups),
             NotificationsApi(self.push.subscriptions, self.push.notifications, base.tasks),
             ChatApi(self.chats, door, lookups),
+            ContactCentreApi(AdminCalls(self.orchestration.centre), base.tasks),
             desk_api,
             DemoApi(self.identity, base.ids),
             Pages(),
         )
+        if self.orchestration.embedded is not None:
+            node = configuration.server.node_id
+            api.add(OrchestratorApi(self.orchestration.embedded, base.tasks, node))
         if base.chat_server is not None:
             path = configuration.chat.chat_load_balancer_url_path
             api.add(balancer_page(path, base.chat_server.balancer_page))

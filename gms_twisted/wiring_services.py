@@ -85,7 +85,7 @@ class ServiceHouse:
             user_control=configuration.resources.user_control,
         )
         records = ChatRecords(store, ids)
-        keeper = ChatKeeper(records, self.services, wall, configuration.chat)
+        self.keeper = keeper = ChatKeeper(records, self.services, wall, configuration.chat)
         line = ChatLine(gateway, ids)
         answers = ChatAnswers(configuration.chat)
         self.permission = ChatPermission(

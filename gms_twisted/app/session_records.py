@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 
 from gms_twisted.domain.ids import GmsUser
 from gms_twisted.scxml.effects import Child, PostEvent, StartOperation
+from gms_twisted.scxml.model import Document
 from gms_twisted.store.interfaces import Kind, Put, Record
 
 SESSION = Kind("scxml-session")
 """The key is the session's id."""
 
 DOCUMENT = Kind("scxml-document")
-"""The key is the digest of the text; the value, its URL as a line, then the text."""
+"""The key is the document's digest; the value, a line of JSON about it, then its text."""
 
 OwedEffect = StartOperation | PostEvent
 """An effect whose end is still to come."""
@@ -36,7 +37,8 @@ class SessionRecord:
     :ivar source: where its application came from.
     :ivar digest: of its document, and ``others`` those of documents that it invoked, by URL.
     :ivar service: name of the service that it is the logic of, ``""`` without one.
-    :ivar started: Unix seconds; so is ``ends_at``, when it is ended in any case.
+    :ivar started: Unix seconds; so is ``ends_at``, when it is ended in any case, and
+        ``begins``, before which it enters no state.
     :ivar owed: effects that have not come to their end, by id.
     :ivar interactions: ids of the calls that it had.
     :ivar taken: ids of the last notifications that it took.
@@ -56,6 +58,7 @@ class SessionRecord:
     interactions: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
     over: bool = False
+    begins: float = 0.0
     saved: bytes = field(default=b"", repr=False)
 
     def to_put(self) -> Put:
@@ -82,6 +85,8 @@ class SessionRecord:
             about["taken"] = self.taken
         if self.over:
             about["over"] = True
+        if self.begins:
+            about["begins"] = self.begins
         value = _encode(about).encode() + b"\n" + self.saved
         return Put(SESSION, self.session_id, value)
 
@@ -104,19 +109,23 @@ class SessionRecord:
             interactions=tuple(about.get("interactions", ())),
             taken=tuple(about.get("taken", ())),
             over=about.get("over", False),
+            begins=about.get("begins", 0.0),
             saved=saved,
         )
 
 
-def document_put(digest: str, url: str, text: bytes) -> Put:
+def document_put(document: Document) -> Put:
     """The change that keeps a document."""
-    return Put(DOCUMENT, digest, url.encode() + b"\n" + text)
+    included = {url: text.decode("utf-8", "replace") for url, text in document.included.items()}
+    about = _encode({"url": document.url, "included": included})
+    return Put(DOCUMENT, document.digest, about.encode() + b"\n" + document.text)
 
 
-def document_of(record: Record) -> tuple[str, bytes]:
-    """URL and text of a record of kind :data:`DOCUMENT`."""
-    url, _, text = record.value.partition(b"\n")
-    return url.decode(), text
+def document_of(record: Record) -> tuple[str, bytes, Mapping[str, bytes]]:
+    """URL, text, and texts that it includes by URL, of a record of kind :data:`DOCUMENT`."""
+    line, _, text = record.value.partition(b"\n")
+    about = json.loads(line)
+    return about["url"], text, {url: one.encode() for url, one in about["included"].items()}
 
 
 def _effect_json(effect: OwedEffect) -> Mapping[str, object]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from lxml import etree
@@ -51,7 +52,8 @@ def load_document(
     for name, text in sorted((includes or {}).items()):
         digest.update(hashlib.sha256(name.encode() + b"\0" + text).digest())
     compiler = Compiler(url, digest.hexdigest(), dialect, includes or {}, findings, _read_tree)
-    return compiler.document(_element(root, [0], 1))
+    document = compiler.document(_element(root, [0], 1))
+    return replace(document, text=data, included=dict(includes or {}))
 
 
 def _parse(data: bytes) -> tuple[etree._Element, list[Finding]]:

@@ -320,13 +320,12 @@ class WebTests(ApplicationsCase):
 
     def test_never_there(self) -> None:
         """Without a former one each of these is a failure, with its reason."""
-        for number, (away, reason) in enumerate(
-            (
-                (Unreachable("No connection.", "connect"), "It cannot be fetched: No connection."),
-                (Answer(404, {}, b""), "It cannot be fetched: the answer is 404."),
-                (Answer(200, {}, b"x", cut=True), "It is longer than 1048576 bytes."),
-            )
-        ):
+        faults: tuple[tuple[Answer | Exception, str], ...] = (
+            (Unreachable("No connection.", "connect"), "It cannot be fetched: No connection."),
+            (Answer(404, {}, b""), "It cannot be fetched: the answer is 404."),
+            (Answer(200, {}, b"x", cut=True), "It is longer than 1048576 bytes."),
+        )
+        for number, (away, reason) in enumerate(faults):
             self.web.always = away
             self.assertEqual(str(self.fault(f"{WEB}?{number}")), reason)
 

@@ -13,6 +13,7 @@ from gms_twisted.app.session_records import (
 )
 from gms_twisted.domain.ids import GmsUser
 from gms_twisted.scxml.effects import Child, PostEvent, StartOperation
+from gms_twisted.scxml.loader import load_document
 from gms_twisted.store.interfaces import Put, Record
 
 TARGET = Child("target", {"name": "Billing", "type": "agentgroup"})
@@ -67,7 +68,11 @@ class RecordTests(SynchronousTestCase):
         self.assertNotIn(b"owed", put.value)
 
     def test_document(self) -> None:
-        """A document's text is kept as it is, beside its URL."""
-        put = document_put("d1", "http://x/a.scxml", b"<scxml>\n</scxml>")
-        self.assertEqual((put.kind, put.key), (DOCUMENT, "d1"))
-        self.assertEqual(document_of(stored(put)), ("http://x/a.scxml", b"<scxml>\n</scxml>"))
+        """A document's text is kept as it is, beside its URL and what it includes."""
+        text = b'<scxml xmlns="http://www.w3.org/2005/07/scxml" initial="a"><script src="b.js"/>\n'
+        text += b'<state id="a"/></scxml>'
+        included = {"http://x/b.js": "var é = 1".encode()}
+        document = load_document(text, "http://x/a.scxml", None, included)
+        put = document_put(document)
+        self.assertEqual((put.kind, put.key), (DOCUMENT, document.digest))
+        self.assertEqual(document_of(stored(put)), ("http://x/a.scxml", text, included))

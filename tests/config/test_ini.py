@@ -532,6 +532,10 @@ class LoadTests(SynchronousTestCase):
             {
                 *("request-interaction", "request-access", "match-interaction"),
                 *("request-chat", "request-chat-delay"),
+                *("request-inbound-immediate", "request-inbound-delay", "request-inbound-poll"),
+                *("request-inbound-delay-location", "request-outbound-immediate"),
+                *("request-outbound-delay", "request-outbound-poll"),
+                *("request-chat-poll", "advanced-chat-poll"),
             },
         )
         self.assertGreaterEqual(len(configuration.resource_groups["DNIS"].numbers), 2)

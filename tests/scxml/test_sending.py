@@ -334,7 +334,14 @@ class BoundTests(SynchronousTestCase):
         """Data up to the limit come in, more does not; nor what is nested too deep."""
         chart = sending("", limits=Limits(payload_bytes=20, json_depth=3))
         chart.send("a", "x" * 18)
-        for data in ("x" * 19, [[[[]]]], {"a": {"b": {"c": {}}}}, float, "\ud800" * 4):
+        refused: tuple[object, ...] = (
+            "x" * 19,
+            [[[[]]]],
+            {"a": {"b": {"c": {}}}},
+            float,
+            "\ud800" * 4,
+        )
+        for data in refused:
             with self.subTest(data=data):
                 self.assertRaises(EventTooLarge, chart.send, "b", data)
         chart.send("c", [[["[]"]]])

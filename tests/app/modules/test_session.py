@@ -46,7 +46,11 @@ class FakeOrchestrator:
         self.held: Deferred[None] = succeed(None)
 
     async def start(
-        self, source: str, parameters: Mapping[str, str], servers: Servers | None = None
+        self,
+        source: str,
+        parameters: Mapping[str, str],
+        servers: Servers | None = None,
+        start_at: float | None = None,
     ) -> SessionAt:
         """Remember it."""
         if source == "broken":
@@ -55,9 +59,17 @@ class FakeOrchestrator:
         return SessionAt("S" * 32)
 
     async def request(
-        self, session: SessionAt, name: str, parameters: Mapping[str, object]
+        self,
+        session: SessionAt,
+        name: str,
+        parameters: Mapping[str, object],
+        content_type: str = "",
     ) -> Reply:
         """Nobody asks."""
+        raise AssertionError
+
+    async def tell(self, session: SessionAt, name: str, parameters: Mapping[str, object]) -> None:
+        """Nobody tells anything."""
         raise AssertionError
 
     async def end(self, session: SessionAt) -> None:
