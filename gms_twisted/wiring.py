@@ -89,14 +89,14 @@ from gms_twisted.wiring_services import ServiceHouse, per_minute
 class Settings:
     """What the command line says.
 
-    :ivar config_directory: where the configuration file is.
+    :ivar config_path: the configuration file.
     :ivar listen: endpoint descriptions; beat those of the configuration.
     :ivar log_file: what ``twistd --logfile`` said, ``""`` for standard output.
     :ivar reread: reads the configuration again, for ``SIGHUP``.
     """
 
     data_directory: Path
-    config_directory: Path
+    config_path: Path
     listen: tuple[str, ...]
     log_format: str
     log_level: str
@@ -258,7 +258,7 @@ class House:
             self.kinds,
             self._files_of,
             self.site_url,
-            base.settings.config_directory,
+            base.settings.config_path,
             loopback_only=self.loopback_only,
         )
 

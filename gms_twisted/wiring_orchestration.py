@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.threads import deferToThreadPool
+
 from gms_twisted.app.applications import Applications
 from gms_twisted.app.basic_http import message_of
 from gms_twisted.app.builtin.orchestrated import OrchestratedServices
@@ -40,7 +42,7 @@ from gms_twisted.app.places import Places, read_place
 from gms_twisted.app.session_chats import SessionChats
 from gms_twisted.app.storage_areas import StorageAreas
 from gms_twisted.app.tasks import Tasks
-from gms_twisted.config.ini import default_path
+from gms_twisted.application_check import folders
 from gms_twisted.config.options import Configuration
 from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.errors import Unavailable
@@ -64,7 +66,7 @@ class OrchestrationHouse:
 
     :param files: of a service, for those who talk to its customer.
     :param site_url: where this server is found from outside; ends in ``/``.
-    :param folder: of the configuration file; applications may stand there.
+    :param config_path: the configuration file; applications may stand beside it.
     :ivar embedded: runs sessions here; ``None``: other servers do.
     """
 
@@ -82,11 +84,11 @@ class OrchestrationHouse:
         kinds: ServiceHouse,
         files: Callable[[str], Any],
         site_url: Callable[[], str],
-        folder: Path,
+        config_path: Path,
         *,
         loopback_only: bool,
     ) -> None:
-        self._configuration, self._folder = configuration, folder
+        self._configuration, self._config_path = configuration, config_path
         self._loopback_only = loopback_only
         self._push, self._kinds = push, kinds
         gate = push.gates.orchestration
@@ -102,11 +104,16 @@ class OrchestrationHouse:
         self._order = ServerOrder(*_order_of(configuration))
         self._client = OrsClient(gate, self._order, self._request_limits(configuration))
         self.embedded: EmbeddedOrchestrator | None = None
-        bundled = str(bundled_folder())
-        self._documents = DocumentFolders(
-            reactor, self._roots(configuration), anywhere=loopback_only
+        allowed = folders(configuration, config_path, loopback_only)
+        self._documents = DocumentFolders(reactor, allowed.roots, anywhere=allowed.anywhere)
+        self._applications = Applications(
+            self._documents,
+            gate,
+            reactor,
+            tasks,
+            allowed.bundled,
+            lambda work: deferToThreadPool(reactor, reactor.getThreadPool(), work),
         )
-        self._applications = Applications(self._documents, gate, reactor, tasks, bundled)
         self._placefinder = YahooPlacefinder(
             self.places, read_place, gate, configuration.ors.placefinder_url
         )
@@ -179,7 +186,8 @@ class OrchestrationHouse:
         self._order.reconfigure(*_order_of(configuration))
         self._client.reconfigure(self._request_limits(configuration))
         self._follow_servers(configuration)
-        self._documents.reconfigure(self._roots(configuration), anywhere=self._loopback_only)
+        allowed = folders(configuration, self._config_path, self._loopback_only)
+        self._documents.reconfigure(allowed.roots, anywhere=allowed.anywhere)
         self._applications.reconfigure()
         self._placefinder.reconfigure(configuration.ors.placefinder_url)
         self._notifications.reconfigure(configuration.push)
@@ -200,13 +208,6 @@ class OrchestrationHouse:
     def _place_of(self, latitude: float, longitude: float) -> str:
         found = self.places.nearest(latitude, longitude)
         return "" if found is None else found.name
-
-    def _roots(self, configuration: Configuration) -> Sequence[str]:
-        return (
-            str(bundled_folder()),
-            str(self._folder),
-            *configuration.ors.document_roots,
-        )
 
     @staticmethod
     def _wants_embedded(configuration: Configuration) -> bool:
@@ -236,11 +237,6 @@ class EventPoster:
         answer = await self._gate.request("POST", effect.url, headers, body, Limits())
         if not 200 <= answer.status < 300:
             raise Unavailable(f"The answer is {answer.status}.")
-
-
-def bundled_folder() -> Path:
-    """Where the applications are that come with the server."""
-    return default_path().parent / "scxml"
 
 
 def _timeout_s(configuration: Configuration) -> float:

@@ -152,6 +152,8 @@ RULES = {
     "process": Rule(ANYTHING, ANYTHING),
     "tap": Rule(ANYTHING, ANYTHING),
     "commands": Rule(ANYTHING, ANYTHING),
+    # The configuration's applications, read as they would be: for the check and the start.
+    "application_check": Rule(("app", "config", "scxml", "transports.document_files")),
     # A command that writes a key, and shows it as browsers want it.
     "vapid": Rule(("push.vapid",), ("cryptography",)),
     # Words for the terminal about what listens.

@@ -163,7 +163,6 @@ class HostedSession:
         self._batch = 0
         self._storing = False
         self._stirred = False
-        self._last: int | None = None
         self._call: DelayedCall | None = None
 
     @property
@@ -347,11 +346,6 @@ class HostedSession:
         hops, self._hops = self._hops, 0
         waiters, self._stored = self._stored, []
         saved = b"" if finished else self.interpreter.save() or b""
-        if not finished and not effects and hash((saved, len(self.owed))) == self._last:
-            self._answered(waiters)
-            self._idle()
-            return
-        self._last = hash((saved, len(self.owed)))
         self._storing = True
         self._host.tasks.spawn(
             "a session's step", self._store(effects, fresh, waiters, saved, hops, finished=finished)

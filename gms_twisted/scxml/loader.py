@@ -24,7 +24,7 @@ from gms_twisted.scxml.repair import repair
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 200
-MAX_ELEMENTS = 20_000
+MAX_ELEMENTS = 5_000
 
 _ELSE_ENCODED = re.compile(rb"\s*<\?xml[^>]*\sencoding\s*=\s*[\"'](?!utf-?8[\"'])", re.IGNORECASE)
 
