@@ -52,7 +52,7 @@ def _plain(value: object) -> object:
 class ParameterTests(SynchronousTestCase):
     """Parameters of the creation."""
 
-    def test_handed_on(self) -> None:
+    def test_X06_handed_on(self) -> None:
         """A value goes on as it is, and the service does what it does with any other."""
         for name in NAMES:
             usual = path_of(at(name, LAST[name]))
@@ -130,7 +130,7 @@ class RequestTests(SynchronousTestCase):
             self.assertEqual(len(app.effects), asked + 1, (name, request))
             self.assertEqual(app.complaints(), [])
 
-    def test_values(self) -> None:
+    def test_X06_values(self) -> None:
         """A value goes on as it is."""
         for value in HOSTILE:
             app = at("request-chat-poll", "chatting")
