@@ -79,7 +79,9 @@ class AnyMomentTests(SynchronousTestCase):
             app = at(name, moment)
             app.call()
             if moment in SERVING:
+                # The one that it has, told again.
                 self.assertEqual(app.state(), moment, name)
+                self.assertEqual(app.started("interaction.terminate"), [], name)
             else:
                 self.assertEqual(app.state(), "routing", (name, moment))
                 submitted = app.last("queue.submit").attributes
