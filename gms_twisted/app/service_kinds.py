@@ -49,11 +49,11 @@ class StoreWith(Protocol):
 class Verbatim:
     """An answer that goes to the client byte for byte, as ``application/json``.
 
-    :ivar refused: it says no: 400.
+    :ivar status: 200, or what a refusal means.
     """
 
     body: str = field(repr=False)
-    refused: bool = False
+    status: int = 200
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,5 @@ def _reply(request: IRequest, answer: object) -> bytes:
     reference labels even ``OK``.
     """
     if isinstance(answer, Verbatim):
-        status = 400 if answer.refused else 200
-        return body_reply(request, answer.body.encode(), JSON_TYPE, status)
+        return body_reply(request, answer.body.encode(), JSON_TYPE, answer.status)
     return json_reply(request, answer)

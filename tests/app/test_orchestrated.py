@@ -195,9 +195,30 @@ class CreateTests(SynchronousTestCase):
         rig = Rig(self)
         body = '{"message": "_phone_number is missing.", "exception": "gms.invalid_request"}'
         rig.sessions.answers["gms.start"] = Reply(False, body)
-        self.assertEqual(rig.create(), Verbatim(body, refused=True))
+        self.assertEqual(rig.create(), Verbatim(body, 400))
         self.assertEqual(rig.sessions.sessions, {})
         rig.house.fail(rig.house.services.find(rig.sessions.ended[0], None), ServiceNotFound)
+
+    def test_refused_for_now(self) -> None:
+        """A negative answer that says ``gms.unavailable`` is 503, as the reference has it."""
+        rig = Rig(self)
+        service_id = rig.made()
+        for body, status in (
+            ('{"exception":"gms.unavailable"}', 503),
+            ('{"exception":"gms.invalid_request"}', 400),
+            ("[]", 400),
+            ("no", 400),
+        ):
+            rig.sessions.answers["accept"] = Reply(False, body)
+            self.assertEqual(rig.ask(service_id, "accept"), Verbatim(body, status))
+
+    def test_operator_alone_decides(self) -> None:
+        """Which agents serve and what a poke says is not the customer's to say."""
+        rig = Rig(self, {"_poke_message": "Hello"})
+        rig.create(_agent_group="VIP", _poke_message="x")
+        parameters = rig.only()[1].parameters
+        self.assertNotIn("_agent_group", parameters)
+        self.assertEqual(parameters["_poke_message"], "Hello")
 
     def test_application_cannot_run(self) -> None:
         """No service is made of an application that cannot be read, or without a server."""
@@ -242,7 +263,7 @@ class RequestTests(SynchronousTestCase):
         for reply in (Reply(True, "OK"), Reply(True, '{"a":  1}'), Reply(False, "no")):
             rig.sessions.answers["status"] = reply
             answer = rig.ask(service_id, "status", _verbose="true", x="1")
-            self.assertEqual(answer, Verbatim(reply.body, refused=not reply.positive))
+            self.assertEqual(answer, Verbatim(reply.body, 200 if reply.positive else 400))
         name, parameters, _ = rig.only()[1].requests[-1]
         self.assertEqual((name, parameters), ("status", {"_verbose": "true", "x": "1"}))
 
@@ -284,6 +305,15 @@ class RequestTests(SynchronousTestCase):
         work = rig.house.services.request(service_id, "status", {}, None)
         rig.house.fail(work, SessionUnknown)
         rig.house.fail(rig.house.services.find(service_id, None), ServiceNotFound)
+
+    def test_events_are_no_requests(self) -> None:
+        """A name with a dot is an event of ours; a client cannot send one."""
+        rig = Rig(self)
+        service_id = rig.made()
+        for name in ("gms.start", "interaction.present", "gms.chat.started", "."):
+            work = rig.house.services.request(service_id, name, {}, None)
+            rig.house.fail(work, RequestUnhandled)
+        self.assertEqual(len(rig.only()[1].requests), 1)
 
     def test_unknown_request(self) -> None:
         """What no state takes is 404, and the service stays."""

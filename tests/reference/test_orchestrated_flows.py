@@ -359,7 +359,7 @@ class OutboundTests(FlowTests):
             "request-outbound-delay", {"_phone_number": ANI, "_device_os": "comet"}, user=USER
         )
         early = self.server.ask(made["_id"], "accept")
-        self.assertEqual(early.status, 400)
+        self.assertEqual(early.status, 503)
         self.agent("ready")
         *_, available = user.events()
         self.assertEqual(available["tag"], f"{TAG}.agentavailable.{made['_id']}")
@@ -444,7 +444,7 @@ class AdvancedChatTests(FlowTests):
         )
         service_id = made["_id"]
         early = self.server.ask(service_id, "internal-poke", {"poke_message": "x"}, host=INSIDE)
-        self.assertEqual(early.status, 400)
+        self.assertEqual(early.status, 503)
         self.agent("ready")
         self.server.tell(service_id, "gms.chat.started", chatSessionId="c1")
         user.events()

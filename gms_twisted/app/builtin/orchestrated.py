@@ -26,6 +26,7 @@ from gms_twisted.app.orchestration import (
     Orchestrator,
     OrsUnreachable,
     Reply,
+    RequestUnhandled,
     Servers,
     SessionAt,
     SessionUnknown,
@@ -36,13 +37,16 @@ from gms_twisted.app.service_kinds import Beginning, Verbatim
 from gms_twisted.app.service_records import Changes, ServiceInstance
 from gms_twisted.app.services import ServiceInstances
 from gms_twisted.config.ors_options import OrsOptions
-from gms_twisted.domain.errors import GmsError, InvalidRequest
+from gms_twisted.domain.errors import GmsError, InvalidRequest, Unavailable
 from gms_twisted.domain.ids import GmsUser
 from gms_twisted.domain.values import FormValue
 
 _YES = frozenset({"true", "1", "yes", "on"})
 _OURS = frozenset({"_ors", "_ors_lb_strategy", "_username", "_password", "_service"})
 """Options that are no application's business."""
+
+_OPTIONS_ONLY = frozenset({"_agent_group", "_poke_message"})
+"""Choice: what the operator decides alone; which agents serve, which words a poke has."""
 
 # Choice: the reference's advanced chat calls them without the underscore.
 _DEVICE = ("device_os", "device_notification_id")
@@ -122,7 +126,7 @@ class OrchestratedServices:
             raise
         if not reply.positive:
             await self._give_up(session)
-            return Verbatim(reply.body, refused=True)
+            return Verbatim(reply.body, _refusal(reply.body))
         instance = await self._services.peek(session.session_id)
         if instance is not None:
             await self._announced.answered(instance, reply.body)
@@ -143,6 +147,10 @@ class OrchestratedServices:
         :raises AnswerLate: it did not answer in time.
         """
         assert instance.session is not None
+        if "." in request:
+            # Choice: names with a dot are events of ours (``interaction.present``, ``gms.start``);
+            # a customer's program must not send itself those.
+            raise RequestUnhandled("This service has no such request.")
         parameters = _texts(fields)
         _check_place(parameters)
         try:
@@ -153,7 +161,7 @@ class OrchestratedServices:
             raise
         if reply.positive:
             await self._announced.answered(instance, reply.body)
-        return Verbatim(reply.body, refused=not reply.positive)
+        return Verbatim(reply.body, 200 if reply.positive else _refusal(reply.body))
 
     async def end(self, instance: ServiceInstance) -> Changes:
         """End the session, and leave the chat."""
@@ -201,7 +209,9 @@ class OrchestratedServices:
             for name in _DEVICE
             if isinstance(value := beginning.data.get(name, ""), str) and value
         }
-        parameters |= beginning.parameters
+        parameters |= {
+            name: value for name, value in beginning.parameters.items() if name not in _OPTIONS_ONLY
+        }
         parameters |= {
             name: value for name, value in definition.options.items() if value and name not in _OURS
         }
@@ -248,6 +258,19 @@ def _created(session_id: str, reply: Reply, *, verbose: bool) -> Mapping[str, ob
 def status_url(service_id: str) -> str:
     """Where the request ``status`` of a service is."""
     return f"/genesys/1/service/{service_id}/status"
+
+
+def _refusal(body: str) -> int:
+    """The status of a negative answer: 503 for one that says ``gms.unavailable``, else 400.
+
+    Spec: Advanced Chat Service API, "Response": 503 before an agent is available.
+    """
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return 400
+    unavailable = isinstance(answer, dict) and answer.get("exception") == Unavailable.code
+    return 503 if unavailable else 400
 
 
 def _texts(fields: Mapping[str, FormValue]) -> dict[str, object]:
