@@ -47,7 +47,7 @@ _STOPPED = (
 
 # Each context reads them anew, so what only people need is left out.
 _PRELUDE = re.sub(r"\n\s+|//.*", "\n", PRELUDE)
-_MORE = json.dumps(re.sub(r"\n\s+", "\n", MORE))
+_MORE = re.sub(r"\n\s+", "\n", MORE)
 
 
 class Bridge:
@@ -92,8 +92,8 @@ class Bridge:
             "dialect": dialect,
             "max": limits.payload_bytes,
         }
-        # Our own text, and JSON of ours, the one place where text becomes a program.
-        parts = context.eval(f"({_PRELUDE})({json.dumps(system)},{_MORE})")
+        # Our own text, the one place where text becomes a program unasked.
+        parts = context.eval(_PRELUDE)(json.dumps(system), _MORE)
         self._run = parts("run")
         self._sys = parts("sys")
         context.set_time_limit(limits.evaluation_s)

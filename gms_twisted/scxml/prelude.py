@@ -34,14 +34,15 @@ parseInt performance queueMicrotask undefined unescape
 STANDARD = frozenset(_STANDARD.split())
 """Global names that a context has of its own."""
 
-PRELUDE = r"""(function (system, more) {
+PRELUDE = r"""(function (given, more) {
 "use strict";
 var G = globalThis, E = eval, F = Function, Str = String, Obj = Object;
 var parse = JSON.parse, text = JSON.stringify, names = Obj.getOwnPropertyNames,
   def = Obj.defineProperty, freeze = Obj.freeze, create = Obj.create;
 var of = F.prototype.call.bind.bind(F.prototype.call);
 var slice = of(Str.prototype.slice), find = of(Str.prototype.indexOf);
-var code = create(null), active = "\n", out = "", store = G, event, built, extra, i, v;
+var system = parse(given), code = create(null), active = "\n", out = "", store = G,
+  event, built, extra, i, v;
 var kit = { G: G, F: F, Str: Str, Obj: Obj, parse: parse, text: text, names: names, def: def,
   freeze: freeze, create: create, find: find, slice: slice, put: put, quote: quote,
   max: system.max, Err: Error, int: parseInt, isArray: Array.isArray, Range: RangeError,
@@ -54,12 +55,12 @@ var kit = { G: G, F: F, Str: Str, Obj: Obj, parse: parse, text: text, names: nam
   standard: create(null), watched: create(null), hidden: create(null), ours: create(null),
   made: create(null), post: function (line) { out += (out === "" ? "" : ",") + line; } };
 v = names(G);
-for (i = 0; i < v.length; i++) kit.standard[v[i]] = true;
+for (i = 0; i < v.length; i++) {
+  kit.standard[v[i]] = true;
+  if (find(v[i], "Error") >= 0) freeze(G[v[i]].prototype);
+}
 v = system.watched;
 for (i = 0; i < v.length; i++) kit.watched[v[i]] = G[v[i]];
-v = ["Error", "EvalError", "RangeError", "ReferenceError", "SyntaxError", "TypeError",
-  "URIError", "InternalError", "AggregateError", "SuppressedError"];
-for (i = 0; i < v.length; i++) freeze(G[v[i]].prototype);
 def(Error, "prepareStackTrace", { value: undefined, writable: false, configurable: false });
 
 function rest() { return extra || (extra = new F("kit", more)(kit)); }
@@ -110,9 +111,9 @@ function run(i, kind, src, param, ev, act) {
         f = f();
         result = typeof f === "string" ? "v" + quote(f) : rest().readable(f);
         break;
-      case "a": plain(param); f.set(f.get()); break;
+      case "a": plain(param);
       case "A": f.set(f.get()); break;
-      case "l": plain(src); f(param === "" ? undefined : parse(param)); break;
+      case "l": plain(src);
       case "L": f(param === "" ? undefined : parse(param)); break;
       case "D": put(param, f()); break;
       default: result = rest().run(kind, f, src, param, plain);
@@ -176,9 +177,10 @@ shown("_ioprocessors", function () { return rest().processors(system.processors)
 for (i in system.platform) fixed(i, system.platform[i]);
 fixed("_x", freeze({}));
 fixed("In", function In(id) { return find(active, "\n" + Str(id) + "\n") >= 0; });
-fixed("__Log", function __Log(line) { rest().log(line); });
-fixed("__Raise", function __Raise(name, data) { rest().raise(name, data); });
-fixed("uneval", function uneval(v) { return rest().uneval(v); });
+function ours(name) { fixed(name, function (a, b) { return rest()[name](a, b); }); }
+ours("__Log");
+ours("__Raise");
+ours("uneval");
 def(Obj.prototype, "toSource", { value: function toSource() { return rest().uneval(this); },
   enumerable: false, writable: true, configurable: true });
 if (system.dialect) {
@@ -380,10 +382,10 @@ function uneval(v, seen) {
 }
 return {
   readable: readable,
-  raise: raise,
+  __Raise: raise,
   run: run,
   describe: describe,
-  log: function (line) { post('["log",' + quote(line) + "]"); },
+  __Log: function (line) { post('["log",' + quote(line) + "]"); },
   // What an event has besides the usual; its data.
   unusual: function (event) {
     raw = event.raw;
