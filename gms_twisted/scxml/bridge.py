@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 import _quickjs
 
 from gms_twisted.scxml.model import Source, Use
-from gms_twisted.scxml.prelude import DOM, MORE, PRELUDE
+from gms_twisted.scxml.prelude import DOM, DUMP, MORE, PRELUDE
 from gms_twisted.scxml.settings import Limits
 
 
@@ -47,7 +47,8 @@ _STOPPED = (
 
 # Each context reads them anew, so what only people need is left out.
 _PRELUDE = re.sub(r"\n\s+|//.*", "\n", PRELUDE)
-_MORE = json.dumps(re.sub(r"\n\s+", "\n", MORE))
+_MORE = re.sub(r"\n\s+", "\n", MORE)
+_DUMP = re.sub(r"\n\s+", "\n", DUMP)
 
 
 class Bridge:
@@ -92,8 +93,8 @@ class Bridge:
             "dialect": dialect,
             "max": limits.payload_bytes,
         }
-        # Our own text, and JSON of ours, the one place where text becomes a program.
-        parts = context.eval(f"({_PRELUDE})({json.dumps(system)},{_MORE})")
+        # Our own text, the one place where text becomes a program unasked.
+        parts = context.eval(_PRELUDE)(json.dumps(system), _MORE, _DUMP)
         self._run = parts("run")
         self._sys = parts("sys")
         context.set_time_limit(limits.evaluation_s)

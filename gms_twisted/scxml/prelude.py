@@ -1,7 +1,7 @@
 """What runs in a script context before anything else: our half of the bridge, in JavaScript.
 
 What most sessions need is in :data:`PRELUDE`, and read by the engine for each of them; the
-rest is :data:`MORE`, and read when it is needed first.
+rest, :data:`MORE`, :data:`DUMP` and :data:`DOM`, when it is needed first.
 
 It keeps the functions that it needs from before a script could replace them, and never calls
 anything of a script outside ``run`` and ``sys``, which the engine stops at its limits.
@@ -34,14 +34,15 @@ parseInt performance queueMicrotask undefined unescape
 STANDARD = frozenset(_STANDARD.split())
 """Global names that a context has of its own."""
 
-PRELUDE = r"""(function (system, more) {
+PRELUDE = r"""(function (given, more, dump) {
 "use strict";
 var G = globalThis, E = eval, F = Function, Str = String, Obj = Object;
 var parse = JSON.parse, text = JSON.stringify, names = Obj.getOwnPropertyNames,
   def = Obj.defineProperty, freeze = Obj.freeze, create = Obj.create;
 var of = F.prototype.call.bind.bind(F.prototype.call);
 var slice = of(Str.prototype.slice), find = of(Str.prototype.indexOf);
-var code = create(null), active = "\n", out = "", store = G, event, built, extra, i, v;
+var system = parse(given), code = create(null), active = "\n", out = "", store = G,
+  event, built, extra, i, v;
 var kit = { G: G, F: F, Str: Str, Obj: Obj, parse: parse, text: text, names: names, def: def,
   freeze: freeze, create: create, find: find, slice: slice, put: put, quote: quote,
   max: system.max, Err: Error, int: parseInt, isArray: Array.isArray, Range: RangeError,
@@ -54,12 +55,12 @@ var kit = { G: G, F: F, Str: Str, Obj: Obj, parse: parse, text: text, names: nam
   standard: create(null), watched: create(null), hidden: create(null), ours: create(null),
   made: create(null), post: function (line) { out += (out === "" ? "" : ",") + line; } };
 v = names(G);
-for (i = 0; i < v.length; i++) kit.standard[v[i]] = true;
+for (i = 0; i < v.length; i++) {
+  kit.standard[v[i]] = true;
+  if (find(v[i], "Error") >= 0) freeze(G[v[i]].prototype);
+}
 v = system.watched;
 for (i = 0; i < v.length; i++) kit.watched[v[i]] = G[v[i]];
-v = ["Error", "EvalError", "RangeError", "ReferenceError", "SyntaxError", "TypeError",
-  "URIError", "InternalError", "AggregateError", "SuppressedError"];
-for (i = 0; i < v.length; i++) freeze(G[v[i]].prototype);
 def(Error, "prepareStackTrace", { value: undefined, writable: false, configurable: false });
 
 function rest() { return extra || (extra = new F("kit", more)(kit)); }
@@ -110,9 +111,9 @@ function run(i, kind, src, param, ev, act) {
         f = f();
         result = typeof f === "string" ? "v" + quote(f) : rest().readable(f);
         break;
-      case "a": plain(param); f.set(f.get()); break;
+      case "a": plain(param);
       case "A": f.set(f.get()); break;
-      case "l": plain(src); f(param === "" ? undefined : parse(param)); break;
+      case "l": plain(src);
       case "L": f(param === "" ? undefined : parse(param)); break;
       case "D": put(param, f()); break;
       default: result = rest().run(kind, f, src, param, plain);
@@ -159,7 +160,11 @@ function sys(op, a, b) {
       case "mark": mark(a); return "u";
       case "interactions": kit.interactions = a; built = undefined; return "u";
     }
-    return flat(rest().sys(op, a, b, built));
+    if (op === "dump" || op === "restore") {
+      if (typeof dump === "string") dump = new F("kit", dump)(kit);
+      return flat(dump(op, a, b, built));
+    }
+    return flat(rest().sys(op, a, b));
   } catch (e) { return "e" + rest().describe(e); }
 }
 function fixed(name, v) {
@@ -176,9 +181,10 @@ shown("_ioprocessors", function () { return rest().processors(system.processors)
 for (i in system.platform) fixed(i, system.platform[i]);
 fixed("_x", freeze({}));
 fixed("In", function In(id) { return find(active, "\n" + Str(id) + "\n") >= 0; });
-fixed("__Log", function __Log(line) { rest().log(line); });
-fixed("__Raise", function __Raise(name, data) { rest().raise(name, data); });
-fixed("uneval", function uneval(v) { return rest().uneval(v); });
+function ours(name) { fixed(name, function (a, b) { return rest()[name](a, b); }); }
+ours("__Log");
+ours("__Raise");
+ours("uneval");
 def(Obj.prototype, "toSource", { value: function toSource() { return rest().uneval(this); },
   enumerable: false, writable: true, configurable: true });
 if (system.dialect) {
@@ -193,10 +199,8 @@ return function (op) { return op === "run" ? run : sys; };
 })"""
 
 MORE = r""""use strict";
-var { G, F, Str, Obj, Err, int, parse, text, isArray, Range, TypeErr, names, def, create, copy,
-  has, standard, watched, hidden, ours, made, max, quote, put, symbols, desc, proto, extensible,
-  keysOf, is, finite, find, slice, freeze, Seen, seenHas, seenAdd, source, OP, AP, store, read,
-  fill } = kit;
+var { G, F, Str, Err, int, parse, text, isArray, Range, TypeErr, names, def, create, copy, has,
+  standard, hidden, max, quote, put, desc, keysOf, is, find, slice, freeze, source, store } = kit;
 var items = create(null), taken, makeDom, ioprocessors, raw;
 function post(line) { if (kit.lines++ < 100) kit.post(line); }
 function freezeAll(v) {
@@ -248,6 +252,94 @@ function raise(name, data) {
   if (json !== undefined && json.length > max) throw new Range("data of more than " + max);
   post('["raise",' + quote(name) + (json === undefined ? "]" : "," + json + "]"));
 }
+function show() {
+  var parts = "", all = names(store), i, d, json;
+  for (i = 0; i < all.length; i++) {
+    if (store === G && (all[i] in standard || all[i] in hidden)) continue;
+    d = desc(store, all[i]);
+    if (!has(d, "value")) continue;
+    try { json = text(d.value); } catch (cyclic) { continue; }
+    if (json === undefined || parts.length + json.length > max) continue;
+    parts += (parts === "" ? "" : ",") + text(all[i]) + ":" + json;
+  }
+  return "{" + parts + "}";
+}
+function uneval(v, seen) {
+  switch (typeof v) {
+    case "string": return text(v);
+    case "undefined": return "(void 0)";
+    case "function": return source(v);
+    case "object": break;
+    default: return is(v, -0) ? "-0" : Str(v);
+  }
+  if (v === null) return "null";
+  var parts = "", i, keys, one;
+  for (i = 0; i < seen.length; i++) if (seen[i] === v) return isArray(v) ? "[]" : "{}";
+  one = copy(seen); def(one, one.length, { value: v });
+  if (isArray(v)) {
+    for (i = 0; i < v.length; i++) parts += (i ? ", " : "") + uneval(v[i], one);
+    return "[" + parts + "]";
+  }
+  keys = keysOf(v);
+  for (i = 0; i < keys.length; i++)
+    parts += (i ? ", " : "") + text(keys[i]) + ":" + uneval(v[keys[i]], one);
+  return "{" + parts + "}";
+}
+return {
+  readable: readable,
+  __Raise: raise,
+  run: run,
+  describe: describe,
+  __Log: function (line) { post('["log",' + quote(line) + "]"); },
+  // What an event has besides the usual; its data.
+  unusual: function (event) {
+    raw = event.raw;
+    return event.markup ? makeDom(event.data) : event.data;
+  },
+  raw: function (event) {
+    if (raw === undefined) return event;
+    var all = {}, keys = names(event), i;
+    for (i = 0; i < keys.length; i++) all[keys[i]] = event[keys[i]];
+    all.raw = raw;
+    raw = undefined;
+    return freeze(all);
+  },
+  processors: function (json) {
+    return ioprocessors || (ioprocessors = freezeAll(parse(json)));
+  },
+  uneval: function (v) {
+    var shown = uneval(v, []);
+    return typeof v === "object" && v !== null && !isArray(v) ? "(" + shown + ")" : shown;
+  },
+  genesys: function () {
+    var root = parse(kit.genesys), list = parse(kit.interactions), i;
+    for (i = 0; i < list.length; i++)
+      if (list[i] && typeof list[i].g_uid === "string")
+        def(list, list[i].g_uid, { value: list[i], enumerable: false });
+    root.ixn = { interactions: list };
+    return freezeAll(root);
+  },
+  sys: function (op, a, b) {
+    switch (op) {
+      case "put": put(a, b === "" ? undefined : parse(b)); return "u";
+      case "markup": put(a, dom(b)); return "u";
+      case "take": taken = items[a][+b]; return "u";
+      case "free": items[a] = undefined; return "u";
+      case "check":
+        new F(a === "B" ? b : a === "L" ? "(" + b + "\n)=0" : "return (" + b + "\n)");
+        return "u";
+      case "dom": makeDom = new F(a)(); return "u";
+      case "has": return has(store, a) ? "t" : "f";
+      case "show": return "v" + show();
+    }
+    return "u";
+  }
+};"""
+
+DUMP = r""""use strict";
+var { G, Str, text, isArray, TypeErr, names, def, create, has, standard, watched, hidden, ours,
+  made, symbols, desc, proto, extensible, is, finite, find, Seen, seenHas, seenAdd, OP, AP, store,
+  parse, read, fill } = kit;
 function pin(why) { throw why; }
 function write(v, seen) {
   switch (typeof v) {
@@ -345,93 +437,11 @@ function restore(json, final) {
   }
   fill(saved);
 }
-function show() {
-  var parts = "", all = names(store), i, d, json;
-  for (i = 0; i < all.length; i++) {
-    if (store === G && (all[i] in standard || all[i] in hidden)) continue;
-    d = desc(store, all[i]);
-    if (!has(d, "value")) continue;
-    try { json = text(d.value); } catch (cyclic) { continue; }
-    if (json === undefined || parts.length + json.length > max) continue;
-    parts += (parts === "" ? "" : ",") + text(all[i]) + ":" + json;
-  }
-  return "{" + parts + "}";
-}
-function uneval(v, seen) {
-  switch (typeof v) {
-    case "string": return text(v);
-    case "undefined": return "(void 0)";
-    case "function": return source(v);
-    case "object": break;
-    default: return is(v, -0) ? "-0" : Str(v);
-  }
-  if (v === null) return "null";
-  var parts = "", i, keys, one;
-  for (i = 0; i < seen.length; i++) if (seen[i] === v) return isArray(v) ? "[]" : "{}";
-  one = copy(seen); def(one, one.length, { value: v });
-  if (isArray(v)) {
-    for (i = 0; i < v.length; i++) parts += (i ? ", " : "") + uneval(v[i], one);
-    return "[" + parts + "]";
-  }
-  keys = keysOf(v);
-  for (i = 0; i < keys.length; i++)
-    parts += (i ? ", " : "") + text(keys[i]) + ":" + uneval(v[keys[i]], one);
-  return "{" + parts + "}";
-}
-return {
-  readable: readable,
-  raise: raise,
-  run: run,
-  describe: describe,
-  log: function (line) { post('["log",' + quote(line) + "]"); },
-  // What an event has besides the usual; its data.
-  unusual: function (event) {
-    raw = event.raw;
-    return event.markup ? makeDom(event.data) : event.data;
-  },
-  raw: function (event) {
-    if (raw === undefined) return event;
-    var all = {}, keys = names(event), i;
-    for (i = 0; i < keys.length; i++) all[keys[i]] = event[keys[i]];
-    all.raw = raw;
-    raw = undefined;
-    return freeze(all);
-  },
-  processors: function (json) {
-    return ioprocessors || (ioprocessors = freezeAll(parse(json)));
-  },
-  uneval: function (v) {
-    var shown = uneval(v, []);
-    return typeof v === "object" && v !== null && !isArray(v) ? "(" + shown + ")" : shown;
-  },
-  genesys: function () {
-    var root = parse(kit.genesys), list = parse(kit.interactions), i;
-    for (i = 0; i < list.length; i++)
-      if (list[i] && typeof list[i].g_uid === "string")
-        def(list, list[i].g_uid, { value: list[i], enumerable: false });
-    root.ixn = { interactions: list };
-    return freezeAll(root);
-  },
-  sys: function (op, a, b, built) {
-    switch (op) {
-      case "put": put(a, b === "" ? undefined : parse(b)); return "u";
-      case "markup": put(a, dom(b)); return "u";
-      case "take": taken = items[a][+b]; return "u";
-      case "free": items[a] = undefined; return "u";
-      case "check":
-        new F(a === "B" ? b : a === "L" ? "(" + b + "\n)=0" : "return (" + b + "\n)");
-        return "u";
-      case "dom": makeDom = new F(a)(); return "u";
-      case "has": return has(store, a) ? "t" : "f";
-      case "restore": restore(a, b !== ""); return "u";
-      case "show": return "v" + show();
-      case "dump":
-        try { return "v" + dump(a !== "", built); } catch (e) {
-          if (typeof e === "string") return "p" + e;
-          throw e;
-        }
-    }
-    return "u";
+return function (op, a, b, built) {
+  if (op === "restore") { restore(a, b !== ""); return "u"; }
+  try { return "v" + dump(a !== "", built); } catch (e) {
+    if (typeof e === "string") return "p" + e;
+    throw e;
   }
 };"""
 
