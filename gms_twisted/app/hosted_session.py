@@ -111,6 +111,9 @@ class Host(Protocol):
     async def release(self, session: HostedSession) -> None:
         """Free what a session holds outside, its service first of all."""
 
+    def dropped(self) -> None:
+        """Note that a script context is gone."""
+
     def gone(self, session: HostedSession) -> None:
         """Forget a session."""
 
@@ -266,7 +269,10 @@ class HostedSession:
 
     def sleep(self) -> bool:
         """Give the script context up, if that can be."""
-        return not self._storing and not self._stirred and self.interpreter.sleep()
+        if self._storing or self._stirred or not self.interpreter.sleep():
+            return False
+        self._host.dropped()
+        return True
 
     def stop(self) -> None:
         """Hold still: the process ends, the session goes on in the next one."""
@@ -575,6 +581,8 @@ class HostedSession:
         waiters, self._stored = self._stored, []
         self._answered(waiters)
         self._host.awake.forget(self)
+        if self.interpreter.awake:
+            self._host.dropped()
         self.interpreter.close()
         for key, (effect, _) in list(self.owed.items()):
             if key not in self._running:

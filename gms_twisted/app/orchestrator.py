@@ -35,7 +35,7 @@ from gms_twisted.config.ors_options import OrsOptions
 from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.errors import GmsError, InvalidRequest, TooManyRequests, shown
 from gms_twisted.domain.ids import GmsUser
-from gms_twisted.domain.sources import IdSource, Timers, WallClock
+from gms_twisted.domain.sources import DelayedCall, IdSource, Timers, WallClock
 from gms_twisted.scxml.effects import PostEvent, SendToSession, StartOperation
 from gms_twisted.scxml.events import ScxmlEvent
 from gms_twisted.scxml.interpreter import Interpreter
@@ -52,6 +52,14 @@ DEFAULT_LIFE_S = 3600.0
 
 BASIC_HTTP = "http://www.w3.org/TR/scxml/#BasicHTTPEventProcessor"
 SCXML_PROCESSOR = "http://www.w3.org/TR/scxml/#SCXMLEventProcessor"
+
+MANY_CONTEXTS = 400
+"""So many script contexts that are gone leave some 64 MiB to the allocator."""
+
+TIDY_S = 60.0
+"""Time until that is given back, at the earliest; ``BUSY_S`` more while sessions run."""
+
+BUSY_S = 1.0
 
 _PAGE = 200
 _LONGEST_NAME = 256
@@ -104,6 +112,8 @@ class EmbeddedOrchestrator:
 
     :param interaction_facts: a call as applications see it.
     :param location: base URL of this server; ends in ``/``.
+    :param thread_time: CPU seconds of the calling thread.
+    :param give_back: gives freed memory back to the system; slow, so done in idle time.
     :ivar owners: the services that sessions belong to.
     """
 
@@ -124,6 +134,8 @@ class EmbeddedOrchestrator:
         location: Callable[[], str],
         options: OrsOptions,
         timeout_s: Callable[[], float],
+        thread_time: Callable[[], float] | None = None,
+        give_back: Callable[[], None] = lambda: None,
     ) -> None:
         self.store, self.timers, self.wall, self.ids, self.tasks = store, timers, wall, ids, tasks
         self.turns = SessionTurns(timers)
@@ -140,6 +152,10 @@ class EmbeddedOrchestrator:
         self._facts = interaction_facts
         self._location = location
         self._timeout_s = timeout_s
+        self._thread_time = thread_time
+        self._give_back = give_back
+        self._dropped = 0
+        self._tidying: DelayedCall | None = None
         self._counters = counters
         counters.gauge("gms_scxml_sessions", lambda: len(self.sessions))
         counters.gauge("gms_scxml_sessions_awake", lambda: len(self.awake))
@@ -180,6 +196,8 @@ class EmbeddedOrchestrator:
     def stop(self) -> None:
         """Hold still; everything is stored."""
         self.turns.stop()
+        if self._tidying is not None and self._tidying.active():
+            self._tidying.cancel()
         for session in self.sessions.values():
             session.stop()
 
@@ -224,6 +242,7 @@ class EmbeddedOrchestrator:
                 server=self._server(),
                 new_id=self._new_id,
                 documents=others,
+                thread_time=self._thread_time,
             )
         session = HostedSession(self, about, interpreter, record.ends_at, self._timeout_s)
         self.sessions[record.session_id] = session
@@ -454,6 +473,20 @@ class EmbeddedOrchestrator:
             self.ended_total += 1
             self._counters.add("gms_scxml_sessions_ended_total")
 
+    def dropped(self) -> None:
+        """A script context is gone: see to it that memory goes back to the system, later."""
+        self._dropped += 1
+        if self._dropped >= MANY_CONTEXTS and self._tidying is None:
+            self._tidying = self.timers.callLater(TIDY_S, self._tidy)
+
+    def _tidy(self) -> None:
+        if len(self.turns):
+            self._tidying = self.timers.callLater(BUSY_S, self._tidy)
+            return
+        self._tidying = None
+        self._dropped = 0
+        self._give_back()
+
     # Parts.
 
     def _find(self, session_id: str) -> HostedSession:
@@ -473,6 +506,7 @@ class EmbeddedOrchestrator:
             location=self._address(session_id),
             server=self._server(),
             new_id=self._new_id,
+            thread_time=self._thread_time,
         )
 
     def _address(self, session_id: str) -> str:

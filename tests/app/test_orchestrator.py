@@ -16,6 +16,7 @@ from gms_twisted.app.orchestration import (
     SessionOver,
     SessionUnknown,
 )
+from gms_twisted.app.orchestrator import MANY_CONTEXTS, TIDY_S
 from gms_twisted.app.session_records import DOCUMENT
 from gms_twisted.app.telephony import ADDED, DELETED, PRESENT, Interaction
 from gms_twisted.config.ors_options import OrsOptions
@@ -604,3 +605,16 @@ class SleepTests(Fixture):
         again = OrchestratorHouse(self, {}, house=house)
         self.assertFalse(any(one.interpreter.awake for one in again.server.sessions.values()))
         self.assertEqual(again.ask(sessions[0], "status").body, "2")
+
+    def test_memory_goes_back(self) -> None:
+        """When many contexts are gone memory goes back to the system, once, when nobody runs."""
+        house = self.house_of(ECHO, OrsOptions(max_awake=1))
+        first, second = house.start("app"), house.start("app")
+        for _ in range(MANY_CONTEXTS // 2):
+            house.ask(first, "status")
+            house.ask(second, "status")
+        house.clock.advance(TIDY_S - 1)
+        self.assertEqual(house.given_back, 0)
+        house.clock.advance(1)
+        house.clock.advance(TIDY_S)
+        self.assertEqual(house.given_back, 1)

@@ -162,6 +162,7 @@ class OrchestratorHouse:
         self.actions, self.posts, self.owners = Actions(), Posts(), Owners()
         self.counters = Counters()
         self.timeout_s = 10.0
+        self.given_back = 0
         self.server = EmbeddedOrchestrator(
             self.store,
             self.clock,
@@ -176,11 +177,15 @@ class OrchestratorHouse:
             lambda: "http://localhost:8080/",
             options or OrsOptions(),
             lambda: self.timeout_s,
+            give_back=self._give_back,
         )
         self.server.owners = self.owners
         if house is not None:
             self.run(self.server.recover())
         test.addCleanup(self.die)
+
+    def _give_back(self) -> None:
+        self.given_back += 1
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something to its end, which must not have to wait for time to pass."""
