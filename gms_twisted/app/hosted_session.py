@@ -167,6 +167,7 @@ class HostedSession:
         self._storing = False
         self._stirred = False
         self._call: DelayedCall | None = None
+        self._armed_at = 0.0
 
     @property
     def session_id(self) -> str:
@@ -175,14 +176,18 @@ class HostedSession:
 
     # Beginning.
 
-    async def start(self, at: float) -> None:
+    async def start(self, at: float, *, hold: bool = False) -> None:
         """Enter the first configuration; stored on return.
 
         :param at: not before then (Unix seconds); meanwhile it is stored and waits.
+        :param hold: a request comes next; what is stored then is enough.
         """
         self._begins = at
         if at <= self._host.wall.now():
             self._begin_states()
+            if hold:
+                self._arm()
+                return
         await self._stirring()
 
     def _begin_states(self) -> None:
@@ -445,11 +450,14 @@ class HostedSession:
     def _arm(self) -> None:
         deadline = self._begins or self.interpreter.next_deadline()
         at = self.ends_at if deadline is None else min(deadline, self.ends_at)
-        delay = max(0.0, at - self._host.wall.now())
         if self._call is not None and self._call.active():
-            self._call.reset(delay)
-        else:
-            self._call = self._host.timers.callLater(delay, self._due)
+            if at == self._armed_at:
+                return
+            # Not reset(): a reactor looks through all of its calls to move one forward.
+            self._call.cancel()
+        self._armed_at = at
+        delay = max(0.0, at - self._host.wall.now())
+        self._call = self._host.timers.callLater(delay, self._due)
 
     def _due(self) -> None:
         self._call = None

@@ -150,6 +150,20 @@ class StartTests(Fixture):
         house.run(house.server.end(session))
         house.start("app")
 
+    def test_held(self) -> None:
+        """One that is held is stored with its first request, or ends without a trace."""
+        house = self.house_of(ECHO)
+        before = house.store.commits
+        session = house.run(house.server.start("app", {}, hold=True))
+        self.assertEqual((house.store.commits, house.record(session)), (before, None))
+        house.ask(session, "gms.start")
+        self.assertEqual(house.store.commits, before + 1)
+        self.assertIsNotNone(house.record(session))
+        other = house.run(house.server.start("app", {}, hold=True))
+        house.run(house.server.end(other))
+        self.assertIsNone(house.record(other))
+        self.assertEqual(list(house.server.sessions), [session.session_id])
+
     def test_later(self) -> None:
         """A session with a moment to begin has its id now, and enters no state before."""
         house = self.house_of(TIMER)
@@ -610,7 +624,7 @@ class SleepTests(Fixture):
         """When many contexts are gone memory goes back to the system, once, when nobody runs."""
         house = self.house_of(ECHO, OrsOptions(max_awake=1))
         first, second = house.start("app"), house.start("app")
-        for _ in range(MANY_CONTEXTS // 2):
+        for _ in range(MANY_CONTEXTS // 2 + 1):
             house.ask(first, "status")
             house.ask(second, "status")
         house.clock.advance(TIDY_S - 1)
