@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from gms_twisted import __version__
 from gms_twisted.app.localization_file import MAX_BYTES, BrokenFile, read_table
+from gms_twisted.application_check import check_applications
 from gms_twisted.config.ini import default_path, load
 from gms_twisted.config.text import Problem
 from gms_twisted.control import NotRunning, ask
@@ -30,8 +31,14 @@ def check(arguments: argparse.Namespace) -> int:
     path = Path(arguments.config) if arguments.config else default_path()
     loaded = load(path, arguments.set)
     faults, warnings = check_localization(loaded.configuration.push.localization_file)
+    applications = check_applications(loaded, path)
+    faults += applications.faults
+    warnings += applications.warnings
     for problem in (*loaded.faults, *faults, *loaded.warnings, *warnings):
         print(problem)
+    if applications.unread:
+        names = ", ".join(applications.unread)
+        print(f"Applications on the network are not fetched by this check: {names}")
     damages = check_data(Path(arguments.data)) if arguments.data else []
     for sentence in damages:
         print(sentence)

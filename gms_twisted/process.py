@@ -134,6 +134,7 @@ class Process(MultiService):
         house.comet.start()
         await house.services.start()
         await house.push.start()
+        await house.orchestration.start()
         await house.delivery.start()
         self._housekeep()
         base.sweeper.startService()
@@ -331,8 +332,9 @@ class Process(MultiService):
         if house is not None:
             house.traffic.stop()
             await house.comet.stop()
-            house.push.notifications.close()
+            # Requests that are under way may need what a session publishes.
             await _within(self._reactor, grace_s, house.door.drain())
+            house.orchestration.stop()
             await house.push.stop()
             await house.door.stop()
         if base is not None:

@@ -1,7 +1,8 @@
-"""Time and randomness of the real world; the only importer of their modules."""
+"""Time, randomness and memory of the real world; the only importer of their modules."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
 import secrets
@@ -99,3 +100,21 @@ class SystemWallClock:
 
 monotonic = time.monotonic
 """Seconds on a clock that never jumps; what the reactor is told to use."""
+
+
+def thread_time() -> float:
+    """CPU seconds that the calling thread has used."""
+    return time.thread_time()
+
+
+def give_back_memory() -> None:
+    """Give freed memory back to the system, where the C library can (glibc).
+
+    It may take some tens of milliseconds, in which nothing else runs.
+    """
+    trim = getattr(_C_LIBRARY, "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+_C_LIBRARY = ctypes.CDLL(None)

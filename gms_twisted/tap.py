@@ -14,6 +14,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from gms_twisted import __version__
+from gms_twisted.application_check import Examined, with_applications
 from gms_twisted.config.ini import Loaded, default_path, load
 from gms_twisted.process import Process
 from gms_twisted.wiring import Settings
@@ -67,15 +68,23 @@ what is under way and ends; a second SIGTERM ends at once."""
             raise usage.UsageError("--log-level is debug, info, warn or error")
 
 
-def read_configuration(options: Options) -> Loaded:
-    """Read the configuration that the options name; may be called again for a reload."""
-    path = Path(options["config"]) if options["config"] else default_path()
-    return load(path, options.overrides)
+def read_configuration(options: Options, examined: Examined | None = None) -> Loaded:
+    """Read the configuration that the options name; may be called again for a reload.
+
+    :param examined: the applications that were looked over before.
+    """
+    path = _path_of(options)
+    return with_applications(load(path, options.overrides), path, options.listen, examined)
+
+
+def _path_of(options: Options) -> Path:
+    return Path(options["config"]) if options["config"] else default_path()
 
 
 def makeService(options: Options) -> IService:
     """Build the server; a bad configuration ends the program with every fault listed."""
-    loaded = read_configuration(options)
+    examined = Examined()
+    loaded = read_configuration(options, examined)
     for problem in loaded.warnings:
         sys.stderr.write(f"{problem}\n")
     if loaded.faults:
@@ -86,12 +95,13 @@ def makeService(options: Options) -> IService:
     parent: Mapping[str, object] = options.parent or {}
     settings = Settings(
         data_directory=Path(options["data"]).absolute(),
+        config_path=_path_of(options).absolute(),
         listen=tuple(options.listen),
         log_format=options["log-format"],
         log_level=options["log-level"],
         log_file=str(parent.get("logfile") or ""),
         foreground=bool(parent.get("nodaemon", True)),
-        reread=lambda: read_configuration(options),
+        reread=lambda: read_configuration(options, examined),
     )
     from twisted.internet import reactor
 

@@ -10,7 +10,8 @@ and closes them in order.
     listeners -> FrontDoor --+-- BayeuxHotPath -> Comet -> BayeuxServer
                              +-- RestAdmission, Api (Klein) -> rest/* -> app/*
     app/*  -> Store (SQLite)                    Comet -> Desk -> rooms
-    push: wiring_push.py
+    services, chats: wiring_services.py    push: wiring_push.py
+    sessions, calls: wiring_orchestration.py
     Chats  -> ChatServers -> TCP -> ChatServer (embedded, or others) -> rooms -> Store
 """
 
@@ -26,19 +27,6 @@ from twisted.internet.threads import deferToThreadPool
 
 from gms_twisted import __version__
 from gms_twisted.app.access_views import NumberViews
-from gms_twisted.app.builtin import request_chat_delay
-from gms_twisted.app.builtin.access import AccessServices
-from gms_twisted.app.builtin.request_chat import NAME as REQUEST_CHAT
-from gms_twisted.app.builtin.request_chat import RequestChat
-from gms_twisted.app.builtin.request_chat_delay import RequestChatDelay
-from gms_twisted.app.chat_answers import ChatAnswers
-from gms_twisted.app.chat_delivery import CometDelivery
-from gms_twisted.app.chat_keeper import ChatKeeper
-from gms_twisted.app.chat_limits import ChatLimits
-from gms_twisted.app.chat_line import ChatLine
-from gms_twisted.app.chat_records import ChatRecords
-from gms_twisted.app.chat_start import ChatStarter
-from gms_twisted.app.chats import Chats
 from gms_twisted.app.comet import Comet
 from gms_twisted.app.comet_figures import tell_about
 from gms_twisted.app.desk_accounts import DeskAccounts
@@ -48,9 +36,6 @@ from gms_twisted.app.ops import Ops
 from gms_twisted.app.ops_health import HealthWatch
 from gms_twisted.app.ops_services import StoredServices
 from gms_twisted.app.ops_sources import OpsSources
-from gms_twisted.app.service_data import ServiceAreas
-from gms_twisted.app.service_definitions import read_definitions
-from gms_twisted.app.services import ServiceInstances
 from gms_twisted.app.storage_areas import StorageAreas
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.app.traffic import Traffic
@@ -58,8 +43,10 @@ from gms_twisted.config.describe import describe
 from gms_twisted.config.options import Configuration
 from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.errors import GmsError
+from gms_twisted.embedded.admin_calls import AdminCalls
 from gms_twisted.embedded.chat_server import ChatServer
 from gms_twisted.embedded.desk import Desk
+from gms_twisted.embedded.desk_calls import DeskCalls
 from gms_twisted.embedded.ops_chats import ChatOverview
 from gms_twisted.embedded.passwords import ScryptHasher
 from gms_twisted.http.addresses import Networks
@@ -71,11 +58,13 @@ from gms_twisted.logs import RecentProblems
 from gms_twisted.rest.admission import Passwords, PortRestrictions, RestAdmission
 from gms_twisted.rest.balancer import balancer_page
 from gms_twisted.rest.chat import ChatApi
+from gms_twisted.rest.contact_centre import ContactCentreApi
 from gms_twisted.rest.desk import DemoApi, DeskApi
 from gms_twisted.rest.health import HealthApi
 from gms_twisted.rest.lookups import LookUps
 from gms_twisted.rest.node import NodeApi
 from gms_twisted.rest.notifications import NotificationsApi
+from gms_twisted.rest.orchestrator import BODY_LIMIT, MAX_EVENT_BYTES, OrchestratorApi
 from gms_twisted.rest.pages import Pages
 from gms_twisted.rest.root import Api
 from gms_twisted.rest.service_door import ServiceDoor
@@ -91,19 +80,23 @@ from gms_twisted.transports.chatserver import ChatServers, endpoints
 from gms_twisted.transports.hotpath import BayeuxHotPath
 from gms_twisted.transports.listening import Listener
 from gms_twisted.transports.pages import HttpPages
+from gms_twisted.wiring_orchestration import OrchestrationHouse
 from gms_twisted.wiring_push import PushHouse
+from gms_twisted.wiring_services import ServiceHouse, per_minute
 
 
 @dataclass(frozen=True)
 class Settings:
     """What the command line says.
 
+    :ivar config_path: the configuration file.
     :ivar listen: endpoint descriptions; beat those of the configuration.
     :ivar log_file: what ``twistd --logfile`` said, ``""`` for standard output.
     :ivar reread: reads the configuration again, for ``SIGHUP``.
     """
 
     data_directory: Path
+    config_path: Path
     listen: tuple[str, ...]
     log_format: str
     log_level: str
@@ -235,76 +228,41 @@ class House:
             loopback_only=self.loopback_only,
         )
         self.areas = StorageAreas(store, ids, wall, reactor, configuration.storage, self.base_url)
-        self._creations = _per_minute(reactor, limits.v13_services_per_min, exempt)
-        self.services = ServiceInstances(
+        self.kinds = ServiceHouse(
+            configuration,
             store,
-            ServiceAreas(self.areas, store, wall),
-            tasks,
+            reactor,
             wall,
             ids,
-            read_definitions(configuration.services),
-            limits,
-            self._creations,
-            self.push.events,
-            user_control=configuration.resources.user_control,
-        )
-        records = ChatRecords(store, ids)
-        keeper = ChatKeeper(records, self.services, wall, configuration.chat)
-        line = ChatLine(base.gateway, ids)
-        answers = ChatAnswers(configuration.chat)
-        self.delivery = CometDelivery(
-            records,
-            keeper,
-            line,
-            self.comet,
-            answers,
-            self.services,
             tasks,
-            self.push.notifier,
-            reactor,
-            configuration.chat,
-            configuration.push,
-            configuration.bayeux.max_interval_s + 15.0,
-        )
-        self.chats = Chats(
-            self.services,
-            records,
-            keeper,
-            ChatStarter(self.services, records, keeper, base.gateway, line, configuration.chat),
-            line,
-            self.delivery,
-            answers,
-            ChatLimits(reactor, limits),
-            tasks,
-            reactor,
-            configuration.chat,
-        )
-        self.services.register(REQUEST_CHAT, RequestChat(self.chats.end))
-        self.services.register(
-            request_chat_delay.NAME,
-            RequestChatDelay(
-                self.chats.begin,
-                self.chats.end,
-                self.services.data_of,
-                self.services.definition_of,
-            ),
-        )
-        locks = limits.v03_per_address
-        self._bookings = AddressLimiter(reactor, locks / 600.0, locks, exempt)
-        self.access = AccessServices(
-            store,
-            wall,
-            reactor,
-            ids,
             base.counters,
-            self.services,
-            self._bookings,
-            configuration.server,
-            limits,
-            configuration.resource_groups,
+            self.areas,
+            self.comet,
+            self.push,
+            base.gateway,
+            self.site_url,
+            exempt,
+        )
+        self.services, self.access = self.kinds.services, self.kinds.access
+        self.chats, self.delivery = self.kinds.chats, self.kinds.delivery
+        self.orchestration = OrchestrationHouse(
+            configuration,
+            store,
+            reactor,
+            wall,
+            ids,
+            tasks,
+            base.counters,
+            self.areas,
+            self.push,
+            self.kinds,
+            self._files_of,
+            self.site_url,
+            base.settings.config_path,
+            loopback_only=self.loopback_only,
         )
 
-        self._tries = _per_minute(reactor, limits.c07_logins_per_min, Networks(()))
+        self._tries = per_minute(reactor, limits.c07_logins_per_min, Networks(()))
         self.accounts = DeskAccounts(
             store,
             ids,
@@ -333,6 +291,13 @@ class House:
                 configuration.chat,
                 configuration.chat_server,
                 limits,
+                DeskCalls(
+                    self.orchestration.centre,
+                    store,
+                    reactor,
+                    ids,
+                    configuration.chat_server.agent_grace_s,
+                ),
             )
 
         self.health = NodeHealth(lambda: self.areas.room.usage.writable)
@@ -351,7 +316,7 @@ class House:
             self._ops_sources(),
         )
         self.health.add("access-numbers", self.access.pools.health)
-        self._misses = _per_minute(reactor, limits.s01_misses_per_min, exempt)
+        self._misses = per_minute(reactor, limits.s01_misses_per_min, exempt)
         self._passwords = Passwords(configuration.server, configuration.services)
         self._ports = PortRestrictions(configuration.port_restrictions)
         self.api = self._make_api()
@@ -363,7 +328,10 @@ class House:
             self._passwords,
             self._ports,
             self.areas.room.check,
-            {"push": lambda: self.configuration.push.max_body},
+            {
+                "push": lambda: self.configuration.push.max_body,
+                BODY_LIMIT: lambda: MAX_EVENT_BYTES,
+            },
         )
         self.door = FrontDoor(
             configuration.http,
@@ -385,7 +353,6 @@ class House:
         """
         base, server = self._base, configuration.server
         limits, exempt = configuration.limits, _exempt(configuration)
-        definitions = read_definitions(configuration.services)
         certificates = [
             (listener.tls, listener.tls.read())
             for listener in self._listeners
@@ -405,21 +372,12 @@ class House:
         self._admission.reconfigure(configuration.http)
         self.api.reconfigure(server.base_path_aliases)
         self.door.configure(configuration.http, bayeux, exempt)
-        for limiter, count in (
-            (self._misses, limits.s01_misses_per_min),
-            (self._creations, limits.v13_services_per_min),
-        ):
-            limiter.reconfigure(count / 60.0, count, exempt)
+        misses = limits.s01_misses_per_min
+        self._misses.reconfigure(misses / 60.0, misses, exempt)
         tries = limits.c07_logins_per_min
         self._tries.reconfigure(tries / 60.0, tries, Networks(()))
-        self.services.reconfigure(
-            definitions, limits, user_control=configuration.resources.user_control
-        )
-        self.access.reconfigure(server, limits, configuration.resource_groups)
-        locks = limits.v03_per_address
-        self._bookings.reconfigure(locks / 600.0, locks, exempt)
-        self.chats.reconfigure(configuration.chat, limits)
-        self.delivery.reconfigure(configuration.chat, configuration.push)
+        self.kinds.reconfigure(configuration, exempt)
+        self.orchestration.reconfigure(configuration)
         self.areas.reconfigure(configuration.storage)
         self.push.reconfigure(configuration)
         base.gateway.reconfigure(configuration.chat)
@@ -444,10 +402,14 @@ class House:
             ServicesApi(self.services, door, lookups),
             NotificationsApi(self.push.subscriptions, self.push.notifications, base.tasks),
             ChatApi(self.chats, door, lookups),
+            ContactCentreApi(AdminCalls(self.orchestration.centre), base.tasks),
             desk_api,
             DemoApi(self.identity, base.ids),
             Pages(),
         )
+        if self.orchestration.embedded is not None:
+            node = configuration.server.node_id
+            api.add(OrchestratorApi(self.orchestration.embedded, base.tasks, node))
         if base.chat_server is not None:
             path = configuration.chat.chat_load_balancer_url_path
             api.add(balancer_page(path, base.chat_server.balancer_page))
@@ -497,10 +459,6 @@ class House:
 def _exempt(configuration: Configuration) -> Networks:
     """Addresses without limits of their own; a proxy's stands for nobody it names."""
     return Networks((*configuration.limits.exempt, *configuration.server.trusted_proxies))
-
-
-def _per_minute(reactor: Any, count: int, exempt: Networks) -> AddressLimiter:
-    return AddressLimiter(reactor, count / 60.0, count, exempt)
 
 
 def _contents(path: str) -> bytes:

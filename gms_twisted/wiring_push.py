@@ -34,6 +34,7 @@ from gms_twisted.app.localization import Localization
 from gms_twisted.app.localization_file import MAX_BYTES
 from gms_twisted.app.notification_views import NotificationViews
 from gms_twisted.app.notifications import Notifications
+from gms_twisted.app.orchestration import EventReceiver
 from gms_twisted.app.owed_events import OwedEvents
 from gms_twisted.app.push_alarms import PushAlarms
 from gms_twisted.app.push_credentials import (
@@ -167,6 +168,10 @@ class PushHouse:
         self.events = OwedEvents(store, self.notifications, tasks, reactor)
         self.notifier = ChatNotifier(self.notifications)
         self._feedback: dict[tuple[str, str, str, bool], tuple[object, ApnsFeedback]] = {}
+
+    def orchestrate(self, receiver: EventReceiver) -> None:
+        """Let this one take the events for orchestration sessions (``orscb``)."""
+        self._transports.receiver = receiver
 
     def watch(self, health: NodeHealth) -> None:
         """Show how it is."""

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 
 from gms_twisted.app.orchestration import EventReceiver, NoOrchestrator
-from gms_twisted.app.outgoing import Limits, Trust
+from gms_twisted.app.outgoing import Trust
 from gms_twisted.app.push_alarms import PushAlarms
 from gms_twisted.app.push_credentials import (
     Credentials,
@@ -49,7 +49,6 @@ from gms_twisted.push.tls import client_tls
 from gms_twisted.push.vapid import VapidTokens
 from gms_twisted.push.webpush import WebPushTransport
 from gms_twisted.transports.gates import Gates
-from gms_twisted.transports.ors import OrchestrationServers
 from gms_twisted.transports.watched_file import stamp_of
 
 FILES = (
@@ -63,6 +62,7 @@ class Transports:
     """Makes the transport of each kind.
 
     :param news: told what gateways say of pushes that were done.
+    :ivar receiver: takes events for orchestration sessions.
     :ivar configuration: what counts for transports that are made from now on.
     """
 
@@ -79,6 +79,7 @@ class Transports:
         counters: Counters,
     ) -> None:
         self.configuration = configuration
+        self.receiver: EventReceiver = NoOrchestrator()
         self._gates, self._alarms, self._news = gates, alarms, news
         self._reactor, self._wall, self._ids = reactor, wall, ids
         self._tasks, self._counters = tasks, counters
@@ -86,9 +87,6 @@ class Transports:
 
     def made_of(self, way: Credentials) -> object:
         """What a sender is made of besides its values, to see after a reload what changed."""
-        if way.transport is Transport.ORSCB:
-            configuration = self.configuration
-            return configuration.server, configuration.gms, configuration.ors
         return [stamp_of(way.values[name]) for name in FILES if name in way.values]
 
     def factories(self) -> Mapping[str, Callable[[Any], Any]]:
@@ -98,7 +96,7 @@ class Transports:
             return HttpCallbacks(self.configuration.push, self._gates.callbacks, self._wall)
 
         def orscb(way: Credentials) -> OrchestrationCallbacks:
-            return OrchestrationCallbacks(self.configuration.push, self._orchestration())
+            return OrchestrationCallbacks(self.configuration.push, self.receiver)
 
         def customhttp(way: Credentials) -> CustomHttp:
             return CustomHttp(way.values, self.configuration.push, self._gates.gateways, self._wall)
@@ -244,20 +242,6 @@ class Transports:
     def _dialer(self, way: Credentials) -> Dialer:
         trust = apns_settings_of(way).trust
         return Dialer(self._keystore(way), trust, self._gates.gateways.endpoint, self._reactor)
-
-    def _orchestration(self) -> EventReceiver:
-        server = self.configuration.server
-        if not server.ors:
-            return NoOrchestrator()
-        gms = self.configuration.gms
-        limits = Limits(gms.http_connection_timeout_s, gms.http_socket_timeout_s, 65_536)
-        return OrchestrationServers(
-            self._gates.gateways,
-            server.ors,
-            circular=server.ors_lb_strategy == "circular",
-            max_attempts=self.configuration.ors.max_ors_request_attempts,
-            limits=limits,
-        )
 
     def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
         pool = self._reactor.getThreadPool()

@@ -78,7 +78,8 @@ RULES = {
     "app": Rule(
         (
             *("domain", "config.options", "config.bayeux_options", "config.option"),
-            *("config.push_options", "store.interfaces", "bayeux", "scxml"),
+            *("config.push_options", "config.ors_options"),
+            *("store.interfaces", "bayeux", "scxml"),
             # Which options of push there are and what they default to is said once.
             *("config.push_provider_options", "config.reading"),
         ),
@@ -103,6 +104,9 @@ RULES = {
     ),
     # What the outgoing gate goes by, and the answers that come back through it.
     "transports.targets": Rule(("domain", "app.outgoing"), pure=True),
+    # Lists and texts; who asks, and when, is in the shells beside them.
+    "transports.ors_servers": Rule(("app.orchestration",), pure=True),
+    "transports.ors_messages": Rule(("domain", "app.outgoing", "http.strict_json"), pure=True),
     "transports.http_answers": Rule(
         ("domain", "app.outgoing", "http.framing", "http.parse"), pure=True
     ),
@@ -125,6 +129,14 @@ RULES = {
         ),
     ),
     "embedded": Rule((*_SHELL, "config.options"), ("twisted", "autobahn", "zope.interface")),
+    # Who gets which agent is decided without a clock; its words are those of telephony.
+    **{
+        f"embedded.{name}": Rule(("domain", "app.call_services", "app.telephony"), pure=True)
+        for name in (
+            *("agents", "calls", "centre_limits", "deadlines", "exchange"),
+            *("exchange_effects", "routing", "waiting"),
+        )
+    },
     "web": Rule(),
     "system": Rule(("domain",)),
     # A command reaches the running server through it: lines over a socket.
@@ -133,11 +145,15 @@ RULES = {
     "logs": Rule((), ("twisted.logger", "zope.interface")),
     # The composition: what is plugged into what, signals, start and end, the terminal.
     "wiring": Rule(ANYTHING, ANYTHING),
+    "wiring_orchestration": Rule(ANYTHING, ANYTHING),
     "wiring_push": Rule(ANYTHING, ANYTHING),
+    "wiring_services": Rule(ANYTHING, ANYTHING),
     "wiring_transports": Rule(ANYTHING, ANYTHING),
     "process": Rule(ANYTHING, ANYTHING),
     "tap": Rule(ANYTHING, ANYTHING),
     "commands": Rule(ANYTHING, ANYTHING),
+    # The configuration's applications, read as they would be: for the check and the start.
+    "application_check": Rule(("app", "config", "scxml", "transports.document_files")),
     # A command that writes a key, and shows it as browsers want it.
     "vapid": Rule(("push.vapid",), ("cryptography",)),
     # Words for the terminal about what listens.

@@ -88,7 +88,9 @@ class ReloadTests(SynchronousTestCase):
 
     def test_R13_other_orchestration_servers(self) -> None:
         """The list is followed at once, as are the limits of connections."""
-        before = self.find(ORSCB)
-        self.reload("server/_ors=http://127.0.0.1:2", "gms/http.max_connections_total=7")
-        self.assertIsNot(self.find(ORSCB), before)
-        self.assertEqual(self.push.gates.gateways._pool._total, 7)
+        order = self.house.orchestration._order
+        self.assertEqual(order.everywhere, ["http://127.0.0.1:1"])
+        more = ("server/_ors=http://127.0.0.1:2", "gms/http.max_connections_total=7")
+        self.house.reconfigure(configuration_of(*self.options, *more))
+        self.assertEqual(order.everywhere, ["http://127.0.0.1:2"])
+        self.assertEqual(self.push.gates.orchestration._pool._total, 7)

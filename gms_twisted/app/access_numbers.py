@@ -29,7 +29,7 @@ from gms_twisted.app.access_records import (
     NUMBERS,
     Booking,
 )
-from gms_twisted.app.service_kinds import StoreWith
+from gms_twisted.app.service_kinds import StoreChanges
 from gms_twisted.app.service_records import SERVICE, Changes, ServiceInstance
 from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.errors import NotFound, TooManyRequests, Unavailable
@@ -148,7 +148,7 @@ class AccessNumbers:
 
     # Booking.
 
-    async def book(self, wanted: Wanted, store: StoreWith) -> Booked:
+    async def book(self, wanted: Wanted, store: StoreChanges) -> Booked:
         """Give out a number for a service, in the unit that ``store`` makes of it.
 
         A phone has one open booking in a group: a second one is the first, for the new

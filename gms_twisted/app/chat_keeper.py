@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol
 
 from gms_twisted.app.chat_records import ChatRecords, ChatState
 from gms_twisted.app.service_records import Changes, ServiceInstance
@@ -21,8 +22,21 @@ ENDED_CHAT_S = 600.0
 """A chat that is over can be read so long; its service lives at least as long."""
 
 
+class ChatListener(Protocol):
+    """Told when chats begin and end; must be quick and not raise."""
+
+    def began(self, instance: ServiceInstance, state: ChatState) -> None:
+        """A chat is there."""
+
+    def ended(self, instance: ServiceInstance, state: ChatState) -> None:
+        """A chat is over."""
+
+
 class ChatKeeper:
-    """Changes of chats, each one unit with what keeps chat and service alive."""
+    """Changes of chats, each one unit with what keeps chat and service alive.
+
+    :ivar listener: told of beginnings and ends, once there is somebody.
+    """
 
     def __init__(
         self,
@@ -35,6 +49,7 @@ class ChatKeeper:
         self._services = services
         self._wall = wall
         self.options = options
+        self.listener: ChatListener | None = None
 
     async def create(self, instance: ServiceInstance, state: ChatState) -> ChatState:
         """Store a new chat.
@@ -43,7 +58,10 @@ class ChatKeeper:
         """
         life_s = self.options.chat_session_ttl_s
         renewal = await self._services.renewal(instance, life_s, exactly=True)
-        return await self._records.create(state, self._wall.now() + life_s, renewal)
+        state = await self._records.create(state, self._wall.now() + life_s, renewal)
+        if self.listener is not None:
+            self.listener.began(instance, state)
+        return state
 
     async def change(self, state: ChatState, change: Callable[[ChatState], ChatState]) -> ChatState:
         """Store what ``change`` makes of a chat, the end of its life included.
@@ -68,4 +86,7 @@ class ChatKeeper:
         def with_end(before: ChatState) -> ChatState:
             return replace(change(before), expires_at=expires_at)
 
-        return await self._records.change(state, with_end, renewal)
+        changed = await self._records.change(state, with_end, renewal)
+        if ends and instance is not None and self.listener is not None:
+            self.listener.ended(instance, changed)
+        return changed

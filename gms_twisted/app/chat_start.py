@@ -8,6 +8,8 @@ what follows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.logger import Logger
 
 from gms_twisted.app.chat_keeper import ChatKeeper
@@ -27,7 +29,11 @@ _CREATE_TRIES = 3
 
 
 class ChatStarter:
-    """Begins chats."""
+    """Begins chats.
+
+    :param poke_url: where an agent's desktop can poke the customer's device, of a service
+        whose application can.
+    """
 
     log = Logger()
 
@@ -39,6 +45,7 @@ class ChatStarter:
         gateway: ChatGateway,
         line: ChatLine,
         options: ChatOptions,
+        poke_url: Callable[[ServiceInstance], str],
     ) -> None:
         self._services = services
         self._records = records
@@ -46,6 +53,7 @@ class ChatStarter:
         self._gateway = gateway
         self._line = line
         self.options = options
+        self._poke_url = poke_url
 
     async def begin(
         self, instance: ServiceInstance, wanted: StartRequest, user: GmsUser | None
@@ -64,6 +72,9 @@ class ChatStarter:
         ours = {"GMS_ServiceId": str(instance.service_id), "GMS_ServiceName": instance.name}
         if user is not None:
             ours["gms_user"] = str(user)
+        if instance.session is not None:
+            # Spec: "Execute 'internal-poke' request".
+            ours["poke_url"] = self._poke_url(instance)
         data = attached({**stored, **wanted.data}, ours)
         server = await self._gateway.choose()
         self._line.meet(server)

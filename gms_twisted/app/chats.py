@@ -12,7 +12,7 @@ protocol, how events travel on ``/_genesys``.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from twisted.logger import Logger
@@ -22,6 +22,7 @@ from gms_twisted.app.chat_delivery import CometDelivery
 from gms_twisted.app.chat_keeper import ChatKeeper
 from gms_twisted.app.chat_limits import ChatLimits, SendingTooFast
 from gms_twisted.app.chat_line import ChatLine, Exchange
+from gms_twisted.app.chat_permission import ChatPermission
 from gms_twisted.app.chat_records import CHAT, ChatRecords, ChatState
 from gms_twisted.app.chat_requests import StartRequest, TalkRequest, wants_verbose
 from gms_twisted.app.chat_rows import Row, rows
@@ -34,7 +35,7 @@ from gms_twisted.app.tasks import Tasks
 from gms_twisted.app.turns import TurnsByKey
 from gms_twisted.config.options import ChatOptions, LimitOptions
 from gms_twisted.domain.chat import Notice, NoticeType
-from gms_twisted.domain.errors import InvalidRequest, NotFound
+from gms_twisted.domain.errors import InvalidRequest
 from gms_twisted.domain.ids import GmsUser, ServiceId
 from gms_twisted.domain.sources import Timers
 from gms_twisted.domain.values import FormValue
@@ -46,30 +47,16 @@ _TYPING = {
 }
 
 
-class NoChatHere(NotFound):
-    """The service is of a kind that has no chat."""
-
-    code = "gms.chat.not_found"
-
-
 class ChatOver(InvalidRequest):
     """The chat is over, and ``chat/chat_400_response_on_disconnected`` is set."""
 
     code = "gms.chat.disconnected"
 
 
-_CHATTING = frozenset({"request-chat", "request-chat-delay"})
-
-
-async def _basic_only(instance: ServiceInstance) -> None:
-    if instance.service not in _CHATTING:
-        raise NoChatHere("This service has no chat.")
-
-
 class Chats:
     """The Chat API's rules.
 
-    :ivar gate: asked before every call; raises when the service may not chat (now).
+    :param permission: asked before every call.
     """
 
     log = Logger()
@@ -84,6 +71,7 @@ class Chats:
         delivery: CometDelivery,
         answers: ChatAnswers,
         limits: ChatLimits,
+        permission: ChatPermission,
         tasks: Tasks,
         timers: Timers,
         options: ChatOptions,
@@ -99,7 +87,7 @@ class Chats:
         self._tasks = tasks
         self._timers = timers
         self.options = options
-        self.gate: Callable[[ServiceInstance], Awaitable[None]] = _basic_only
+        self._permission = permission
         self._turns: TurnsByKey[ServiceId] = TurnsByKey()
 
     def reconfigure(self, options: ChatOptions, limits: LimitOptions) -> None:
@@ -120,13 +108,15 @@ class Chats:
         """Carry out a call of the Chat API; returns the chat object.
 
         :raises ServiceNotFound: there is no such service for this user.
+        :raises NoChatHere: it never has a chat.
+        :raises NoAgentYet: its application has not found an agent yet.
         :raises ChatNotStarted: it has no chat yet (calls other than ``START``).
         :raises InvalidRequest: a parameter is malformed.
         :raises TooManyRequests: the chat is used too fast.
         :raises ChatServerUnavailable: no chat server answered.
         """
         instance = await self._services.find(service_id, user)
-        await self.gate(instance)
+        await self._permission.check(instance)
         if call is Call.START:
             self._limits.start(instance.service_id)
             return await self._tasks.finish(
@@ -350,6 +340,11 @@ class Chats:
             await self._line.refresh(state, state.known, notice=notice)
             exchange = await self._line.leave(state, state.known)
             await self._change(state, exchange.applied_to)
+
+    async def is_going_on(self, instance: ServiceInstance) -> bool:
+        """Tell whether the service has a chat that has not ended."""
+        state = await self._records.find(instance.service_id)
+        return state is not None and not state.closed
 
     async def end(self, instance: ServiceInstance) -> Changes:
         """Leave the chat of a service that is about to be deleted; what removes its record."""

@@ -15,7 +15,7 @@ Propagation".  Knows: fan-out, what is answered.  Does not know: HTTP, gateways.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from twisted.internet.defer import CancelledError
@@ -85,6 +85,7 @@ class Notifications:
     """Publishes.
 
     :ivar late_news: hears what gateways say afterwards.
+    :ivar listeners: told the tag of every event that was published; quick, do not raise.
     :ivar recent: ids of the last publishes' records, the newest last.
     """
 
@@ -121,6 +122,7 @@ class Notifications:
         self._counters = counters
         self._active: dict[str, Publication] = {}
         self._closing = False
+        self.listeners: list[Callable[[str], None]] = []
         self.recent: deque[str] = deque(maxlen=MAX_RECENT)
         self.late_news = LateNews(self._active, news, records, tasks)
 
@@ -134,17 +136,21 @@ class Notifications:
 
     # -- publishing ---------------------------------------------------------------------
 
-    async def publish(self, document: object, hops: int = 0) -> Published:
+    async def publish(
+        self, document: object, hops: int = 0, event_id: str | None = None
+    ) -> Published:
         """Publish an event.
 
         :param document: the request's body, as JSON.
         :param hops: how many events in a row led to this one.
+        :param event_id: the same when it is done again, 32 hexadecimal digits; ``None``: it
+            never is.
         :raises InvalidRequest: something is missing or wrong; names the member.
         :raises NotFound: directed, and the device cannot be reached as things are configured.
         :raises Unavailable: we are ending, too busy, or cannot store what is owed.
         """
         return await self._publish_event(
-            self._ids.hex(32), read_event(document, self._options, hops)
+            event_id or self._ids.hex(32), read_event(document, self._options, hops)
         )
 
     async def send(self, event_id: str, document: object) -> bool:
@@ -228,6 +234,8 @@ class Notifications:
             self._active.pop(event_id, None)
         # Not after a failure: then nothing was kept, and nothing is tried again (N12).
         publication.is_kept = True
+        for listener in self.listeners:
+            listener(event.tag)
         if published.delivery_id:
             self.recent.append(event_id)
         for late in publication.late:

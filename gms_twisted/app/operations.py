@@ -7,7 +7,7 @@ Knows: shapes.  Does not know: SCXML sessions, what the actions do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -44,6 +44,11 @@ class Outcome:
     data: Mapping[str, object] = field(default_factory=dict, repr=False)
 
 
+Tell = Callable[[Outcome], None]
+"""Tells the session something before the end of an action (``queue.submit.requestid``); quick,
+does not raise.  Told again when the action is started again."""
+
+
 class Module(Protocol):
     """The actions of one namespace.
 
@@ -52,10 +57,10 @@ class Module(Protocol):
 
     prefix: str
 
-    async def act(self, owner: Owner, operation: StartOperation) -> Outcome | None:
+    async def act(self, owner: Owner, operation: StartOperation, tell: Tell) -> Outcome | None:
         """Carry an action out and tell how it ended; ``None``: nobody is told.
 
         Cancelled when the session ends.  Started again, with the same ids, when the process
-        ends first.  A :class:`~gms_twisted.domain.errors.GmsError` becomes the event
+        ends first.  A :class:`gms_twisted.domain.errors.GmsError` becomes the event
         ``error.<prefix>.<element>`` with ``error`` (its code), ``description``.
         """

@@ -1,7 +1,7 @@
 """Orchestration sessions, as those who start them and send them events see them.
 
 Two implement :class:`Orchestrator`: ``app/orchestrator.py`` in this process and
-``transports/ors.py`` over HTTP.
+``transports/ors_client.py`` over HTTP.
 
 Knows: shapes.  Does not know: where sessions run.
 """
@@ -14,11 +14,19 @@ from typing import Protocol
 
 from gms_twisted.domain.errors import GmsError, NotFound
 
+FORM_TYPE = "application/x-www-form-urlencoded"
+
 
 class SessionUnknown(NotFound):
     """No orchestration session has the id, or it has ended."""
 
     code = "gms.orchestration.session_unknown"
+
+
+class RequestUnhandled(NotFound):
+    """No state of the application takes this request."""
+
+    code = "gms.orchestration.unknown_request"
 
 
 class SessionOver(GmsError):
@@ -53,6 +61,12 @@ class OrsUnreachable(GmsError):
 
     def __init__(self) -> None:
         super().__init__("ORS request failed: cannot connect to ORS. IO issue.")
+
+
+class AnswerUnusable(GmsError):
+    """An Orchestration Server answered, but nothing can be done with what it said."""
+
+    code = "gms.orchestration.answer_unusable"
 
 
 class EventRefused(GmsError):
@@ -104,26 +118,49 @@ class Orchestrator(Protocol):
     """Starts sessions and talks to them."""
 
     async def start(
-        self, source: str, parameters: Mapping[str, str], servers: Servers | None = None
+        self,
+        source: str,
+        parameters: Mapping[str, str],
+        servers: Servers | None = None,
+        start_at: float | None = None,
     ) -> SessionAt:
         """Start an application; durable on return.
 
         :param source: its URL, or the name of one that comes with the server.
         :param parameters: become ``_data``.
+        :param start_at: Unix seconds; the session has its id now and begins then, at once
+            if that is past.
         :raises ApplicationUnusable: it cannot be read or run.
+        :raises AnswerUnusable: its server did not tell the session's id.
+        :raises InvalidRequest: ``start_at`` is farther away than a session may wait.
         :raises OrsUnreachable: no server could be asked.
         :raises TooManyRequests: there are too many sessions.
         """
 
     async def request(
-        self, session: SessionAt, name: str, parameters: Mapping[str, object]
+        self,
+        session: SessionAt,
+        name: str,
+        parameters: Mapping[str, object],
+        content_type: str = FORM_TYPE,
     ) -> Reply:
         """Ask a session, and wait for its answer.
 
         :param parameters: become ``_event.data.param``; JSON values.
+        :param content_type: what they came in, ``_event.data.paramtype``.
         :raises SessionUnknown: there is none.
+        :raises RequestUnhandled: it has no such request.
         :raises SessionOver: it ended first.
         :raises AnswerLate: it did not answer within ``ors/request_timeout``.
+        :raises AnswerUnusable: the answer is longer than may be.
+        :raises OrsUnreachable: its server could not be asked.
+        :raises TooManyRequests: its server has too much to do.
+        """
+
+    async def tell(self, session: SessionAt, name: str, parameters: Mapping[str, object]) -> None:
+        """Give a session an event that wants no answer.
+
+        :raises SessionUnknown: there is none.
         :raises OrsUnreachable: its server could not be asked.
         """
 
@@ -138,15 +175,29 @@ class SessionServer(Orchestrator, Protocol):
     """Sessions that run here, as the HTTP interface offers them."""
 
     async def event(
-        self, session_id: str, name: str, parameters: Mapping[str, object], content_type: str
+        self,
+        session_id: str,
+        name: str,
+        parameters: Mapping[str, object],
+        content_type: str,
+        hops: int = 0,
+        push_id: str = "",
     ) -> None:
         """Give a session an event that wants no answer; durable on return.
 
+        :param parameters: become ``_event.data.param``, ``content_type`` its ``paramtype``.
+        :param hops: how many events in a row led to this one.
+        :param push_id: the same when it comes again, and then it is not taken again;
+            ``""``: it is another one each time.
         :raises SessionUnknown: there is none.
         """
 
-    async def post(self, session_id: str, name: str, data: object, *, has_data: bool) -> None:
+    async def post(
+        self, session_id: str, name: str, data: object, *, has_data: bool, raw: str = ""
+    ) -> None:
         """Take an event of the BasicHTTP Event I/O Processor: ``data`` is ``_event.data`` as it is.
+
+        :param raw: ``_event.raw``, see :mod:`gms_twisted.app.basic_http`.
 
         :raises SessionUnknown: there is none.
         """

@@ -44,12 +44,14 @@ class Answer:
 
     :ivar headers: by lower-case name; the last of several of one name.
     :ivar body: no more than was asked for; ``cut`` tells that there was more.
+    :ivar cookies: the values of every ``Set-Cookie``.
     """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     cut: bool = False
+    cookies: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a built-in service is to those who host it.
+"""What a kind of service is to those who host it.
 
 Spec: Service API, "Notes"; Genesys Mobile Services-based Services.
 
@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gms_twisted.app.orchestration import SessionAt
 from gms_twisted.app.service_definitions import ServiceDefinition
 from gms_twisted.app.service_records import Changes, ServiceInstance
 from gms_twisted.domain.errors import InvalidRequest, ServiceNotFound, shown
@@ -19,7 +20,7 @@ from gms_twisted.domain.values import FormValue
 
 _YES = frozenset({"true", "yes", "1", "on"})
 _NO = frozenset({"false", "no", "0", "off"})
-_INTERNAL = frozenset({"_id", "_data_id", "_sessionid"})
+_INTERNAL = frozenset({"_id", "_data_id", "_sessionid", "_service_id", "_service_name"})
 
 
 class RequestUnknown(ServiceNotFound):
@@ -28,12 +29,31 @@ class RequestUnknown(ServiceNotFound):
     code = "gms.service.unknown_request"
 
 
-StoreWith = Callable[[Changes], Awaitable[None]]
-"""Stores a new service, its data, and these changes in one unit.
+StoreChanges = Callable[[Changes], Awaitable[None]]
+"""As :class:`StoreWith`, for whoever has no session."""
 
-:raises ConditionFailed: one of their conditions did not hold; nothing is stored, and
-    it may be called again with others.
-"""
+
+class StoreWith(Protocol):
+    """Stores a new service, its data, and some changes in one unit."""
+
+    async def __call__(self, changes: Changes, session: SessionAt | None = None) -> None:
+        """Store them.
+
+        :param session: the session that is the service's logic, whose id becomes the service's.
+        :raises ConditionFailed: a condition of the changes did not hold; nothing is stored,
+            and it may be called again with others.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Verbatim:
+    """An answer that goes to the client byte for byte, as ``application/json``.
+
+    :ivar status: 200, or what a refusal means.
+    """
+
+    body: str = field(repr=False)
+    status: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +66,7 @@ class Beginning:
     :ivar data: the application's.
     :ivar user: the ``gms_user`` who asks for it.
     :ivar address: of who asks.
+    :ivar life_s: how long it is to live, from ``_ttl``.
     :ivar expires_at: its end, Unix seconds.
     :ivar store: makes it; to be called once all is judged, and until it succeeds.
     """
@@ -57,12 +78,13 @@ class Beginning:
     data: Mapping[str, FormValue] = field(repr=False)
     user: GmsUser | None
     address: str
+    life_s: float
     expires_at: float
     store: StoreWith = field(repr=False)
 
 
 class ServiceKind(Protocol):
-    """A built-in service: what is special about its instances.
+    """A kind of service: what is special about its instances.
 
     :ivar default_life_s: life without ``_ttl``.
     :ivar idle: whether the life counts from the last use.
@@ -71,7 +93,7 @@ class ServiceKind(Protocol):
     default_life_s: float
     idle: bool
 
-    async def start(self, beginning: Beginning) -> Mapping[str, object]:
+    async def start(self, beginning: Beginning) -> Mapping[str, object] | Verbatim:
         """Begin: judge, store, and return what the client gets.
 
         Raising refuses the service; before ``store`` was called nothing is written.
@@ -84,7 +106,7 @@ class ServiceKind(Protocol):
         fields: Mapping[str, FormValue],
         user: GmsUser | None,
     ) -> object:
-        """Carry out a request to an instance; returns the JSON value to answer.
+        """Carry out a request to an instance; returns the JSON value or :class:`Verbatim`.
 
         :raises RequestUnknown: this kind has no such request.
         """

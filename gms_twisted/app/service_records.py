@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gms_twisted.app.orchestration import SessionAt
 from gms_twisted.domain.ids import AreaId, GmsUser, ServiceId
 from gms_twisted.store.interfaces import Change, Condition, Kind, Put, Record
 
@@ -39,6 +40,7 @@ class ServiceInstance:
     :ivar parameters: those with an underscore, as the request had them.
     :ivar expires_at: Unix seconds.
     :ivar version: of its record.
+    :ivar session: of an orchestrated service, where its logic runs.
     """
 
     service_id: ServiceId
@@ -52,10 +54,11 @@ class ServiceInstance:
     parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
     expires_at: float = 0.0
     version: int = 0
+    session: SessionAt | None = None
 
     def to_put(self, expires_at: float) -> Put:
         """The change that stores it."""
-        document = {
+        document: dict[str, object] = {
             "name": self.name,
             "service": self.service,
             "user": self.user,
@@ -65,6 +68,8 @@ class ServiceInstance:
             "data_id": self.data_id,
             "parameters": dict(self.parameters),
         }
+        if self.session is not None:
+            document["session"] = [self.session.home, self.session.cookie]
         value = _encode(document).encode()
         indexes = {"name": self.name}
         if self.user is not None:
@@ -75,7 +80,7 @@ class ServiceInstance:
     def from_record(cls, record: Record) -> ServiceInstance:
         """Read a record of kind :data:`SERVICE`."""
         document = json.loads(record.value)
-        user = document["user"]
+        user, at = document["user"], document.get("session")
         return cls(
             service_id=ServiceId(record.key),
             name=document["name"],
@@ -88,4 +93,5 @@ class ServiceInstance:
             parameters=document["parameters"],
             expires_at=record.expires_at or 0.0,
             version=record.version,
+            session=None if at is None else SessionAt(record.key, at[0], at[1]),
         )

@@ -7,17 +7,20 @@ registered by the name of the built-in service.
 Parameters that begin with an underscore belong to the service; everything else
 is the application's data and goes into a storage area of its own (``_data_id``).
 
-Knows: definitions, records, whose service it is (V11), how many there may be (V13).
-Does not know: HTTP, chats, access numbers.
+Knows: definitions, records, whose service it is (V11).  Does not know: HTTP, chats, access
+numbers, state charts.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from twisted.logger import Logger
 
+from gms_twisted.app.orchestration import SessionAt
+from gms_twisted.app.service_count import ServiceCount
 from gms_twisted.app.service_data import ServiceData
 from gms_twisted.app.service_definitions import MAX_NAME_BYTES, ServiceDefinition
 from gms_twisted.app.service_events import EventPublisher, ServiceEvent
@@ -28,13 +31,14 @@ from gms_twisted.app.service_kinds import (
     RequestUnknown,
     ServiceAction,
     ServiceKind,
+    Verbatim,
     parameters_of,
     split_fields,
 )
 from gms_twisted.app.service_records import SERVICE, Changes, ServiceInstance
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.options import LimitOptions
-from gms_twisted.domain.errors import InternalOnly, ServiceNotFound, TooManyRequests
+from gms_twisted.domain.errors import InternalOnly, ServiceNotFound
 from gms_twisted.domain.ids import AreaId, GmsUser, ServiceId
 from gms_twisted.domain.sources import IdSource, WallClock
 from gms_twisted.domain.values import FormValue
@@ -54,7 +58,6 @@ RENEWED_AT = 0.75
 """A service is renewed once less than this share of its idle life is left, so that
 not every poll is a write."""
 
-_PAGE = 1000
 _DELETE_TRIES = 20
 _INTERNAL_REQUESTS = "internal-"
 
@@ -106,18 +109,21 @@ class ServiceInstances:
         self._wall = wall
         self._ids = ids
         self.definitions = definitions
-        self._limits = limits
+        self._count = ServiceCount(store, wall, rates, limits)
         self._user_control = user_control
-        self._rates = rates
         self._events = events
         self._kinds: dict[str, ServiceKind] = {}
+        self._orchestrated: ServiceKind | None = None
         self._actions: dict[str, ServiceAction] = {}
         self._holdings: list[Holdings] = []
-        self._live: dict[str, float] = {}
 
     def register(self, service: str, kind: ServiceKind) -> None:
         """Let this one run the built-in service of that name."""
         self._kinds[service] = kind
+
+    def register_orchestrated(self, kind: ServiceKind) -> None:
+        """Let this one run every service whose logic is a state chart."""
+        self._orchestrated = kind
 
     def register_action(self, service: str, action: ServiceAction) -> None:
         """Let this one do what the built-in service of that name does."""
@@ -136,21 +142,14 @@ class ServiceInstances:
     ) -> None:
         """Take new options; services that are there keep their life and parameters."""
         self.definitions = definitions
-        self._limits = limits
+        self._count.limits = limits
         self._user_control = user_control
 
     async def start(self) -> None:
         """Count the services that are there; call once, before the first request."""
         for holdings in self._holdings:
             await holdings.start()
-        after = ""
-        while True:
-            records = await self._store.scan(SERVICE, after=after, limit=_PAGE)
-            for record in records:
-                self._live[record.key] = record.expires_at or 0.0
-            if len(records) < _PAGE:
-                return
-            after = records[-1].key
+        await self._count.start()
 
     # Making.
 
@@ -162,48 +161,39 @@ class ServiceInstances:
         address: str,
         *,
         internal: bool = False,
-    ) -> Mapping[str, object]:
+    ) -> Any:
         """Make and start a service, or do what a utility service does.
 
         Spec: Service API, "Create".
 
         :param internal: the caller is on ``server/internal_allow``.
-        :returns: what the client gets, ``_id`` in it.
+        :returns: what the client gets: a mapping with ``_id``, or what an application answers
+            as :class:`Verbatim`.
         :raises ServiceUnknown: no such service is configured, or nothing runs it.
         :raises InternalOnly: it is not for callers from outside (V12).
         :raises TooManyRequests: the address is too fast, or there are too many services.
         """
         definition = self.definitions.get(name) if len(name.encode()) <= MAX_NAME_BYTES else None
-        if definition is None or definition.orchestrated:
+        if definition is None:
             raise ServiceUnknown("There is no service of this name.")
-        action = self._actions.get(definition.service)
+        action = None if definition.orchestrated else self._actions.get(definition.service)
         if action is not None:
             _check_internal(internal)
             return await self._tasks.finish(
                 "action of a service", action.act(definition, parameters_of(fields))
             )
-        kind = self._kinds.get(definition.service)
+        kind = (
+            self._orchestrated if definition.orchestrated else self._kinds.get(definition.service)
+        )
         if kind is None:
             raise ServiceUnknown("There is no service of this name.")
         parameters, data = split_fields(fields)
         life_s = definition.life(parameters, kind.default_life_s)
-        self._admit(address)
+        self._count.admit(address)
         return await self._tasks.finish(
             "creation of a service",
             self._create(definition, kind, parameters, data, user, address, life_s),
         )
-
-    def _admit(self, address: str) -> None:
-        """Hardening V13: how many services an address makes, and how many there are."""
-        wait_s = self._rates.take(address)
-        if wait_s > 0:
-            raise TooManyRequests("Too many services were created from this address.", wait_s)
-        if len(self._live) >= self._limits.v13_services:
-            now = self._wall.now()
-            self._live = {key: until for key, until in self._live.items() if until > now}
-            if len(self._live) >= self._limits.v13_services:
-                soonest = min(self._live.values()) - now
-                raise TooManyRequests("There are too many services at the moment.", soonest)
 
     async def _create(
         self,
@@ -214,12 +204,19 @@ class ServiceInstances:
         user: GmsUser | None,
         address: str,
         life_s: float,
-    ) -> Mapping[str, object]:
-        service_id, data_id = ServiceId(self._ids.uuid()), self._data.new_id()
+    ) -> Mapping[str, object] | Verbatim:
+        first_id, data_id = ServiceId(self._ids.uuid()), self._data.new_id()
         expires_at = self._wall.now() + life_s
         prepared: list[Change] = []
+        counted = [first_id]
 
-        async def store(changes: Changes) -> None:
+        async def store(changes: Changes, session: SessionAt | None = None) -> None:
+            service_id = counted[-1]
+            if session is not None:
+                service_id = ServiceId(session.session_id)
+                self._count.drop(counted.pop())
+                self._count.keep(service_id, expires_at)
+                counted.append(service_id)
             if not prepared:
                 area = await self._data.changes_for_create(data_id, data, life_s)
                 instance = ServiceInstance(
@@ -234,31 +231,35 @@ class ServiceInstances:
                     parameters=parameters,
                     expires_at=expires_at,
                     version=1,
+                    session=session,
                 )
                 prepared.extend((instance.to_put(expires_at), *area))
             conditions = (Absent(SERVICE, service_id), *changes.conditions)
             await self._commit((*prepared, *changes.changes), conditions)
 
         # Counted before the first await, so that a flood cannot pass the limit meanwhile.
-        self._live[service_id] = expires_at
+        self._count.keep(first_id, expires_at)
         try:
             answer = await kind.start(
                 Beginning(
-                    service_id,
+                    first_id,
                     data_id,
                     definition,
                     parameters,
                     data,
                     user,
                     address,
+                    life_s,
                     expires_at,
                     store,
                 )
             )
         except BaseException:
-            self._live.pop(service_id, None)
+            self._count.drop(counted[-1])
             raise
-        self.log.info("Service {service_id} of {name}", service_id=service_id, name=definition.name)
+        self.log.info(
+            "Service {service_id} of {name}", service_id=counted[-1], name=definition.name
+        )
         return answer
 
     # Finding.
@@ -317,7 +318,7 @@ class ServiceInstances:
             return Changes()
         expires_at = now + life_s
         data = await self._data.changes_for_renewal(instance.data_id, expires_at)
-        self._live[instance.service_id] = expires_at
+        self._count.keep(instance.service_id, expires_at)
         parts = [data]
         if expires_at < instance.expires_at:
             parts += [
@@ -353,7 +354,7 @@ class ServiceInstances:
         *,
         internal: bool = False,
     ) -> object:
-        """Carry out a request to a service; returns the JSON value to answer.
+        """Carry out a request to a service; returns the JSON value to answer, or :class:`Verbatim`.
 
         Spec: Service API, "Service specific Request".
 
@@ -369,7 +370,7 @@ class ServiceInstances:
             return await self._tasks.finish(
                 "update of a service's data", self._update(instance, fields)
             )
-        kind = self._kinds.get(instance.service)
+        kind = self._kind_of(instance)
         if kind is None:
             raise RequestUnknown("This service has no such request.")
         return await self._tasks.finish(
@@ -416,17 +417,26 @@ class ServiceInstances:
         instance = await self.find(service_id, user)
         await self._tasks.finish("deletion of a service", self._delete(instance))
 
+    async def over(self, instance: ServiceInstance) -> None:
+        """Take a service away whose logic has come to its end; its data stays for its time."""
+        await self._tasks.finish("end of a service", self._remove(instance, Changes(), data=False))
+
+    def _kind_of(self, instance: ServiceInstance) -> ServiceKind | None:
+        return self._kinds.get(instance.service) if instance.session is None else self._orchestrated
+
     async def _delete(self, instance: ServiceInstance) -> None:
-        kind = self._kinds.get(instance.service)
+        kind = self._kind_of(instance)
         ending = Changes() if kind is None else await kind.end(instance)
+        await self._remove(instance, ending, data=True)
+
+    async def _remove(self, instance: ServiceInstance, ending: Changes, *, data: bool) -> None:
         for remaining in reversed(range(_DELETE_TRIES)):
             parts = [ending]
             parts += [await one.release(instance.service_id) for one in self._holdings]
-            changes = (
-                Delete(SERVICE, instance.service_id),
-                self._data.change_for_delete(instance.data_id),
-                *(change for part in parts for change in part.changes),
-            )
+            changes: list[Change] = [Delete(SERVICE, instance.service_id)]
+            if data:
+                changes.append(self._data.change_for_delete(instance.data_id))
+            changes += [change for part in parts for change in part.changes]
             conditions = [condition for part in parts for condition in part.conditions]
             # What it holds may change until it is gone; whoever changes that writes the
             # service, too.
@@ -442,8 +452,8 @@ class ServiceInstances:
                 await self._commit(ending.changes, ending.conditions)
                 break
             instance = again
-        self._live.pop(instance.service_id, None)
-        self.log.info("Service {service_id} deleted", service_id=instance.service_id)
+        self._count.drop(instance.service_id)
+        self.log.info("Service {service_id} is gone", service_id=instance.service_id)
 
     async def _commit(self, changes: Sequence[Change], conditions: Sequence[Condition]) -> None:
         unit = Unit(UnitId(self._ids.uuid()), tuple(changes), tuple(conditions))

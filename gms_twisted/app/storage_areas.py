@@ -93,18 +93,23 @@ class StorageAreas:
 
     # Writing.
 
-    async def create(self, fields: Mapping[str, FormValue], ttl_s: int) -> AreaId:
+    async def create(
+        self, fields: Mapping[str, FormValue], ttl_s: int, area_id: AreaId | None = None
+    ) -> AreaId:
         """Keep ``fields`` for ``ttl_s`` seconds under a new id; durable on return.
 
         Spec: Storage API, "Create" and "Notes".
 
         :param fields: names must not start with ``_``.
         :param ttl_s: 1 to ``storage/max_ttl``.
+        :param area_id: the same when it is done again; then what was made is left alone.
         :raises InvalidRequest: a name, their number or the lifetime is out of range.
         :raises TooLarge: a value is.
         :raises StorageFull: there is no room for more.
         """
-        area_id, changes = await self.changes_for_create(fields, ttl_s)
+        if area_id is not None and await self._store.get(AREA, area_id) is not None:
+            return area_id
+        area_id, changes = await self.changes_for_create(fields, ttl_s, area_id)
         await self._store.commit(Unit(UnitId(self._ids.uuid()), tuple(changes)))
         return area_id
 

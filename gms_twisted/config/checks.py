@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
-from gms_twisted.config.options import Configuration
+from gms_twisted.config.options import Configuration, ContactCentreOptions
 from gms_twisted.config.reading import Problems
 from gms_twisted.config.text import Section
 
@@ -20,6 +20,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _PREFIXES = re.compile(r"[0-9]{1,9}(-[0-9]{1,9})?(\s*,\s*[0-9]{1,9}(-[0-9]{1,9})?)*")
 _DEFAULT_CODE_LENGTH = 6
 _MIN_SECRET_BYTES = 32
+_MAX_GROUP_NAME = 128
 
 Check = Callable[[str], str]
 """Takes a value that is not empty; returns what is wrong with it, or ``""``."""
@@ -90,11 +91,21 @@ def _check_forms(configuration: Configuration, checker: _Checker) -> None:
     checker.each("chat", "chat_server", chat.chat_server, _not_chat_server)
     checker.each("chat", "canned", chat.canned, _not_canned)
     checker.each("chat-server", "queues", configuration.chat_server.queues, _not_queue)
+    _check_centre(configuration.contact_centre, checker)
     checker.each("bayeux", "channels", configuration.bayeux.channels, _not_channel)
     cookie = configuration.bayeux.browser_cookie_name or " "
     checker.each("bayeux", "browserCookieName", [cookie], _not_token)
     callback = configuration.bayeux.callback_parameter or " "
     checker.each("bayeux", "callbackParameter", [callback], _not_token)
+
+
+def _check_centre(centre: ContactCentreOptions, checker: _Checker) -> None:
+    checker.each("contact-centre", "groups", centre.groups, _not_group)
+    if not centre.groups:
+        checker.fault("contact-centre", "groups", "there is no group for calls to go to")
+    elif centre.default_group and centre.default_group not in centre.groups:
+        sentence = f"there is no group {centre.default_group!r}; see contact-centre/groups"
+        checker.fault("contact-centre", "default_group", sentence)
 
 
 def _check_server(configuration: Configuration, checker: _Checker) -> None:
@@ -234,6 +245,11 @@ def _not_page(text: str) -> str:
 def _not_queue(text: str) -> str:
     tenant, colon, endpoint = text.partition(":")
     return "" if tenant and colon and endpoint else "is not TENANT:ENDPOINT"
+
+
+def _not_group(text: str) -> str:
+    valid = text.isprintable() and len(text) <= _MAX_GROUP_NAME
+    return "" if valid else f"is not a name of at most {_MAX_GROUP_NAME} printable characters"
 
 
 def _not_chat_server(text: str) -> str:

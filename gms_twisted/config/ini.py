@@ -7,8 +7,8 @@ rules are in the modules it calls.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from gms_twisted.config.push_checks import check_push
 from gms_twisted.config.push_files import check_push_files
 from gms_twisted.config.reading import Problems
 from gms_twisted.config.sections import read_sections
-from gms_twisted.config.text import Parsed, Problem, override, parse
+from gms_twisted.config.text import Parsed, Problem, Section, override, parse
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 
@@ -32,11 +32,13 @@ class Loaded:
         used.
     :ivar faults: what the server must not start with.
     :ivar warnings: what it can start with.
+    :ivar sections: what the file has, for the lines of problems that are found later.
     """
 
     configuration: Configuration
     faults: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
+    sections: Mapping[str, Section] = field(default_factory=dict, repr=False)
 
 
 def default_path() -> Path:
@@ -79,7 +81,9 @@ def load_text(
     now = now or datetime.now(UTC)
     check_files(configuration, parsed.sections, problems, now)
     check_push_files(configuration, parsed.sections, problems, now)
-    return Loaded(configuration, _sorted(problems.faults), _sorted(problems.warnings))
+    return Loaded(
+        configuration, _sorted(problems.faults), _sorted(problems.warnings), parsed.sections
+    )
 
 
 def _sorted(problems: Iterable[Problem]) -> tuple[Problem, ...]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from gms_twisted.config.bayeux_options import BayeuxOptions
 from gms_twisted.config.option import GIB, KIB, MIB, option
+from gms_twisted.config.ors_options import OrsOptions
 from gms_twisted.config.push_options import PushOptions
 
 
@@ -338,6 +339,30 @@ class ChatServerOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ContactCentreOptions:
+    """Section ``contact-centre``: the built-in stand-in for a telephone system."""
+
+    groups: tuple[str, ...] = option(("Billing",), "Agent groups there are from the beginning.")
+    default_group: str = option(
+        "", "Group for calls of services without an application; empty: the first of groups."
+    )
+    ring_timeout_s: float = option(
+        20.0,
+        "A call that rings an agent so long goes to the next one.",
+        name="ring_timeout",
+        unit="s",
+        low=1,
+    )
+    outbound_answer_after_s: float = option(
+        3.0,
+        "A customer who is called answers after so long; 0: only as an admin call says.",
+        name="outbound_answer_after",
+        unit="s",
+        low=0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class GmsOptions:
     """Section ``gms``: calls that the server makes to others."""
 
@@ -355,23 +380,6 @@ class GmsOptions:
         "Most connections to callbacks, to browsers' push services, to gateways each.",
         name="http.max_connections_total",
         low=1,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class OrsOptions:
-    """Section ``ors``: calls to Orchestration Servers."""
-
-    max_ors_request_attempts: int = option(
-        3, "Most servers tried for one request.", low=1, high=100
-    )
-    request_timeout_s: float | None = option(
-        None,
-        "Time for an answer of an orchestrated service; none: gms/http.socket_timeout.",
-        name="request_timeout",
-        unit="s",
-        low=0.1,
-        none=True,
     )
 
 
@@ -457,6 +465,7 @@ class Configuration:
     limits: LimitOptions = field(default_factory=LimitOptions)
     chat: ChatOptions = field(default_factory=ChatOptions)
     chat_server: ChatServerOptions = field(default_factory=ChatServerOptions)
+    contact_centre: ContactCentreOptions = field(default_factory=ContactCentreOptions)
     gms: GmsOptions = field(default_factory=GmsOptions)
     ors: OrsOptions = field(default_factory=OrsOptions)
     resources: ResourcesOptions = field(default_factory=ResourcesOptions)

@@ -21,16 +21,17 @@ from gms_twisted.config.options import (
     ChatOptions,
     ChatServerOptions,
     Configuration,
+    ContactCentreOptions,
     GmsOptions,
     HttpOptions,
     LimitOptions,
-    OrsOptions,
     ResourceGroup,
     ResourcesOptions,
     ServerOptions,
     StorageOptions,
     StoreOptions,
 )
+from gms_twisted.config.ors_options import OrsOptions
 from gms_twisted.config.push_options import PushOptions
 from gms_twisted.config.push_reading import is_push, read_push
 from gms_twisted.config.reading import (
@@ -53,6 +54,7 @@ SECTIONS: Mapping[str, type] = {
     "limits": LimitOptions,
     "chat": ChatOptions,
     "chat-server": ChatServerOptions,
+    "contact-centre": ContactCentreOptions,
     "gms": GmsOptions,
     "ors": OrsOptions,
     "resources": ResourcesOptions,
@@ -71,7 +73,7 @@ _SILENT: Mapping[str, frozenset[str]] = {
         )
     ),
     "server": frozenset(("max_sessions", "web_ports")),
-    "ors": frozenset(("ors_loadbalancer_refresh_rate", "max_ors_idle_connection_time", "embedded")),
+    "ors": frozenset(("ors_loadbalancer_refresh_rate", "max_ors_idle_connection_time")),
 }
 """Options that files of the original product carry and that nothing here depends on."""
 

@@ -66,10 +66,12 @@ class Form:
 
     :ivar fields: by name, in order of first appearance.
     :ivar document: the body as JSON when it was JSON (also labelled as a form), else ``None``.
+    :ivar content: the body as text where any text may come and it was neither, else ``None``.
     """
 
     fields: Mapping[str, FormValue] = field(default_factory=dict, repr=False)
     document: object = field(default=None, repr=False)
+    content: str | None = field(default=None, repr=False)
 
     def text(self, name: str, default: str = "") -> str:
         """The text of a field; ``default`` when it is absent or a file."""

@@ -14,8 +14,8 @@ how rooms are kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from twisted.logger import Logger
 
@@ -36,7 +36,9 @@ from gms_twisted.domain.errors import (
 )
 from gms_twisted.domain.ids import AgentName, ChatSessionId
 from gms_twisted.domain.sources import DelayedCall, IdSource, Timers, WallClock
-from gms_twisted.embedded.desk_agents import EVENTS, AgentDesk, ReadMarks
+from gms_twisted.embedded.desk_administration import DeskAdministration
+from gms_twisted.embedded.desk_agents import EVENTS, AgentDesk, Call, ReadMarks, Taken
+from gms_twisted.embedded.desk_calls import NO_VOICE, DeskCalls
 from gms_twisted.embedded.desk_parameters import (
     Data,
     chat_of,
@@ -67,14 +69,6 @@ SERVICE = "desk"
 MAX_WINDOWS = 20
 LONGEST_TEXT = 1_000_000
 
-Call = Callable[[AgentDesk, BayeuxCaller, Data], Coroutine[Any, Any, Shape]]
-
-
-class Taken(Conflict):
-    """Another agent accepted the chat first."""
-
-    code = "gms.desk.taken"
-
 
 class CustomerFiles(Protocol):
     """Finds what a customer's application uploaded with its service."""
@@ -84,7 +78,10 @@ class CustomerFiles(Protocol):
 
 
 class Desk:
-    """Agents at their desks.  Implements ``RoomListener``."""
+    """Agents at their desks.  Implements ``RoomListener``.
+
+    :param voice: their calls; ``None``: there is no contact centre.
+    """
 
     log = Logger()
 
@@ -102,6 +99,7 @@ class Desk:
         chat: ChatOptions,
         chat_server: ChatServerOptions,
         limits: LimitOptions,
+        voice: DeskCalls | None = None,
     ) -> None:
         self._rooms = rooms
         self._accounts = accounts
@@ -112,6 +110,7 @@ class Desk:
         self._chat = chat
         self._chat_server = chat_server
         self._limits = limits
+        self._voice = voice
         self._marks = ReadMarks(store, wall, ids, chat.chat_session_ttl_s)
         self._desks: dict[AgentName, AgentDesk] = {}
         self._calls: dict[str, Call] = {
@@ -127,10 +126,8 @@ class Desk:
             "requeue": self._requeue,
             "history": self._history,
             "past": self._past,
-            "agents": self._agents,
-            "agent_add": self._agent_add,
-            "agent_link": self._agent_link,
-            "agent_enable": self._agent_enable,
+            **DeskAdministration(accounts, self.states, self._voice_of).calls(),
+            **(NO_VOICE if voice is None else voice.calls()),
         }
         channels.on_handshake(self._handshake)
         channels.serve(SERVICE, self._call)
@@ -144,6 +141,8 @@ class Desk:
         self._chat = chat
         self._chat_server = chat_server
         self._limits = limits
+        if self._voice is not None:
+            self._voice.grace_s = chat_server.agent_grace_s
 
     # Windows
 
@@ -173,6 +172,8 @@ class Desk:
             keep_s = self._chat_server.closed_session_ttl_s
             fresh = AgentDesk(agent, self._rooms, self._timers, keep_s)
             fresh.read = await self._marks.load(name)
+            if self._voice is not None:
+                await self._voice.prepare(name)
             desk = self._desks.setdefault(name, fresh)
             for session in self._rooms.sessions_of(name):
                 desk.chats.add(session.session_id)
@@ -186,9 +187,12 @@ class Desk:
         if caller not in desk.windows:
             if len(desk.windows) >= MAX_WINDOWS:
                 raise Conflict(f"At most {MAX_WINDOWS} windows of one agent.")
-            if not desk.windows:
-                self._rooms.agent_back(name)
+            was_empty = not desk.windows
             desk.windows[caller] = login
+            if was_empty:
+                self._rooms.agent_back(name)
+                if self._voice is not None:
+                    self._voice.opened(desk)
             left_s = max(0.0, ends_at - self._wall.now())
             over = self._timers.callLater(left_s, self._login_ended, name, login)
             caller.when_gone(lambda: self._window_gone(name, caller, over))
@@ -201,6 +205,8 @@ class Desk:
         if desk is None or desk.windows.pop(caller, None) is None or desk.windows:
             return
         self._rooms.agent_gone(name)
+        if self._voice is not None:
+            self._voice.closed(desk)
         self.log.info("Agent {agent} has no window open", agent=name)
 
     def _login_ended(self, name: AgentName, key: str) -> None:
@@ -219,6 +225,9 @@ class Desk:
             name: desk.state if desk.windows else "offline" for name, desk in self._desks.items()
         }
 
+    def _voice_of(self, name: AgentName) -> str | None:
+        return None if self._voice is None else self._voice.state_of(name)
+
     # Calls
 
     async def _call(self, caller: BayeuxCaller, data: object) -> object:
@@ -234,7 +243,7 @@ class Desk:
         chats = [*self._rooms.sessions_of(desk.name), *desk.finished.values()]
         canned = (entry.partition("=") for entry in self._chat.canned)
         return {
-            "agent": agent_shape(desk.agent, desk.state),
+            "agent": agent_shape(desk.agent, desk.state, self._voice_of(desk.name)),
             "queue": [entry_shape(session) for session in self._rooms.waiting()],
             "chats": [desk.summary(session) for session in chats],
             "groups": [group_of(queue) for queue in self._chat_server.queues],
@@ -245,6 +254,7 @@ class Desk:
                 "max_message": self._limits.c02_message_chars,
                 "push_hosts": list(self._chat.push_url_hosts),
             },
+            "voice": None if self._voice is None else self._voice.hello(desk),
             "now": self._wall.now(),
         }
 
@@ -255,6 +265,8 @@ class Desk:
         if state != desk.state:
             desk.state = state
             desk.tell({"type": "agent_state", "state": state}, besides=caller)
+            if self._voice is not None:
+                self._voice.state_changed(desk)
         return {"state": state}
 
     async def _accept(self, desk: AgentDesk, caller: BayeuxCaller, data: Data) -> Shape:
@@ -333,38 +345,6 @@ class Desk:
             raise NotFound("No such earlier chat of this customer.")
         transcript = await self._rooms.transcript(earlier.session_id)
         return {"events": events_shape(earlier, transcript, desk.name)}
-
-    # Administration
-
-    async def _agents(self, desk: AgentDesk, caller: BayeuxCaller, data: Data) -> Shape:
-        self._operator(desk)
-        states = self.states()
-        return {
-            "agents": [
-                agent_shape(agent, states.get(agent.name, "offline"))
-                for agent in await self._accounts.agents()
-            ]
-        }
-
-    async def _agent_add(self, desk: AgentDesk, caller: BayeuxCaller, data: Data) -> Shape:
-        self._operator(desk)
-        token = await self._accounts.add(
-            text_of(data, "name"), text_of(data, "display_name"), text_of(data, "role", 16)
-        )
-        return {"link": f"/desk/#link={token}"}
-
-    async def _agent_link(self, desk: AgentDesk, caller: BayeuxCaller, data: Data) -> Shape:
-        self._operator(desk)
-        return {"link": f"/desk/#link={await self._accounts.new_link(text_of(data, 'name'))}"}
-
-    async def _agent_enable(self, desk: AgentDesk, caller: BayeuxCaller, data: Data) -> Shape:
-        self._operator(desk)
-        await self._accounts.enable(AgentName(text_of(data, "name")), flag_of(data, "enabled"))
-        return {}
-
-    def _operator(self, desk: AgentDesk) -> None:
-        if not desk.agent.is_operator:
-            raise Forbidden("Only operators may do this.")
 
     # Chats
 

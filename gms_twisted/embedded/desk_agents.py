@@ -7,12 +7,16 @@ know: calls, rooms' rules.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from gms_twisted.app.desk_people import Agent
 from gms_twisted.app.interfaces import BayeuxCaller
 from gms_twisted.domain.chat import ChatEvent
+from gms_twisted.domain.errors import Conflict
 from gms_twisted.domain.ids import AgentName, ChatSessionId
 from gms_twisted.domain.sources import IdSource, Timers, WallClock
+from gms_twisted.embedded.desk_parameters import Data
 from gms_twisted.embedded.desk_shapes import (
     Shape,
     counts_as_unread,
@@ -25,6 +29,12 @@ from gms_twisted.store.interfaces import Kind, Put, Store, Unit, UnitId
 EVENTS = "/service/desk/event"
 MARKS = Kind("desk-mark")
 MAX_FINISHED = 100
+
+
+class Taken(Conflict):
+    """Another agent was first."""
+
+    code = "gms.desk.taken"
 
 
 class ReadMarks:
@@ -138,3 +148,7 @@ class AgentDesk:
         self.read.pop(chat, None)
         self.typing.discard(chat)
         self.tell({"type": "chat_gone", "chat": chat})
+
+
+Call = Callable[[AgentDesk, BayeuxCaller, Data], Coroutine[Any, Any, Shape]]
+"""Carries out one call of the page, and returns its result."""

@@ -121,7 +121,7 @@ def past_shape(session: SessionInfo) -> Shape:
     }
 
 
-def agent_shape(agent: Agent, state: str) -> Shape:
+def agent_shape(agent: Agent, state: str, voice: str | None) -> Shape:
     """An agent, for the one who is it and for operators."""
     return {
         "name": agent.name,
@@ -129,4 +129,5 @@ def agent_shape(agent: Agent, state: str) -> Shape:
         "role": agent.role,
         "state": state,
         "enabled": agent.enabled,
+        "voice": voice,
     }

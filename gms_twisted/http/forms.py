@@ -25,7 +25,8 @@ from gms_twisted.http.strict_json import loads
 
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-_FORM_TYPES = {"", "application/x-www-form-urlencoded"}
+_URLENCODED = "application/x-www-form-urlencoded"
+_FORM_TYPES = {"", _URLENCODED}
 _JSON_TYPES = {"application/json", "text/json"}
 _MULTIPART = "multipart/form-data"
 
@@ -198,9 +199,11 @@ class _PlainSink:
         self._type = media_type(head)
         self._pieces: list[bytes] = []
         self._charset = "utf-8"
-        if kind is BodyKind.FORM:
-            if self._type not in _FORM_TYPES | _JSON_TYPES:
-                raise UnsupportedMedia("The body must be a form or JSON.")
+        if kind is BodyKind.ANY and self._type == _MULTIPART:
+            raise UnsupportedMedia("The body must not be in parts.")
+        if kind is BodyKind.FORM and self._type not in _FORM_TYPES | _JSON_TYPES:
+            raise UnsupportedMedia("The body must be a form or JSON.")
+        if kind in (BodyKind.FORM, BodyKind.ANY):
             self._charset = _charset_of((head.header(b"content-type") or b"").decode("latin-1"))
 
     def receive(self, data: bytes) -> None:
@@ -215,14 +218,25 @@ class _PlainSink:
         query = self._query
         if self._kind is BodyKind.JSON:
             return Form(query.fields, loads(body))
-        if self._kind is not BodyKind.FORM or not body:
+        if self._kind is BodyKind.NONE or not body:
             return query
+        if self._kind is BodyKind.ANY:
+            return self._any(query, body)
         if self._type in _JSON_TYPES or body.lstrip()[:1] == b"{":
             document = loads(body)
             fields = fields_of_document(document, self._options)
             return Form({**query.fields, **fields}, document)
         fields = parse_urlencoded(body, self._options, self._charset)
         return Form({**query.fields, **fields})
+
+    def _any(self, query: Form, body: bytes) -> Form:
+        labelled = self._type == _URLENCODED
+        if self._type in _JSON_TYPES or (labelled and body.lstrip()[:1] == b"{"):
+            return Form(query.fields, loads(body))
+        if labelled:
+            fields = parse_urlencoded(body, self._options, self._charset)
+            return Form({**query.fields, **fields})
+        return Form(query.fields, content=_decode(body, self._charset, "The body"))
 
     def abort(self) -> None:
         """Forget it."""

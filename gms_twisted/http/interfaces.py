@@ -137,6 +137,9 @@ class BodyKind(Enum):
     Query parameters and body become one :class:`gms_twisted.domain.values.Form`."""
     JSON = "json"
     """A JSON document (hardening J01 to J09); goes to ``Form.document``."""
+    ANY = "any"
+    """A form becomes fields, JSON ``Form.document`` and nothing else, whatever it is; text of
+    every other type, or of none, is ``Form.content``.  Multipart is refused."""
     RAW = "raw"
     """The bytes, unread: the hot path's choice."""
 
@@ -185,6 +188,7 @@ class IForm(Interface):
 
     fields = Attribute("values by field name")
     document = Attribute("the body as JSON, or None")
+    content = Attribute("the body as text where any may come, or None")
 
 
 class ICaller(Interface):

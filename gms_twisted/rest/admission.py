@@ -212,7 +212,10 @@ class RestAdmission:
     def _check_body(self, plan: Plan, head: Head) -> None:
         media_type = _media_type(head)
         limit = self._limit_of(plan)
-        if plan.body is not BodyKind.NONE:
+        if plan.body is BodyKind.ANY:
+            if media_type == MULTIPART_TYPE:
+                raise UnsupportedMedia("The body must not be in parts.")
+        elif plan.body is not BodyKind.NONE:
             if media_type not in _types_of(plan):
                 raise UnsupportedMedia(
                     "The body must be of type " + " or ".join(_types_of(plan)) + "."

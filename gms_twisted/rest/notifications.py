@@ -7,8 +7,6 @@ Spec: Notification API.
 
 from __future__ import annotations
 
-from typing import cast
-
 from twisted.web.iweb import IRequest
 
 from gms_twisted.app.notifications import Notifications, Published
@@ -16,17 +14,15 @@ from gms_twisted.app.subscriptions import Subscriptions
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.domain.errors import InvalidRequest, UnsupportedMedia
 from gms_twisted.http.interfaces import BodyKind
-from gms_twisted.rest.forms import caller_of, form_of
+from gms_twisted.rest.forms import caller_of, form_of, hops_of
 from gms_twisted.rest.replies import JSON_TYPE, body_reply, empty_reply, json_reply
 from gms_twisted.rest.root import UnknownPath, route
 
 BASE = "/genesys/1/notification"
 
 DELIVERY_ID = b"X-Delivery-Id"
-HOPS = "X-Notification-Hops"
 
 NOT_DELIVERED = "gms.push.not_delivered"
-_MAX_HOPS = 1_000_000
 
 
 class NotificationsApi:
@@ -66,7 +62,7 @@ class NotificationsApi:
     @route(BASE + "/publish", "POST", body=BodyKind.JSON, internal=True, limit="push")
     async def publish(self, request: IRequest) -> bytes:
         """Spec: Notification API, "Publish event".  200 and empty; 400, 404, 503."""
-        published = await self._notifications.publish(_document(request), _hops(request))
+        published = await self._notifications.publish(_document(request), hops_of(request))
         return _publish_reply(request, published)
 
     @route(BASE + "/delivery/<delivery_id>", "GET", internal=True)
@@ -90,16 +86,6 @@ def _document(request: IRequest) -> object:
     if document is None:
         raise InvalidRequest("The body is empty; a JSON object is expected.")
     return document
-
-
-def _hops(request: IRequest) -> int:
-    """How many events in a row led to this one."""
-    text = cast("str | None", request.getHeader(HOPS))
-    if text is None:
-        return 0
-    if not (text.isascii() and text.isdigit() and len(text) < 8 and int(text) <= _MAX_HOPS):
-        raise InvalidRequest(f"{HOPS} must be a whole number.", HOPS)
-    return int(text)
 
 
 def _publish_reply(request: IRequest, published: Published) -> bytes:

@@ -14,6 +14,13 @@ from gms_twisted.app.interfaces import (
     ChatSessionUnknown,
     HandshakeRefused,
 )
+from gms_twisted.app.orchestration import (
+    AnswerLate,
+    AnswerUnusable,
+    ApplicationUnusable,
+    OrsUnreachable,
+    SessionOver,
+)
 from gms_twisted.domain.errors import (
     Conflict,
     DamagedRecord,
@@ -54,6 +61,12 @@ _STATUS: dict[type[GmsError], int] = {
     # routes say so; what comes as far as here is one.
     ChatSessionClosed: 400,
     HandshakeRefused: 403,
+    SessionOver: 410,
+    AnswerLate: 504,
+    # Who creates a service cannot help it; who starts a session is told 400 by the route.
+    ApplicationUnusable: 500,
+    OrsUnreachable: 500,
+    AnswerUnusable: 500,
     GmsError: 500,
 }
 
@@ -108,6 +121,10 @@ def body_reply(request: IRequest, body: bytes, content_type: str, status: int = 
 
 def error_reply(request: IRequest, error: GmsError) -> bytes:
     """Answer with a foreseen failure: ``{"message", "exception"}``."""
+    if isinstance(error, OrsUnreachable):
+        # Clients compare this one byte for byte, and in it the exception comes first.
+        body = {"exception": error.code, "message": str(error)}
+        return json_reply(request, body, status_for(error))
     for name, value in headers_for(error):
         request.setHeader(name.encode("ascii"), value.encode("ascii"))
     return problem_reply(request, status_for(error), str(error), error.code)

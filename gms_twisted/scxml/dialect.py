@@ -25,10 +25,12 @@ KNOWN_PREFIXES = {
     "gsgNotification": "www.genesyslab.com/modules/dfm/gsgNotification/v1",
     "storage": "www.genesyslab.com/modules/dfm/gsgStorage/v1",
     "yahoo_placefinder": "www.genesyslab.com/modules/dfm/yahoo_placefinder/v1",
+    "gms": "gms-twisted.org/modules/gms/v1",
 }
 """Namespaces, normalised, of prefixes that applications use without declaring them."""
 
-_MODULES = "www.genesyslab.com/modules/"
+_MODULES = re.compile(r"(?:www\.genesyslab\.com|gms-twisted\.org)/modules/(.*)")
+"""The namespaces of modules: those of the product, and ours."""
 _VERSION = re.compile(r"v[0-9.]+")
 
 IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
@@ -42,9 +44,10 @@ def module_of(namespace: str) -> str | None:
     """
     name = re.sub(r"\s+", "", namespace)
     name = re.sub(r"^[A-Za-z][A-Za-z0-9+.\-]*://", "", name).rstrip("/")
-    if not name.startswith(_MODULES):
+    found = _MODULES.fullmatch(name)
+    if found is None:
         return None
-    words = name[len(_MODULES) :].split("/")
+    words = found[1].split("/")
     while len(words) > 1 and _VERSION.fullmatch(words[-1]):
         words.pop()
     return words[-1] or None

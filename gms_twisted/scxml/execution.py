@@ -164,8 +164,15 @@ class Execution(Machine):
     def _do_cancel(self, content: Cancel) -> None:
         wanted = content.send_id
         if isinstance(wanted, Source):
-            text = self._evaluated(wanted, "value", "cancel")
-            wanted = None if text is None else str(json.loads(text))
+            # Choice: the id in <send> is text, so the same text here means that, though there
+            # is a variable of the name.
+            if any(pending.send_id == wanted.text for pending in self._pending):
+                wanted = wanted.text
+            else:
+                text = self._evaluated(wanted, "value", "cancel")
+                wanted = None if text is None else str(json.loads(text))
+        if wanted is None:
+            return  # Those without an id are not meant.
         self._pending = [pending for pending in self._pending if pending.send_id != wanted]
 
     def _payload(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from lxml import etree
@@ -23,7 +24,7 @@ from gms_twisted.scxml.repair import repair
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 200
-MAX_ELEMENTS = 20_000
+MAX_ELEMENTS = 5_000
 
 _ELSE_ENCODED = re.compile(rb"\s*<\?xml[^>]*\sencoding\s*=\s*[\"'](?!utf-?8[\"'])", re.IGNORECASE)
 
@@ -51,7 +52,8 @@ def load_document(
     for name, text in sorted((includes or {}).items()):
         digest.update(hashlib.sha256(name.encode() + b"\0" + text).digest())
     compiler = Compiler(url, digest.hexdigest(), dialect, includes or {}, findings, _read_tree)
-    return compiler.document(_element(root, [0], 1))
+    document = compiler.document(_element(root, [0], 1))
+    return replace(document, text=data, included=dict(includes or {}))
 
 
 def _parse(data: bytes) -> tuple[etree._Element, list[Finding]]:

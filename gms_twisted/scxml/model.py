@@ -357,6 +357,7 @@ class Document:
 
     :ivar url: where it is from; what it names is relative to it.
     :ivar digest: of its bytes (and of what it includes), hexadecimal.
+    :ivar text: what it was read from, and ``included`` what was handed in with it, by URL.
     :ivar includes: URLs of ``src`` attributes whose text was not handed in.
     :ivar inner: documents that stand in ``<invoke>``.
     :ivar scripts: those of the document itself.
@@ -388,6 +389,8 @@ class Document:
     )
     """What was worked out once: transitions by state and event name, states that a
     transition enters.  Filled by :mod:`.selection`."""
+    text: bytes = field(default=b"", repr=False)
+    included: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     @property
     def invokes(self) -> tuple[Invoke, ...]:

@@ -58,23 +58,28 @@ USUAL_PREFIXES = {
 
 # Possessive throughout: no text makes any of these try again what it has read.
 _NAME = r"[^\W\d][\w.\-:]*+"
+_PLAIN_NAME = r"[^\W\d][\w.\-]*+"
+_BLANK = r"\s*+"
+_INDENT = r"[ \t]*+"
 _START = re.compile(rf"<({_NAME})")
 _SIMPLE_START = re.compile(
-    r"<([^\W\d][\w.\-]*+)"
-    r"((?:\s++[^\W\d][\w.\-]*+\s*+=\s*+(?:\"[^\"<&]*+\"|'[^'<&]*+'))*+)\s*+(/?)>"
+    rf"<({_PLAIN_NAME})"
+    rf"((?:\s++{_PLAIN_NAME}{_BLANK}={_BLANK}(?:\"[^\"<&]*+\"|'[^'<&]*+'))*+){_BLANK}(/?)>"
 )
 """A start tag in order, no prefix in it."""
-_BLANK_ID = re.compile(r"\sid\s*+=\s*+(?:[\"']\s|\"[^\"]*+(?<=\s)\"|'[^']*+(?<=\s)')")
-_END = re.compile(rf"</({_NAME})\s*+(?:(>)|(?=<))")
-_BLANKS = re.compile(r"\s*+")
-_ATTRIBUTE = re.compile(rf"({_NAME})\s*+=\s*+([\"'])")
+_BLANK_ID = re.compile(rf"\sid{_BLANK}={_BLANK}(?:[\"']\s|\"[^\"]*+(?<=\s)\"|'[^']*+(?<=\s)')")
+_END = re.compile(rf"</({_NAME}){_BLANK}(?:(>)|(?=<))")
+_BLANKS = re.compile(rf"{_BLANK}")
+_ATTRIBUTE = re.compile(rf"({_NAME}){_BLANK}={_BLANK}([\"'])")
 _NEXT_TAG = re.compile(r"<[/!?]?[^\W\d]|<!--|<!\[")
-_MORE_OF_TAG = re.compile(rf"\s*+(?:/?>|<[/!?]?[^\W\d]|<!--)|\s++(?:_<(?=_))?{_NAME}\s*+=\s*+[\"']")
+_MORE_OF_TAG = re.compile(
+    rf"{_BLANK}(?:/?>|<[/!?]?[^\W\d]|<!--)|\s++(?:_<(?=_))?{_NAME}{_BLANK}={_BLANK}[\"']"
+)
 """What follows a quote that ends a value."""
 _BARE = re.compile(r"&(?!(?:lt|gt|amp|apos|quot|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});)")
-_COMMENT_END = re.compile(r"--(?:[ \t]*+\r?\n[ \t]*+)?>")
-_ELEMENT = re.compile(rf"<{_NAME}(?:\s*+/?>|\s++{_NAME}\s*+=\s*+[\"'])")
-_WRAPPED = re.compile(r"(?<=\n)([ \t]*+)_<(?=_)")
+_COMMENT_END = re.compile(rf"--(?:{_INDENT}\r?\n{_INDENT})?>")
+_ELEMENT = re.compile(rf"<{_NAME}(?:{_BLANK}/?>|\s++{_NAME}{_BLANK}={_BLANK}[\"'])")
+_WRAPPED = re.compile(rf"(?<=\n)({_INDENT})_<(?=_)")
 
 
 def repair(text: str) -> tuple[str, list[Finding]]:

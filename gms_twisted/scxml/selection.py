@@ -51,6 +51,17 @@ def candidates(document: Document, state: int, name: str | None) -> tuple[Transi
     return found
 
 
+def awaits(document: Document, name: str) -> bool:
+    """Tell whether any state of a document, or one that it invokes, may take an event."""
+    words = tuple(name.split("."))
+    return any(
+        transition.events is not None
+        and any(matches(descriptor, words) for descriptor in transition.events)
+        for state in document.states
+        for transition in state.transitions
+    ) or any(invoke.autoforward for invoke in document.invokes)
+
+
 def select(
     document: Document,
     leaves: Sequence[int],

@@ -18,25 +18,26 @@ from gms_twisted.transports.targets import Policy
 
 
 class Gates:
-    """Three gates, each with connections and a resolver of its own.
+    """Four gates, each with connections and a resolver of its own.
 
     :param per_route: most connections to one target.
     :param total: most connections of one gate.
     :ivar callbacks: to URLs that subscribers name.
     :ivar browsers: to browsers' push services.
     :ivar gateways: to what the operator has configured.
+    :ivar orchestration: to Orchestration Servers, and to what applications ask.
     """
 
     def __init__(
         self, reactor: Any, policy: Policy, tls: TlsMaker, per_route: int, total: int
     ) -> None:
-        names = ("callbacks", "browsers", "gateways")
+        names = ("callbacks", "browsers", "gateways", "orchestration")
         self._threads = [NameThreads(reactor, f"names of {one}") for one in names]
         self._all = [
             OutgoingGate(reactor, one.resolver, policy, tls, per_route, total)
             for one in self._threads
         ]
-        self.callbacks, self.browsers, self.gateways = self._all
+        self.callbacks, self.browsers, self.gateways, self.orchestration = self._all
 
     def reconfigure(self, policy: Policy, per_route: int, total: int) -> None:
         """Go by other rules and limits from now on; requests under way are not touched."""

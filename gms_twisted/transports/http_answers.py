@@ -50,7 +50,7 @@ class AnswerReader:
     """
 
     __slots__ = (
-        "_body", "_buffer", "_framing", "_head_only", "_headers", "_interim", "_limit",
+        "_body", "_buffer", "_cookies", "_framing", "_head_only", "_headers", "_interim", "_limit",
         "_size", "_status", "_until_close", "answer", "reusable",
     )  # fmt: skip
 
@@ -61,6 +61,7 @@ class AnswerReader:
         self._interim = 0
         self._status = 0
         self._headers: Mapping[str, str] = {}
+        self._cookies: tuple[str, ...] = ()
         self._framing: LengthBody | ChunkedBody | None = None
         self._until_close = False
         self._body: list[bytes] = []
@@ -125,6 +126,8 @@ class AnswerReader:
         self._headers = {
             name.decode("ascii"): values[-1].decode("latin-1") for name, values in fields.items()
         }
+        cookies = fields.get(b"set-cookie", ())
+        self._cookies = tuple(value.decode("latin-1") for value in cookies)
         words = b",".join(fields.get(b"connection", ())).lower()
         connection = {word.strip() for word in words.split(b",")}
         self.reusable = (modern or b"keep-alive" in connection) and b"close" not in connection
@@ -166,7 +169,9 @@ class AnswerReader:
         self.reusable = reusable
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         cut = len(body) > self._limit
-        self.answer = Answer(self._status, self._headers, body[: self._limit], cut)
+        self.answer = Answer(
+            self._status, self._headers, body[: self._limit], cut, cookies=self._cookies
+        )
         self._body = []
 
 

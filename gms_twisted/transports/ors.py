@@ -1,4 +1,4 @@
-"""Client of external Orchestration Servers: events for their sessions.
+"""Events for sessions at external Orchestration Servers.
 
 A server that cannot be reached or fails is passed over for the next one of the list.  A
 session lives at one of them and only that one knows it, so "unknown" is believed when all
@@ -7,70 +7,62 @@ that answered say so.
 Choice: the list need not be one server's several addresses, so a 404 of one is not the
 last word; the server that took an event is asked first for the session's next one.
 
-Knows: the HTTP interface, the list.  Does not know: why events are sent.
+Knows: the HTTP interface, what may be tried again.  Does not know: the order of servers,
+why events are sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from urllib.parse import quote, urlencode
+from collections.abc import Sequence
 
-from gms_twisted.app.orchestration import EventRefused, SessionUnknown
+from gms_twisted.app.orchestration import FORM_TYPE, EventRefused, Servers, SessionUnknown
 from gms_twisted.app.outgoing import Gate, Limits, TargetRefused, Unreachable
 from gms_twisted.domain.errors import Unavailable
+from gms_twisted.transports.ors_messages import form_body, session_path
+from gms_twisted.transports.ors_servers import ServerOrder
 
-MAX_STICKY = 10_000
-"""Sessions whose server is remembered."""
+LIMITS = Limits(10.0, 10.0, 65_536)
 
 _TAKEN = frozenset((200, 202, 204))
 _AGAIN = frozenset((408, 429))
 
 
-class OrchestrationServers:
+class OrsEvents:
     """A :class:`gms_twisted.app.orchestration.EventReceiver` over HTTP.
 
-    :param urls: ``server/_ors``, at least one.
-    :param circular: begin with the next server each time; else always with the first.
-    :param max_attempts: most servers asked for one event.
+    :param order: decides which server is asked; knows at least one.
     :param limits: of one request.
     """
 
     def __init__(
         self,
         gate: Gate,
-        urls: Sequence[str],
-        *,
-        circular: bool = True,
-        max_attempts: int = 10,
-        limits: Limits = Limits(10.0, 10.0, 65_536),  # noqa: B008 - frozen
+        order: ServerOrder,
+        limits: Limits = LIMITS,
     ) -> None:
-        if not urls:
+        if not order.everywhere:
             raise ValueError("there is no Orchestration Server")
         self._gate = gate
-        self._urls = [url.strip().rstrip("/") for url in urls]
-        self._circular = circular
-        self._max_attempts = max_attempts
+        self._order = order
         self._limits = limits
-        self._next = 0
-        self._homes: dict[str, int] = {}
 
     async def receive(
         self, session_id: str, event: str, message: str, hops: int, push_id: str
     ) -> None:
         """See :meth:`gms_twisted.app.orchestration.EventReceiver.receive`."""
         headers = {
-            "Content-Type": "application/x-www-form-urlencoded",
+            "Content-Type": FORM_TYPE,
             "X-Notification-Id": push_id,
             "X-Notification-Hops": str(hops),
         }
-        path = event_path(session_id, event)
-        body = event_body(message)
+        path = session_path(session_id, "event", event)
+        body = form_body({"message": message})
         unknown = False
         failed: Unavailable | None = None
-        for number in self._order(session_id):
+        for url in self._order.for_session(session_id):
             try:
                 answer = await self._gate.request(
-                    "POST", self._urls[number] + path, headers, body, self._limits, configured=True
+                    "POST", url + path, headers, body, self._limits, configured=True
                 )
             except TargetRefused as refused:
                 raise EventRefused(f"server/_ors: {refused}", "TargetRefused") from None
@@ -78,7 +70,7 @@ class OrchestrationServers:
                 failed = error
                 continue
             if answer.status in _TAKEN:
-                self._remember(session_id, number)
+                self._order.found(session_id, url)
                 return
             if answer.status == 404:
                 unknown = True
@@ -88,39 +80,27 @@ class OrchestrationServers:
                 sentence = f"An Orchestration Server answers {answer.status}."
                 raise EventRefused(sentence, f"HTTP{answer.status}")
         if unknown and failed is None:
-            self._homes.pop(session_id, None)
+            self._order.over(session_id)
             raise SessionUnknown("No Orchestration Server has this session.")
         raise failed or Unreachable("No Orchestration Server can be reached.", "connect")
 
-    def _order(self, session_id: str) -> Iterator[int]:
-        """Servers by their numbers, in the order in which they are asked."""
-        count = len(self._urls)
-        first = self._homes.get(session_id)
-        if first is None:
-            first = self._next if self._circular else 0
-            self._next = (self._next + 1) % count
-        for step in range(min(count, self._max_attempts)):
-            yield (first + step) % count
 
-    def _remember(self, session_id: str, number: int) -> None:
-        if self._homes.get(session_id) == number:
-            return
-        if len(self._homes) >= MAX_STICKY:
-            del self._homes[next(iter(self._homes))]
-        self._homes[session_id] = number
+class OrchestrationServers(OrsEvents):
+    """The same where nobody else asks the servers.
 
+    :param urls: ``server/_ors``, at least one.
+    :param circular: begin with the next server each time; else always with the first.
+    :param max_attempts: most servers asked for one event.
+    """
 
-def event_path(session_id: str, event: str) -> str:
-    """The path of an event, ``/scxml/session/{id}/event/{name}``; both are one segment."""
-    return f"/scxml/session/{_segment(session_id)}/event/{_segment(event)}"
-
-
-def _segment(text: str) -> str:
-    # A segment of dots alone would be taken for a way up.
-    escaped = quote(text, safe="", errors="replace")
-    return escaped.replace(".", "%2E") if not escaped.strip(".") else escaped
-
-
-def event_body(message: str) -> bytes:
-    """The body: a form with ``message``."""
-    return urlencode({"message": message}, errors="replace").encode("ascii")
+    def __init__(
+        self,
+        gate: Gate,
+        urls: Sequence[str],
+        *,
+        circular: bool = True,
+        max_attempts: int = 10,
+        limits: Limits = LIMITS,
+    ) -> None:
+        order = ServerOrder(Servers(tuple(urls), circular), max_attempts)
+        super().__init__(gate, order, limits)

@@ -201,6 +201,10 @@ class OutgoingGate:
                 slot.connection = None
             slot.connection = await self._open(exchange)
             return await self._ask(exchange, slot, slot.connection)
+        except Unreachable as error:
+            # The first try may have been read though the second found nobody.
+            error.sent = error.sent or slot.sent
+            raise
         except ConnectionGone:
             sentence = "The other side closed the connection."
             raise Unreachable(sentence, "lost", sent=True) from None

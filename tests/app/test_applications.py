@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred
@@ -13,16 +13,19 @@ from twisted.trial.unittest import SynchronousTestCase
 from gms_twisted.app.applications import (
     FAILED_AGE_S,
     FILE_AGE_S,
+    INLINE_BYTES,
     MAX_DOCUMENTS,
     MAX_INCLUDES,
     WEB_AGE_S,
     Applications,
+    Make,
     make_document,
 )
 from gms_twisted.app.document_urls import MAX_DOCUMENT_BYTES, ApplicationRefused
 from gms_twisted.app.orchestration import ApplicationUnusable
 from gms_twisted.app.outgoing import Answer, Limits, TargetRefused, Trust, Unreachable
 from gms_twisted.app.tasks import Tasks
+from gms_twisted.scxml.loader import DocumentError
 from gms_twisted.scxml.model import Document
 
 WEB = "http://www.example.com/a.scxml"
@@ -114,9 +117,30 @@ class ApplicationsCase(SynchronousTestCase):
         self.web = Web()
         self.made: list[str] = []
         self.tasks = Tasks()
-        self.applications = Applications(
-            self.files, self.web, self.clock, self.tasks, "/bundled", self.make
+        self.threads: list[tuple[Callable[[], Document], Deferred[Document]]] = []
+        self.applications = self.applications_with(self.make)
+
+    def applications_with(self, make: Make) -> Applications:
+        """Make one that makes documents so."""
+        return Applications(
+            self.files, self.web, self.clock, self.tasks, "/bundled", self.in_thread, make
         )
+
+    def in_thread(self, work: Callable[[], Document]) -> Deferred[Document]:
+        """Take work for a thread."""
+        ended: Deferred[Document] = Deferred()
+        self.threads.append((work, ended))
+        return ended
+
+    def run_thread(self) -> None:
+        """Do the work of the thread that waits longest."""
+        work, ended = self.threads.pop(0)
+        try:
+            document = work()
+        except DocumentError:
+            ended.errback()
+        else:
+            ended.callback(document)
 
     def make(self, data: bytes, url: str, includes: Mapping[str, bytes]) -> Document:
         """Make a document, and remember that."""
@@ -169,6 +193,11 @@ class FileTests(ApplicationsCase):
         self.assertEqual(self.files.stamps, stamps)
         self.clock.advance(0.01)
         self.assertEqual(self.load(FILE).name, "b")
+        self.clock.advance(FILE_AGE_S)
+        stamps = self.files.stamps
+        for _ in range(5):
+            self.load(FILE)
+        self.assertEqual(self.files.stamps, stamps + 1)
 
     def test_same_again(self) -> None:
         """A file that was written again as it was is read, but not made."""
@@ -251,9 +280,7 @@ class FileTests(ApplicationsCase):
             raise ZeroDivisionError
 
         self.files.texts["/apps/a.scxml"] = chart("a")
-        self.applications = Applications(
-            self.files, self.web, self.clock, self.tasks, "/bundled", broken
-        )
+        self.applications = self.applications_with(broken)
         self.assertEqual(str(self.fault(FILE)), "It cannot be read now.")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
@@ -269,6 +296,44 @@ class FileTests(ApplicationsCase):
         self.assertEqual(len(self.made), MAX_DOCUMENTS + 1)
         self.load("file:///apps/1.scxml")
         self.assertEqual(len(self.made), MAX_DOCUMENTS + 2)
+
+
+class LongTests(ApplicationsCase):
+    """Documents that take their time."""
+
+    def setUp(self) -> None:
+        """Write one of the longest that are made at once, two longer ones, and a broken one."""
+        super().setUp()
+        room = INLINE_BYTES - len(chart("a", "<!---->"))
+        for name, length in (("a", room), ("b", room + 1), ("c", room + 1)):
+            text = chart(name, f"<!--{'x' * length}-->")
+            self.files.texts[f"/apps/{name}.scxml"] = text
+        self.files.texts["/apps/d.scxml"] = chart("d", f"<!--{'x' * room}--><!--<state")
+
+    def test_in_a_thread(self) -> None:
+        """So much is made at once, and a byte more in a thread."""
+        self.assertEqual(self.load("file:///apps/a.scxml").name, "a")
+        loading = self.loading("file:///apps/b.scxml")
+        self.assertNoResult(loading)
+        self.run_thread()
+        self.assertEqual(self.successResultOf(loading).name, "b")
+
+    def test_one_at_a_time(self) -> None:
+        """Threads wait for each other."""
+        first, second = self.loading("file:///apps/b.scxml"), self.loading("file:///apps/c.scxml")
+        self.assertEqual(len(self.threads), 1)
+        self.run_thread()
+        self.successResultOf(first)
+        self.run_thread()
+        self.assertEqual(self.successResultOf(second).name, "c")
+
+    def test_X07_broken(self) -> None:
+        """What a thread finds wrong is told as ever, and the next one has its turn."""
+        broken, good = self.loading("file:///apps/d.scxml"), self.loading("file:///apps/b.scxml")
+        self.run_thread()
+        self.failureResultOf(broken, ApplicationUnusable)
+        self.run_thread()
+        self.successResultOf(good)
 
 
 class WebTests(ApplicationsCase):
@@ -320,13 +385,12 @@ class WebTests(ApplicationsCase):
 
     def test_never_there(self) -> None:
         """Without a former one each of these is a failure, with its reason."""
-        for number, (away, reason) in enumerate(
-            (
-                (Unreachable("No connection.", "connect"), "It cannot be fetched: No connection."),
-                (Answer(404, {}, b""), "It cannot be fetched: the answer is 404."),
-                (Answer(200, {}, b"x", cut=True), "It is longer than 1048576 bytes."),
-            )
-        ):
+        ways: tuple[tuple[Answer | Exception, str], ...] = (
+            (Unreachable("No connection.", "connect"), "It cannot be fetched: No connection."),
+            (Answer(404, {}, b""), "It cannot be fetched: the answer is 404."),
+            (Answer(200, {}, b"x", cut=True), "It is longer than 1048576 bytes."),
+        )
+        for number, (away, reason) in enumerate(ways):
             self.web.always = away
             self.assertEqual(str(self.fault(f"{WEB}?{number}")), reason)
 
@@ -456,12 +520,12 @@ class IncludeTests(ApplicationsCase):
         assert isinstance(main, bytes)
         room = MAX_DOCUMENT_BYTES - len(main) - len(b"[1]")
         self.files.texts["/apps/b.js"] = b" " * room
-        self.load(FILE)
+        loading = self.loading(FILE)
+        self.run_thread()
+        self.successResultOf(loading)
         self.files.texts["/apps/b.js"] = b" " * (room + 1)
         self.assertIs(self.load(FILE).includes, ())
-        self.applications = Applications(
-            self.files, self.web, self.clock, self.tasks, "/bundled", self.make
-        )
+        self.applications = self.applications_with(self.make)
         self.assertIn("longer than 1048576 bytes", str(self.fault(FILE)))
 
     def test_from_the_network(self) -> None:

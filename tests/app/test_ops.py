@@ -31,7 +31,7 @@ from gms_twisted.embedded.passwords import ScryptHasher
 from gms_twisted.store.interfaces import Kind, Record, Unit, UnitId
 from gms_twisted.store.memory import MemoryStore
 from gms_twisted.system import SystemIds
-from tests.embedded.test_desk import Channels, NoLimit, Window
+from tests.support.desk_house import Channels, NoLimit, Window
 from tests.support.house import configuration_of
 from tests.support.sources import ManualWallClock
 

@@ -427,6 +427,9 @@ class FormTests(ConfigurationTestCase):
         ("chat/chat_load_balancer_url_path", "http://chat.example/lb.jsp"),
         ("chat/chat_server", "350=127.0.0.1:4856, b=[::1]:1;tls"),
         ("chat-server/queues", "Environment:default, a:b"),
+        ("contact-centre/groups", "Billing, Late shift"),
+        ("contact-centre/default_group", "Billing"),
+        ("contact-centre/outbound_answer_after", "0"),
         ("bayeux/channels", "/_genesys,/news"),
     )
     bad_values = (
@@ -451,6 +454,10 @@ class FormTests(ConfigurationTestCase):
         ("chat/default_chat_endpoint", "default"),
         ("chat/chat_server", "127.0.0.1:4856"),
         ("chat/canned", "hello"),
+        ("contact-centre/groups", ""),
+        ("contact-centre/groups", "x" * 129),
+        ("contact-centre/default_group", "Sales"),
+        ("contact-centre/ring_timeout", "soon"),
         ("bayeux/channels", "/news/*"),
         ("bayeux/browserCookieName", "a b"),
         ("bayeux/callbackParameter", ""),
@@ -525,6 +532,10 @@ class LoadTests(SynchronousTestCase):
             {
                 *("request-interaction", "request-access", "match-interaction"),
                 *("request-chat", "request-chat-delay"),
+                *("request-inbound-immediate", "request-inbound-delay", "request-inbound-poll"),
+                *("request-inbound-delay-location", "request-outbound-immediate"),
+                *("request-outbound-delay", "request-outbound-poll"),
+                *("request-chat-poll", "advanced-chat-poll"),
             },
         )
         self.assertGreaterEqual(len(configuration.resource_groups["DNIS"].numbers), 2)

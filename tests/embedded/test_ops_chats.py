@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gms_twisted.embedded.ops_chats import ChatOverview
-from tests.embedded.test_desk import DeskCase
+from tests.support.desk_house import DeskCase
 
 
 class ChatOverviewTests(DeskCase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -131,6 +132,52 @@ class JsonTests(SynchronousTestCase):
     def test_nothing_expected(self) -> None:
         """Where nothing is expected, whatever comes is dropped."""
         self.assertEqual(read(b"%%%", "text/xml", BodyKind.NONE, "?q=1").fields, {"q": "1"})
+
+
+class AnyTests(SynchronousTestCase):
+    """Bodies of any type, for events."""
+
+    def read(self, body: bytes, content_type: str, query: str = "") -> Form:
+        """Read one."""
+        return read(body, content_type, BodyKind.ANY, query)
+
+    def test_form(self) -> None:
+        """A form is fields, with the query's."""
+        self.assertEqual(self.read(b"a=1", FORM, "?b=2"), Form({"b": "2", "a": "1"}))
+
+    def test_document(self) -> None:
+        """JSON is a document, of whatever shape, and never fields."""
+        for body, content_type in (
+            (b'{"a":{"b":[1]}}', "application/json"),
+            (b' {"a":{"b":[1]}}', FORM),
+            (b"[1]", "application/json"),
+            (b"0", "text/json"),
+        ):
+            form = self.read(body, content_type, "?q=1")
+            self.assertEqual((form.fields, form.content), ({"q": "1"}, None))
+            self.assertEqual(form.document, json.loads(body))
+        self.assertRaises(InvalidRequest, self.read, b"{", "application/json")
+
+    def test_text(self) -> None:
+        """Everything else is text in its character set."""
+        for body, content_type, text in (
+            (b"{}", "text/plain", "{}"),
+            ("hé".encode(), "", "hé"),
+            ("hé".encode("latin-1"), "text/plain;charset=ISO-8859-1", "hé"),
+            (b"<a/>", "application/xml", "<a/>"),
+        ):
+            form = self.read(body, content_type, "?q=1")
+            self.assertEqual(form, Form({"q": "1"}, content=text))
+        self.assertRaises(InvalidRequest, self.read, b"\xff", "application/octet-stream")
+
+    def test_nothing(self) -> None:
+        """No body is no text."""
+        self.assertEqual(self.read(b"", "text/plain"), Form())
+
+    def test_refused(self) -> None:
+        """Parts, and character sets that are not known."""
+        for content_type in ("multipart/form-data; boundary=b", "text/plain;charset=utf-7"):
+            self.assertRaises(UnsupportedMedia, self.read, b"x", content_type)
 
 
 class MultipartFormTests(SynchronousTestCase):

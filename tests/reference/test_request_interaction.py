@@ -194,7 +194,11 @@ class RequestAccessTests(SynchronousTestCase):
     def test_access_code_length(self) -> None:
         """Spec: "Configuration": the option ``access_code_length``."""
         server = WholeServer(self, "service.request-access/access_code_length=9")
-        fields = {"_id": server.service("request-chat")["_id"], "_provide_code": "true"}
+        fields = {
+            "_id": server.service("request-chat")["_id"],
+            "_provide_code": "true",
+            "_resource_group": "DNIS",
+        }
         answer = server.service("request-access", fields, host=INSIDE)
         self.assertRegex(answer["_access_code"], "^[0-9]{9}$")
 
@@ -204,6 +208,7 @@ class RequestAccessTests(SynchronousTestCase):
         fields = {
             "_id": server.service("request-chat")["_id"],
             "_provide_code": "true",
+            "_resource_group": "DNIS",
             "_access_code_length": "5",
         }
         answer = server.try_service("request-access", fields, host=INSIDE)

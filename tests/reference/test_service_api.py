@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.front import multipart
@@ -15,6 +17,17 @@ BROWSER = {
     "Origin": "http://localhost:8080",
     "Referer": "http://localhost:8080/GMS-web/resources/servicetest.html",
 }
+POLL = """<scxml version="1.0" initial="run" xmlns="http://www.w3.org/2005/07/scxml"
+  xmlns:ws="http://www.genesyslab.com/modules/ws">
+  <state id="run">
+    <transition event="gms.start">
+      <ws:response requestid="_event.sendid" resultcode="JSON.stringify({_id: _sessionid})"/>
+    </transition>
+    <transition event="status">
+      <ws:response requestid="_event.sendid" resultcode="'PRINTED'"/>
+    </transition>
+  </state>
+</scxml>"""
 PICTURE = b"\x89PNG\r\n\x1a\n\x00"
 
 
@@ -98,3 +111,34 @@ class ServiceExampleTests(SynchronousTestCase):
         data = self.server.data(found["_data_id"])
         self.assertEqual((data["a"], data["b"]), ("1", "3"))
         self.assertIn("/storage/binary/", data["picture"])
+
+    def test_service_specific_request_status(self) -> None:
+        """Spec: "Service specific Request", Example: the status of a request-inbound-poll service.
+
+        Choice: the example's ``status`` and ``dialog`` are an application's words; the service's
+        own chapter has them with underscores, which is what ours answers.
+        """
+        made = self.server.service("request-inbound-poll", {"_phone_number": "6504669999"})
+        target = f"/GMS-web/gms/1/service/{made['_id']}/status"
+        answer = self.server.send("POST", target, headers=BROWSER)
+        self.assertEqual(answer.status, 200)
+        self.assertEqual(
+            answer.json(),
+            {"_id": made["_id"], "_status": "waiting", "_dialog": "waiting_for_agent.html"},
+        )
+
+    def test_service_specific_request_byte_for_byte(self) -> None:
+        """The same with an application that answers as printed: what it says goes out as it is."""
+        printed = '{ "status":"waiting-for-agent", "dialog":"/waitingforagent.html" }'
+        application = Path(self.mktemp())
+        application.write_text(POLL.replace("PRINTED", printed.replace('"', "&quot;")))
+        server = WholeServer(
+            self,
+            "service.request-inbound-poll/_type=ors",
+            f"service.request-inbound-poll/_service=file://{application.absolute()}",
+        )
+        made = server.service("request-inbound-poll", {"_phone_number": "6504669999"})
+        target = f"/GMS-web/gms/1/service/{made['_id']}/status"
+        answer = server.send("POST", target, headers=BROWSER)
+        self.assertEqual((answer.status, answer.body), (200, printed.encode()))
+        self.assertIn("application/json", answer.headers["content-type"])

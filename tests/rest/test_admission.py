@@ -42,6 +42,11 @@ class Module:
         """Asks for the service's password."""
         return b""
 
+    @route("/scxml/event", "POST", body=BodyKind.ANY)
+    def event(self, request: IRequest) -> bytes:
+        """Takes any text."""
+        return b""
+
     @route("/genesys/1/notification/publish", "POST", body=BodyKind.JSON, internal=True)
     def publish(self, request: IRequest) -> bytes:
         """Internal."""
@@ -146,6 +151,10 @@ class VerdictTests(AdmissionFixture):
             (publish, (FORM,), 415),
             (publish, (), 415),
             ("/genesys/1/service/x", (MULTIPART,), 415),
+            ("/scxml/event", (MULTIPART,), 415),
+            ("/scxml/event", (), 0),
+            ("/scxml/event", (("Content-Type", "text/plain"),), 0),
+            ("/scxml/event", (FORM,), 0),
         ):
             for sized in ({"length": 5}, {"chunked": True}):
                 head = make_head("POST", target, *content_type, **sized)

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 # Imported for their error classes, which are found through their base.
 from gms_twisted.app import interfaces as app_interfaces
+from gms_twisted.app import orchestration
 from gms_twisted.domain import errors
 from gms_twisted.domain.chat import Transcript
 from gms_twisted.domain.ids import ChatSessionId
@@ -26,6 +27,14 @@ STATUS = {
     "ServiceNotFound": 404,
     "ChatSessionUnknown": 404,
     "ChatSessionClosed": 400,
+    "SessionUnknown": 404,
+    "RequestUnhandled": 404,
+    "SessionOver": 410,
+    "AnswerLate": 504,
+    "ApplicationUnusable": 500,
+    "OrsUnreachable": 500,
+    "AnswerUnusable": 500,
+    "EventRefused": 500,
     "Conflict": 409,
     "ConditionFailed": 409,
     "FileGone": 409,
@@ -43,7 +52,7 @@ STATUS = {
 
 def agreed_errors() -> Iterator[type[errors.GmsError]]:
     """Every error class of the agreements."""
-    for module in (errors, app_interfaces, store_interfaces):
+    for module in (errors, app_interfaces, orchestration, store_interfaces):
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, errors.GmsError):
                 yield value
@@ -53,6 +62,10 @@ def made(kind: type[errors.GmsError]) -> errors.GmsError:
     """One of them."""
     if issubclass(kind, errors.TooManyRequests):
         return kind("Slowly.", 0.2)
+    if issubclass(kind, orchestration.OrsUnreachable):
+        return kind()
+    if issubclass(kind, orchestration.EventRefused):
+        return kind("No.", "No")
     if issubclass(kind, app_interfaces.ChatSessionClosed):
         return kind(Transcript(ChatSessionId("x"), 0.0, 0, True))
     if issubclass(kind, store_interfaces.ConditionFailed):

@@ -9,6 +9,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.iweb import IRequest
 
+from gms_twisted.app.orchestration import OrsUnreachable
 from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.errors import GmsError, InvalidRequest, TooManyRequests
 from gms_twisted.http.interfaces import BodyKind
@@ -195,6 +196,19 @@ class FailureTests(RootFixture):
         self.assertEqual((answer.status, answer.json()["exception"]), (500, "gms.internal"))
         self.assertNotIn("secret", answer.text)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_no_orchestration_server(self) -> None:
+        """No Orchestration Server: exactly these bytes, which clients compare."""
+        self.module.error = OrsUnreachable()
+        answer = self.get("/fail")
+        self.assertEqual(
+            (answer.status, answer.text),
+            (
+                500,
+                '{"exception":"com.genesyslab.gsg.services.ors.OrsServiceException",'
+                '"message":"ORS request failed: cannot connect to ORS. IO issue."}',
+            ),
+        )
 
     def test_without_a_meaning(self) -> None:
         """A foreseen failure of no known meaning is a 500 with its own text."""

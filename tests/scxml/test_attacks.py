@@ -95,7 +95,7 @@ class TimedTestCase(SynchronousTestCase):
 class AttackTests(TimedTestCase):
     """X01: processor, heap, stack."""
 
-    def test_stopped_and_told(self) -> None:
+    def test_X01_stopped_and_told(self) -> None:
         """Each is stopped, told by an event, counted; and the session goes on."""
         for name, script in ATTACKS.items():
             with self.subTest(name=name):
@@ -239,7 +239,7 @@ class HookTests(TimedTestCase):
 class TurnTests(TimedTestCase):
     """X02: too many small things."""
 
-    def test_endless_transitions(self) -> None:
+    def test_X02_endless_transitions(self) -> None:
         """10,000 microsteps for one event end the session, turn by turn."""
         chart = Chart(
             w3c(
@@ -253,7 +253,7 @@ class TurnTests(TimedTestCase):
         self.assertEqual(chart.interpreter.microsteps, 10_000 + 1)
         self.assertEqual(chart.steps[:-1], [Step.MORE] * 49)
 
-    def test_raise_loop(self) -> None:
+    def test_X02_raise_loop(self) -> None:
         """So does a chart that raises what it waits for."""
         chart = Chart(
             w3c('<state id="a"><transition event="go"><raise event="go"/></transition></state>'),
@@ -353,7 +353,7 @@ class WorldTests(SynchronousTestCase):
         [names] = chart.marks
         return set(names.split())
 
-    def test_names(self) -> None:
+    def test_X05_names(self) -> None:
         """There is the language, and what is ours by design."""
         own = '<log label="mark" expr="Object.getOwnPropertyNames(this).join(\' \')"/>'
         empty = self._names_in(Chart(w3c(f'<state id="a"><onentry>{own}</onentry></state>')))
@@ -369,7 +369,7 @@ class WorldTests(SynchronousTestCase):
         }
         self.assertLessEqual(ours, empty)
 
-    def test_escapes(self) -> None:
+    def test_X05_escapes(self) -> None:
         """The usual ways out lead nowhere."""
         for script in (
             "this.constructor.constructor('return process')()",

@@ -291,7 +291,7 @@ class BoundTests(SynchronousTestCase):
         chart = sending(LOOP.format(51))
         self.assertEqual((chart.marks, chart.interpreter.strikes), (["error.execution"], 1))
 
-    def test_sends_come_back(self) -> None:
+    def test_X03_sends_come_back(self) -> None:
         """What is not used up is there a second later, never more than for one second."""
         one = LOOP.format(50)
         chart = sending(one, f'<transition event="go">{one}</transition>')
@@ -303,7 +303,7 @@ class BoundTests(SynchronousTestCase):
         chart.send("go")
         self.assertEqual(chart.interpreter.strikes, 0)
 
-    def test_pending_sends(self) -> None:
+    def test_X03_pending_sends(self) -> None:
         """As many as allowed wait; one more is an error and a strike."""
         limits = Limits(pending_sends=3)
         one = '<send event="e" delay="1h"/>'

@@ -24,6 +24,7 @@ from gms_twisted.app.chat_delivery import CometDelivery
 from gms_twisted.app.chat_keeper import ChatKeeper
 from gms_twisted.app.chat_limits import ChatLimits
 from gms_twisted.app.chat_line import ChatLine
+from gms_twisted.app.chat_permission import ChatPermission
 from gms_twisted.app.chat_records import ChatRecords
 from gms_twisted.app.chat_start import ChatStarter
 from gms_twisted.app.chats import Chats
@@ -555,6 +556,13 @@ class ChatHouse:
             push or PushOptions(),
         )
         self.chat_limits = ChatLimits(self.clock, self.limits)
+        self.permission = ChatPermission(
+            self.store,
+            self.ids,
+            self.records,
+            self.tasks,
+            lambda: self.chat_options.verify_agent_available,
+        )
         self.chats = Chats(
             self.services,
             self.records,
@@ -566,11 +574,13 @@ class ChatHouse:
                 gateway,
                 self.line,
                 self.chat_options,
+                lambda instance: f"http://localhost:8080/poke/{instance.service_id}",
             ),
             self.line,
             self.delivery,
             self.answers,
             self.chat_limits,
+            self.permission,
             self.tasks,
             self.clock,
             self.chat_options,

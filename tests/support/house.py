@@ -126,6 +126,7 @@ def settings_for(
     """What the command line would say."""
     return Settings(
         data_directory=folder,
+        config_path=folder / "gms.ini",
         listen=listen,
         log_format="json",
         log_level="info",

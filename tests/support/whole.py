@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -11,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.app.access_records import CALLERS, NUMBERS
+from gms_twisted.app.subscription_records import SUBSCRIPTION
 from tests.support.front import RawConnection, Response
 from tests.support.house import make_house
 
@@ -68,20 +71,59 @@ class WholeServer:
         connection.lose()
         return response
 
+    def inside(self, method: str, target: str, fields: Mapping[str, str] | None = None) -> Response:
+        """Ask from inside."""
+        body = urlencode(fields).encode() if fields else b""
+        return self.send(method, target, body, host=INSIDE)
+
+    def advance(self, seconds: float, step: float = 1.0) -> None:
+        """Let time pass in small steps, as a reactor sees it."""
+        while seconds > 0:
+            self.reactor.advance(min(step, seconds))
+            seconds -= step
+
     def service(
-        self, name: str, fields: Mapping[str, str] | None = None, *, host: str = CUSTOMER
+        self,
+        name: str,
+        fields: Mapping[str, str] | None = None,
+        *,
+        host: str = CUSTOMER,
+        user: str = "",
     ) -> Any:
         """Create a service, which must succeed; gives the JSON."""
-        answer = self.try_service(name, fields, host=host)
+        answer = self.try_service(name, fields, host=host, user=user)
         self._test.assertEqual(answer.status, 200, answer.body)
         return answer.json()
 
     def try_service(
-        self, name: str, fields: Mapping[str, str] | None = None, *, host: str = CUSTOMER
+        self,
+        name: str,
+        fields: Mapping[str, str] | None = None,
+        *,
+        host: str = CUSTOMER,
+        user: str = "",
     ) -> Response:
         """Create a service, or not."""
         body = urlencode(fields or {}).encode()
-        return self.send("POST", f"{API}/service/{name}", body, host=host)
+        headers = {"gms_user": user} if user else {}
+        return self.send("POST", f"{API}/service/{name}", body, host=host, headers=headers)
+
+    def ask(
+        self,
+        service_id: str,
+        request: str,
+        fields: Mapping[str, str] | None = None,
+        *,
+        host: str = CUSTOMER,
+    ) -> Response:
+        """Ask a service."""
+        body = urlencode(fields or {}).encode()
+        return self.send("POST", f"{API}/service/{service_id}/{request}", body, host=host)
+
+    def tell(self, session_id: str, event: str, **fields: str) -> None:
+        """Give a session an event."""
+        answer = self.inside("POST", f"/scxml/session/{session_id}/event/{event}", fields)
+        self._test.assertEqual(answer.status, 200, answer.body)
 
     def match(self, **fields: str) -> Response:
         """Tell of a call, as the contact centre does."""
@@ -92,6 +134,19 @@ class WholeServer:
         """Read what is stored."""
         return self.send("GET", f"{API}/storage/{data_id}").json()
 
+    def sessions(self) -> list[str]:
+        """The ids of the sessions that run."""
+        embedded = self.house.orchestration.embedded
+        return [] if embedded is None else list(embedded.sessions)
+
+    def subscriptions(self) -> int:
+        """How many subscriptions there are."""
+        return len(self.run(self.house.areas._store.scan(SUBSCRIPTION)))
+
+    def numbers_of(self, group: str) -> list[str]:
+        """The numbers of a resource group."""
+        return list(self.house.configuration.resource_groups[group].numbers.values())
+
     def locked(self) -> list[str]:
         """The numbers that are locked."""
         store = self.house.areas._store
@@ -101,3 +156,48 @@ class WholeServer:
         """The phones that have a booking."""
         store = self.house.areas._store
         return [one.number for one in self.run(store.reservations(CALLERS))]
+
+
+class CometUser:
+    """A customer's program that listens on ``/_genesys``, by long polls that are answered at once.
+
+    :param user: its ``gms_user``.
+    """
+
+    def __init__(self, server: WholeServer, user: str) -> None:
+        self._server = server
+        self._user = user
+        self._cookie = ""
+        shaken = self._post({"channel": "/meta/handshake", "version": "1.0"})
+        self._client_id = shaken[-1]["clientId"]
+        self._post({"channel": "/meta/subscribe", "subscription": "/_genesys"})
+
+    def events(self) -> list[Any]:
+        """What has come since the last time."""
+        connect = {
+            "channel": "/meta/connect",
+            "connectionType": "long-polling",
+            "advice": {"timeout": 0},
+        }
+        found = [one["data"] for one in self._post(connect) if one["channel"] == "/_genesys"]
+        for one in found:
+            with suppress(TypeError, ValueError):
+                one["message"] = json.loads(one["message"])
+        return found
+
+    def _post(self, message: dict[str, Any]) -> Any:
+        message |= {"id": "1", "supportedConnectionTypes": ["long-polling"]}
+        if message["channel"] != "/meta/handshake":
+            message["clientId"] = self._client_id
+        headers = {"gms_user": self._user}
+        if self._cookie:
+            headers["Cookie"] = self._cookie
+        answer = self._server.send(
+            "POST",
+            "/genesys/cometd",
+            json.dumps(message).encode(),
+            "application/json",
+            headers=headers,
+        )
+        self._cookie = answer.headers.get("set-cookie", "").partition(";")[0] or self._cookie
+        return answer.json()

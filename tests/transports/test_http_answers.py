@@ -125,6 +125,16 @@ class ReadingTests(SynchronousTestCase):
         assert answer is not None
         self.assertEqual(answer.headers, {"x-a": "2", "content-length": "0"})
 
+    def test_cookies(self) -> None:
+        """Every cookie that is set is told, in order."""
+        reader = AnswerReader(10)
+        reader.receive(
+            b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1; Path=/\r\nset-cookie:b=2\r\n"
+            b"Content-Length: 0\r\n\r\n"
+        )
+        assert reader.answer is not None
+        self.assertEqual(reader.answer.cookies, ("a=1; Path=/", "b=2"))
+
     def test_head_only(self) -> None:
         """The answer to HEAD has no body, whatever length it names."""
         reader = AnswerReader(10, head_only=True)

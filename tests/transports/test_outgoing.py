@@ -379,6 +379,19 @@ class PoolTests(GateTests):
         self.successResultOf(running)
         self.assertEqual((len(first.requests), len(second.requests)), (2, 1))
 
+    def test_dead_and_refused(self) -> None:
+        """When nobody is there for the second try, the first may have been read all the same."""
+        server = Saying(OK)
+        self.net.serve(server)
+        self.successResultOf(self.net.post())
+        running = self.net.post()
+        del self.net.servers[PUBLIC, 80]
+        transport = server.connections[0].transport
+        assert transport is not None
+        transport.loseConnection()
+        self.net.settle()
+        self.assertEqual(self.unreachable(running), ("connect", True))
+
     def test_dead_in_the_answer(self) -> None:
         """With one byte of the answer there is no second try."""
         server = Saying(OK, b"H")

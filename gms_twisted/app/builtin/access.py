@@ -27,6 +27,7 @@ class AccessServices:
 
     :param rates: numbers locked for one address (V03); its owner reconfigures it.
     :ivar pools: the resource groups, for health details.
+    :ivar match: says whose a call is.
     """
 
     def __init__(
@@ -56,9 +57,8 @@ class AccessServices:
         services.register_action(
             request_access.NAME, RequestAccess(services, self.numbers, self.phones)
         )
-        services.register_action(
-            match_interaction.NAME, MatchInteraction(services, self.numbers, self.phones)
-        )
+        self.match = MatchInteraction(services, self.numbers, self.phones)
+        services.register_action(match_interaction.NAME, self.match)
 
     def reconfigure(
         self, server: ServerOptions, limits: LimitOptions, groups: Mapping[str, ResourceGroup]

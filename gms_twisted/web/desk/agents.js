@@ -35,6 +35,7 @@ export function showAgents(desk) {
     return h("li.agent-row", { class: agent.enabled ? "" : "disabled" },
       h("span.avatar.agent", { aria: { hidden: "true" } }, initials(name)),
       h("div.agent-text", {}, h("bdi.one-line", {}, name), h("span.small.muted.one-line", {}, `${agent.name} \u00b7 ${t(`role.${agent.role}`)}`)),
+      ["ringing", "busy"].includes(agent.voice) && h("span.chip.green", {}, icon("phone", "small"), t(`agent.voice.${agent.voice}`)),
       h("span.chip", { class: agent.enabled && agent.state === "ready" ? "green" : "" }, t(agent.enabled ? `agent.${agent.state}` : "agent.disabled")),
       agent.enabled && iconButton("key", t("agents.new.link", { name }), async () => {
         try {

@@ -20,9 +20,28 @@ export function setSound(on) {
   if (on) play("message");
 }
 
-const TUNES = { queue: [[660, 0], [880, 0.14]], message: [[740, 0]] };
+/** Each tone: hertz and seconds from the start. */
+const TUNES = {
+  queue: [[660, 0], [880, 0.14]], message: [[740, 0]], over: [[520, 0], [390, 0.16]],
+  ring: [[784, 0], [988, 0.12], [784, 0.24], [988, 0.36], [784, 0.48], [988, 0.6]],
+};
+const LOUDNESS = { ring: 0.24 };
+const RING_EVERY_MS = 2600;
+let ringing = null;
 
-/** A short tune: two tones for the queue, one for a message. */
+/** Sound like a telephone until told to stop. */
+export function startRinging() {
+  stopRinging();
+  play("ring");
+  ringing = setInterval(() => play("ring"), RING_EVERY_MS);
+}
+
+export function stopRinging() {
+  clearInterval(ringing);
+  ringing = null;
+}
+
+/** A short tune: two tones for the queue, one for a message, two falling ones for a call that is over. */
 export function play(name) {
   const sound = soundOn() && audio();
   if (!sound || sound.state !== "running") return;
@@ -32,7 +51,7 @@ export function play(name) {
     const volume = sound.createGain();
     tone.frequency.value = frequency;
     volume.gain.setValueAtTime(0.0001, start);
-    volume.gain.exponentialRampToValueAtTime(0.12, start + 0.02);
+    volume.gain.exponentialRampToValueAtTime(LOUDNESS[name] ?? 0.12, start + 0.02);
     volume.gain.exponentialRampToValueAtTime(0.0001, start + 0.22);
     tone.connect(volume).connect(sound.destination);
     tone.start(start);
@@ -54,19 +73,20 @@ export async function askForNotifications() {
   return notificationState();
 }
 
-/** Show a notification unless the desk is in front. */
-export function notify(title, body, tag, onclick) {
-  if (notificationState() !== "granted" || (document.visibilityState === "visible" && document.hasFocus())) return;
-  const shown = new Notification(title, { body, tag, lang: document.documentElement.lang });
+/** Show a notification unless the desk is in front.  @returns {Notification|null} */
+export function notify(title, body, tag, { onclick, stays = false } = {}) {
+  if (notificationState() !== "granted" || (document.visibilityState === "visible" && document.hasFocus())) return null;
+  const shown = new Notification(title, { body, tag, requireInteraction: stays, lang: document.documentElement.lang });
   shown.onclick = () => {
     window.focus();
     shown.close();
     onclick?.();
   };
+  return shown;
 }
 
-/** "(3) Agent desk": waiting chats and unread messages. */
-export function titleBadge(count) {
-  const title = (count ? `(${count}) ` : "") + t("desk.title");
+/** "(3) Agent desk": who waits and unread messages; a call that rings stands before everything. */
+export function titleBadge(count, caller = "") {
+  const title = caller ? `\u260e ${t("title.ringing", { name: caller })}` : (count ? `(${count}) ` : "") + t("desk.title");
   if (document.title !== title) document.title = title;
 }

@@ -4,6 +4,7 @@ import { t } from "../lib/i18n.js";
 import { clean, cleanName, safeUrl } from "../lib/text.js";
 import { Transcript, typingLine } from "../lib/transcript.js";
 import { confirmDialog, dialog, emptyState, errorState, field, skeleton } from "../lib/ui.js";
+import { CallPanel } from "./call.js";
 
 const NEAR_LIMIT = 0.9;
 const TYPING_RENEW_MS = 5000;
@@ -15,15 +16,16 @@ export class Conversation {
     this.shown = null;
     this.transcript = new Transcript({
       label: t("transcript.label"),
-      onretry: (ref) => desk.resend(desk.model.current, ref),
+      onretry: (ref) => desk.chats.resend(desk.model.current, ref),
       ondiscard: (ref) => desk.model.discard(desk.model.current, ref),
-      onbottom: () => desk.seen(),
+      onbottom: () => desk.chats.seen(),
       names: () => desk.model.agentNames(),
     });
     this.head = h("header.conversation-head");
     this.place = h("div.conversation-place");
     this.typing = h("div.typing", { role: "status", aria: { live: "polite" } });
     this.composer = new Composer(desk);
+    this.call = new CallPanel(desk);
     this.note = h("div.conversation-note");
     this.element = h("main.conversation", { id: "conversation", tabindex: "-1", aria: { label: t("conversation.label") } });
     this.layout = null;
@@ -32,10 +34,19 @@ export class Conversation {
   update() {
     const { model } = this.desk;
     const chat = model.current;
+    const call = model.voice.current;
+    if (call) {
+      this.shown = null;
+      if (this.layout !== "call") fill(this.element, this.call.nodes);
+      this.layout = "call";
+      this.call.update(call);
+      return;
+    }
     if (!chat) {
       this.shown = null;
-      if (this.layout !== "none") fill(this.element, this.welcome());
-      this.layout = "none";
+      const layout = `none${model.voice.available}`;
+      if (this.layout !== layout) fill(this.element, this.welcome());
+      this.layout = layout;
       return;
     }
     if (this.layout !== "chat") fill(this.element, this.head, this.place, this.typing, this.note, this.composer.element);
@@ -54,7 +65,8 @@ export class Conversation {
   }
 
   welcome() {
-    return emptyState("chat", t("conversation.none.title"), t("conversation.none.text"),
+    const calls = this.desk.model.voice.available;
+    return emptyState("chat", t(calls ? "conversation.none.title.calls" : "conversation.none.title"), t(calls ? "conversation.none.calls" : "conversation.none.text"),
       h("p.small", {}, h("kbd.key", {}, "?"), " ", t("shortcuts.title")));
   }
 
@@ -65,7 +77,7 @@ export class Conversation {
       this.bodyChat = chat.id;
       if (state === "loaded") fill(this.place, this.transcript.element);
       else if (state === "loading") fill(this.place, skeleton(6));
-      else fill(this.place, errorState(chat.failed, () => this.desk.open(chat.id)));
+      else fill(this.place, errorState(chat.failed, () => this.desk.chats.open(chat.id)));
     }
     if (state === "loaded") this.transcript.update(chat);
   }
@@ -105,16 +117,16 @@ export class Conversation {
     if (this.noteKey === key + chat.id) return;
     this.noteKey = key + chat.id;
     fill(this.note, key && h("p.conversation-hint", { role: "status" }, icon("info", "small"), t(`conversation.${key}`),
-      key === "closed" && h("button.link-button", { type: "button", onclick: () => this.desk.dismiss(chat) }, t("conversation.dismiss"))));
+      key === "closed" && h("button.link-button", { type: "button", onclick: () => this.desk.chats.dismiss(chat) }, t("conversation.dismiss"))));
   }
 
   async end(chat) {
     const name = cleanName(chat.summary.nickname) || t("customer");
-    if (await confirmDialog(t("end.title"), t("end.text", { name }), t("end.chat"), { danger: true })) this.desk.end(chat);
+    if (await confirmDialog(t("end.title"), t("end.text", { name }), t("end.chat"), { danger: true })) this.desk.chats.end(chat);
   }
 
   async requeue(chat) {
-    if (await confirmDialog(t("requeue.title"), t("requeue.text"), t("requeue"))) void this.desk.requeue(chat);
+    if (await confirmDialog(t("requeue.title"), t("requeue.text"), t("requeue"))) void this.desk.chats.requeue(chat);
   }
 
   async pushUrl(chat) {
@@ -134,7 +146,7 @@ export class Conversation {
         h("button", { type: "button", onclick: () => close() }, t("cancel")),
         h("button.primary", { type: "submit" }, t("push.url.send")))),
     ]);
-    if (url) void this.desk.pushUrl(chat, url);
+    if (url) void this.desk.chats.pushUrl(chat, url);
   }
 
   focusComposer() {
@@ -277,7 +289,7 @@ class Composer {
     this.size();
     this.drawCount();
     this.typingSent = 0;
-    this.desk.send(this.chat, text);
+    this.desk.chats.send(this.chat, text);
     this.text.focus();
   }
 
@@ -285,12 +297,12 @@ class Composer {
     const time = Date.now();
     if (time - this.typingSent < TYPING_RENEW_MS) return;
     this.typingSent = time;
-    this.desk.typing(this.chat, true);
+    this.desk.chats.typing(this.chat, true);
   }
 
   stopTyping() {
     if (!this.typingSent || !this.chat) return;
     this.typingSent = 0;
-    this.desk.typing(this.chat, false);
+    this.desk.chats.typing(this.chat, false);
   }
 }

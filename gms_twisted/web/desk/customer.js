@@ -1,13 +1,12 @@
 /** The right column: who the customer is. */
-import { fill, h, icon, iconButton } from "../lib/dom.js";
-import { currentLocale, t } from "../lib/i18n.js";
-import { clean, cleanName, fileSize, initials, safeUrl } from "../lib/text.js";
+import { fill, h, iconButton } from "../lib/dom.js";
+import { t } from "../lib/i18n.js";
+import { cleanName, initials } from "../lib/text.js";
 import { Transcript } from "../lib/transcript.js";
 import { clockTime, dayName, fullTime } from "../lib/times.js";
 import { copyText, dialog, errorState, skeleton } from "../lib/ui.js";
-
-const PICTURES = new Set(["image/png", "image/jpeg", "image/gif", "image/webp"]);
-const LARGEST_PREVIEW = 5e6;
+import { callerKey, callerSections } from "./caller.js";
+import { dataSection, filesSection, idsSection } from "./details.js";
 
 export class CustomerPane {
   constructor(desk) {
@@ -17,6 +16,13 @@ export class CustomerPane {
   }
 
   update() {
+    const call = this.desk.model.voice.current;
+    if (call) {
+      const key = callerKey(call);
+      if (this.key !== key) fill(this.element, this.top(), callerSections(call));
+      this.key = key;
+      return;
+    }
     const chat = this.desk.model.current;
     const history = chat && this.histories.get(chat.id);
     const key = chat ? JSON.stringify([chat.id, chat.customer, chat.summary.customer, chat.summary.service, chat.closed, chat.loaded, history?.state]) : "";
@@ -31,7 +37,9 @@ export class CustomerPane {
       return;
     }
     if (!history) void this.loadHistory(chat.id);
-    fill(this.element, this.top(), this.person(chat), this.data(chat.customer), this.files(chat.customer), this.past(chat, history), this.service(chat));
+    const { customer, summary } = chat;
+    fill(this.element, this.top(), this.person(chat), dataSection(customer.data), filesSection(customer.files), this.past(chat, history),
+      idsSection([[t("service.id"), customer.service ?? summary.service], [t("chat.id"), chat.id], [t("gms.user"), customer.gms_user]]));
   }
 
   top() {
@@ -56,20 +64,6 @@ export class CustomerPane {
         iconButton("copy", t("copy.email"), () => copyText(cleanName(customer.email, 320)))));
   }
 
-  data({ data }) {
-    const entries = Object.entries(data ?? {});
-    return h("section", {}, h("h3", {}, t("customer.data")),
-      entries.length ? h("dl.data", {}, entries.map(([key, value]) => h("div.data-row", {},
-        h("dt.one-line", { title: cleanName(key, 200) }, h("bdi", {}, cleanName(key, 60))),
-        h("dd", { dir: "auto" }, clean(value, 1000) || "\u2013"))))
-        : h("p.muted.small", {}, t("customer.data.none")));
-  }
-
-  files({ files }) {
-    if (!files?.length) return null;
-    return h("section", {}, h("h3", {}, t("customer.files")), h("ul.files", {}, files.map(fileItem)));
-  }
-
   past(chat, history) {
     let body = skeleton(2);
     if (history?.state === "failed") body = errorState(history.error, () => this.loadHistory(chat.id));
@@ -84,14 +78,6 @@ export class CustomerPane {
         : h("p.muted.small", {}, t("customer.past.none"));
     }
     return h("section", {}, h("h3", {}, t("customer.past")), body);
-  }
-
-  service({ id, customer, summary }) {
-    const rows = [[t("service.id"), customer.service ?? summary.service], [t("chat.id"), id], [t("gms.user"), customer.gms_user]];
-    return h("section", {}, h("h3", {}, t("customer.ids")), h("dl.data.ids", {}, rows.filter(([, value]) => value).map(([label, value]) =>
-      h("div.data-row", {}, h("dt", {}, label), h("dd.id-value", {},
-        h("code.one-line", { title: cleanName(value, 200) }, cleanName(value, 200)),
-        iconButton("copy", t("copy.what", { what: label }), () => copyText(cleanName(value, 320))))))));
   }
 
   async loadHistory(id) {
@@ -128,30 +114,5 @@ export class CustomerPane {
     };
     void load();
     await dialog(cleanName(earlier.subject, 80) || t("customer.past"), () => [place], "wide");
-  }
-}
-
-function fileItem(file) {
-  const name = cleanName(file.filename, 120) || cleanName(file.key, 120);
-  const picture = PICTURES.has(String(file.type).toLowerCase());
-  const local = localAddress(file.url);
-  const preview = picture && local && Number(file.size) <= LARGEST_PREVIEW && h("img.file-preview", { src: local, alt: "", width: 40, height: 40 });
-  if (preview) preview.addEventListener("error", () => preview.replaceWith(icon("image")), { once: true });
-  const text = h("span.file-text", {}, h("bdi.one-line", {}, name),
-    h("span.small.muted.one-line", {}, [cleanName(file.type, 60), fileSize(file.size, currentLocale())].filter(Boolean).join(" \u00b7 ")));
-  const address = local ?? safeUrl(file.url)?.href;
-  return h("li", {}, address
-    ? h("a.file", { href: address, download: name }, preview || icon(picture ? "image" : "file"), text, icon("download", "small"))
-    : h("span.file", {}, icon("file"), text));
-}
-
-/** A file of this server as a path; null for other hosts, whose pictures are not loaded. */
-function localAddress(value) {
-  if (typeof value !== "string") return null;
-  try {
-    const url = new URL(value, location.href);
-    return url.origin === location.origin ? url.pathname + url.search : null;
-  } catch {
-    return null;
   }
 }

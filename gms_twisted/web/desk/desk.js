@@ -1,23 +1,26 @@
-/** The desk itself: the connection, what the agent can do, and the three columns. */
+/** The desk itself: what it is made of, what the server tells it, its columns and keys. */
 import { accountMenu } from "../lib/account.js";
 import * as api from "../lib/api.js";
-import { BayeuxClient } from "../lib/bayeux.js";
 import { ConnectionState } from "../lib/connection.js";
 import { fill, h, icon, iconButton } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
-import { cleanName } from "../lib/text.js";
-import { now, setServerTime } from "../lib/times.js";
+import { now } from "../lib/times.js";
 import { confirmDialog, preference, setPreference, themeButton, toast } from "../lib/ui.js";
 import * as alerts from "./alerts.js";
 import { showAgents } from "./agents.js";
+import { CallBar } from "./call.js";
+import { callerName } from "./call-words.js";
+import { Calls } from "./calls.js";
+import { Chats } from "./chats.js";
 import { Conversation } from "./conversation.js";
 import { CustomerPane } from "./customer.js";
+import { GroupsMenu } from "./groups.js";
+import { Link, words } from "./link.js";
 import { Lists } from "./lists.js";
 import { showShortcuts } from "./menus.js";
 import { Model } from "./model.js";
 
-const UNDO_S = 5;
-const LOST = new Set(["lost", "offline", "timeout"]);
+const PHONE = "(max-width: 760px)";
 
 export class Desk {
   /**
@@ -29,51 +32,49 @@ export class Desk {
     this.leave = leave;
     this.model = new Model(() => this.schedule());
     this.model.agent = { ...me.agent, state: "away" };
+    this.link = new Link(this.model, { greeted: () => this.greeted(), event: (data) => this.event(data), over: (notice) => this.goodbye(notice) });
+    this.chats = new Chats(this);
+    this.calls = new Calls(this);
     this.lists = new Lists(this);
     this.conversation = new Conversation(this);
     this.customer = new CustomerPane(this);
-    this.connectionState = new ConnectionState({ retry: () => this.client.retryNow(), restart: () => this.restart() });
+    this.connectionState = new ConnectionState({ retry: () => this.link.retryNow(), restart: () => this.link.restart() });
     this.stateButton = h("button.switch", { type: "button", role: "switch", onclick: () => this.toggleState() });
-    this.groups = h("span.groups.one-line");
+    this.groups = new GroupsMenu(this);
+    this.callBar = new CallBar(this);
     this.soundButton = iconButton("bell", "", () => this.toggleSound());
     this.columns = h("div.columns", { dataset: { view: "lists", customer: preference("desk.customer", true) ? "open" : "closed" } },
-      this.lists.element, this.conversation.element, this.customer.element);
+      this.lists.element, this.conversation.element, this.customer.element, this.callBar.element);
     this.element = h("div.desk", {},
       h("a.skip", { href: "#conversation" }, t("skip")),
-      this.topBar(), this.connectionState.bar, this.columns);
-    this.ends = new Map();
-    this.client = new BayeuxClient({
-      url: new URL("../genesys/cometd", location.href).href,
-      ext: () => this.ticket(),
-    });
+      this.topBar(), this.connectionState.bar, this.columns, this.calls.announcer);
     this.stopped = new AbortController();
   }
 
   topBar() {
     return h("header.top", {},
       h("span.brand", {}, icon("headset"), h("span.only-wide", {}, t("desk.title"))),
-      this.groups, this.stateButton,
+      this.stateButton, this.groups.element,
       h("span.spacer"),
       this.connectionState.dot, this.soundButton,
-      this.me.agent.role === "operator" && iconButton("users", t("agents.title"), () => this.administer()),
-      iconButton("help", `${t("shortcuts.title")} (?)`, showShortcuts, "only-wide"),
+      this.me.agent.role === "operator" && iconButton("users", t("agents.title"), () => this.administer(), "only-wide"),
+      iconButton("help", `${t("shortcuts.title")} (?)`, () => this.help(), "only-wide"),
       h("span.only-wide", {}, themeButton()),
       accountMenu(this.me.agent, () => [
         alerts.notificationState() === "default" && ["bell", t("notifications.allow"), () => void this.askForNotifications()],
+        this.me.agent.role === "operator" && matchMedia(PHONE).matches && ["users", t("agents.title"), () => this.administer()],
         this.me.agent.role === "operator" && ["pulse", t("ops.title"), () => { location.href = new URL("../ops/", location.href).href; }],
-        ["keyboard", t("shortcuts.title"), showShortcuts],
+        ["keyboard", t("shortcuts.title"), () => this.help()],
       ], () => this.logout()));
   }
 
   start() {
     const { signal } = this.stopped;
-    this.client.on("state", (state) => this.connection(state));
-    this.client.on("session", () => void this.hello());
-    this.client.on("error", (error) => reportError(error));
-    this.client.listen("/service/desk/event", (message) => this.event(message.data));
     addEventListener("keydown", (event) => this.key(event), { signal });
-    addEventListener("focus", () => this.seen(), { signal });
-    document.addEventListener("visibilitychange", () => this.seen(), { signal });
+    addEventListener("keydown", (event) => { if (/^(?:Tab|Arrow)/.test(event.key)) this.byKeys = true; }, { signal, capture: true });
+    addEventListener("pointerdown", () => { this.byKeys = false; }, { signal, capture: true });
+    addEventListener("focus", () => this.chats.seen(), { signal });
+    document.addEventListener("visibilitychange", () => this.chats.seen(), { signal });
     addEventListener("beforeunload", (event) => {
       if ([...this.model.chats.values()].some((chat) => chat.pending.length)) event.preventDefault();
     }, { signal });
@@ -81,79 +82,29 @@ export class Desk {
       this.model.expireTyping(now());
       if (this.model.connection.state === "waiting") this.drawBar();
     }, 1000);
-    this.client.start();
+    this.link.start();
     this.update();
     if (location.hash === "#agents") this.administer();
   }
 
   stop() {
     this.stopped.abort();
+    this.link.stop();
     clearInterval(this.ticker);
-    for (const timer of this.ends.values()) clearTimeout(timer);
+    this.chats.stop();
+    this.calls.stop();
     alerts.titleBadge(0);
   }
 
-  // ---- connection ---------------------------------------------------------------------------
-
-  async ticket() {
-    try {
-      const { ticket } = await api.ticket();
-      return { desk: { ticket } };
-    } catch (error) {
-      if (error.status === 401 || error.status === 403) throw Object.assign(error, { fatal: true });
-      throw error;
-    }
-  }
-
-  connection({ state, retryAt, error }) {
-    this.model.setConnection({ state, retryAt });
-    if (state === "refused") void this.refused(error);
-  }
-
-  /** The server ended the session: logged out elsewhere, disabled, or restarted in between. */
-  async refused(error) {
-    if (this.stopped.signal.aborted) return;
-    try {
-      await api.me();
-    } catch (reason) {
-      if (reason.status === 401) return this.goodbye(t("signed.out"));
-    }
-    if (!this.stopped.signal.aborted) {
-      this.model.setConnection({ state: "refused", retryAt: null, error });
-    }
-    return undefined;
-  }
-
-  restart() {
-    this.client.start();
-  }
-
-  retryHello = () => {
-    this.model.failed(null);
-    void this.hello();
-  };
+  // ---- what the server tells ----------------------------------------------------------------
 
   call(data) {
-    return this.client.call("desk", data);
+    return this.link.call(data);
   }
 
-  async hello() {
-    let data;
-    try {
-      data = await this.call({ do: "hello" });
-    } catch (error) {
-      // A lost connection says so itself, and says hello again when it is back.
-      if (!LOST.has(error.code)) this.model.failed(error.message);
-      return;
-    }
-    setServerTime(data.now);
+  greeted() {
     this.customer.forget();
-    this.model.hello(data);
-    for (const chat of this.model.chats.values()) {
-      if (chat.stale) void this.open(chat.id);
-      for (const message of chat.pending) if (message.state === "sending" && message.position === null) void this.deliver(chat, message);
-    }
-    if (this.model.selected && !this.model.current?.loaded) void this.open(this.model.selected);
+    this.chats.resume();
   }
 
   event(data) {
@@ -163,53 +114,37 @@ export class Desk {
       return;
     }
     const gone = data.type === "chat_gone" ? this.model.chats.get(data.chat) : null;
+    const call = this.model.voice.calls.get(data.call?.call ?? data.call) ?? data.call;
     const announced = this.model.event(data, now());
-    if (announced === "queue") this.announceEntry(data.entry);
-    else if (announced === "message") this.announceMessage(data);
-    else if (announced === "over" && gone && !gone.closed && !gone.leaving) {
-      toast(t("chat.gone", { name: cleanName(gone.summary.nickname) || t("customer") }));
-      this.backToLists();
-    }
-    if (data.type === "chat_event" && data.chat === this.model.selected) this.seen();
-  }
-
-  announceEntry(entry) {
-    const name = cleanName(entry.nickname) || t("customer");
-    const subject = cleanName(entry.subject, 120);
-    this.lists.announce(t("queue.announce", { name, subject: subject || t("no.subject") }));
-    if (this.model.state !== "ready") return;
-    alerts.play("queue");
-    alerts.notify(t("notify.queue", { name }), subject, `queue-${entry.chat}`, () => this.show("lists"));
-  }
-
-  announceMessage({ chat, event }) {
-    const looking = chat === this.model.selected && document.hasFocus() && this.conversation.transcript.atBottom;
-    if (looking) return;
-    alerts.play("message");
-    alerts.notify(cleanName(event.nickname) || t("customer"), cleanName(event.text, 160), `chat-${chat}`, () => this.select(chat));
+    if (announced === "queue") this.chats.announceEntry(data.entry);
+    else if (announced === "message") this.chats.announceMessage(data);
+    else if (announced === "over" && gone && !gone.closed && !gone.leaving) this.chats.announceGone(gone);
+    else this.calls.announce(announced, call);
+    if (data.type === "chat_event" && data.chat === this.model.selected) this.chats.seen();
   }
 
   goodbye(notice) {
     if (this.stopped.signal.aborted) return;
     this.stop();
-    void this.client.disconnect();
+    this.link.disconnect();
     this.leave(notice);
   }
 
   async logout() {
     const open = [...this.model.chats.values()].filter((chat) => !chat.closed).length;
-    if (open && !(await confirmDialog(t("logout.title"), t("logout.text", { n: open }), t("logout"), { danger: true }))) return;
+    const lost = [open && t("logout.text", { n: open }), this.model.voice.talking && t("logout.call")].filter(Boolean).join(" ");
+    if (lost && !(await confirmDialog(t("logout.title"), lost, t("logout"), { danger: true }))) return;
     this.stop();
     try {
       await api.logout();
     } catch (error) {
       if (error.status !== 401) toast(t("logout.failed"), { kind: "danger" });
     }
-    void this.client.disconnect();
+    this.link.disconnect();
     this.leave(t("signed.out"));
   }
 
-  // ---- what an agent does -------------------------------------------------------------------
+  // ---- what an agent does with the desk -----------------------------------------------------
 
   goReady = () => this.setState("ready");
 
@@ -230,149 +165,13 @@ export class Desk {
     }
   }
 
-  async accept(id) {
-    if (this.model.accepting.has(id)) return;
-    this.model.accepting.add(id);
-    this.model.changed();
-    try {
-      const answer = await this.call({ do: "accept", chat: id });
-      this.model.opened(id, answer);
-      this.select(id);
-    } catch (error) {
-      const taken = error.detail?.exception === "gms.desk.taken";
-      if (taken) this.model.queue.delete(id);
-      toast(taken ? t("accept.taken") : this.words(error), { kind: taken ? "info" : "danger" });
-    } finally {
-      this.model.accepting.delete(id);
-      this.model.changed();
-    }
-  }
-
-  select(id) {
-    const chat = this.model.chats.get(id);
-    if (!chat) return;
-    this.model.select(id);
-    this.show("conversation");
-    if (!chat.loaded || chat.stale) void this.open(id);
-    this.update();
-    if (matchMedia("(min-width: 761px)").matches) this.conversation.focusComposer();
-    this.seen();
-  }
-
-  async open(id) {
-    const chat = this.model.chats.get(id);
-    if (!chat) return;
-    const after = chat.loaded ? chat.last : 0;
-    if (chat.failed) {
-      chat.failed = null;
-      this.model.changed();
-    }
-    try {
-      this.model.opened(id, await this.call({ do: "open", chat: id, after }), after);
-      this.seen();
-    } catch (error) {
-      if (!LOST.has(error.code) || !chat.loaded) this.model.failedToOpen(id, this.words(error));
-    }
-  }
-
-  /** Tell the server what has been read: only while somebody can be looking. */
-  seen() {
-    const chat = this.model.current;
-    if (!chat?.loaded || document.visibilityState !== "visible" || !document.hasFocus()) return;
-    if (!this.conversation.transcript.atBottom) return;
-    const position = this.model.markRead(chat);
-    if (position !== null) this.call({ do: "read", chat: chat.id, position }).catch(() => {});
-  }
-
-  send(chat, text) {
-    const ref = crypto.getRandomValues(new Uint32Array(4)).reduce((word, part) => word + part.toString(16).padStart(8, "0"), "");
-    this.model.addPending(chat, ref, text, now());
-    this.conversation.transcript.toBottom();
-    void this.deliver(chat, chat.pending.at(-1));
-  }
-
-  /** The same `ref` twice appends once, so a message whose fate is unknown is simply sent again. */
-  async deliver(chat, message) {
-    if (message.busy) return;
-    message.busy = true;
-    try {
-      const { position } = await this.call({ do: "send", chat: chat.id, text: message.text, ref: message.ref });
-      this.model.sent(chat, message.ref, position);
-    } catch (error) {
-      if (!LOST.has(error.code)) this.model.notSent(chat, message.ref, this.words(error));
-      else if (error.code !== "lost") this.model.notSent(chat, message.ref, t("not.sent"));
-    } finally {
-      message.busy = false;
-    }
-  }
-
-  resend(chat, ref) {
-    const message = chat && this.model.resend(chat, ref);
-    if (message) void this.deliver(chat, message);
-  }
-
-  typing(chat, on) {
-    if (chat.closed || this.model.connection.state !== "connected") return;
-    this.call({ do: "typing", chat: chat.id, on }).catch(() => {});
-  }
-
-  async pushUrl(chat, url) {
-    try {
-      await this.call({ do: "push_url", chat: chat.id, url });
-    } catch (error) {
-      this.failed(error);
-    }
-  }
-
-  /** End after five seconds in which it can be undone. */
-  end(chat) {
-    chat.ending = true;
-    this.model.changed();
-    const finish = async () => {
-      this.ends.delete(chat.id);
-      chat.leaving = true;
-      try {
-        await this.call({ do: "end", chat: chat.id });
-      } catch (error) {
-        chat.leaving = false;
-        this.failed(error);
-      }
-      chat.ending = false;
-      this.model.changed();
-    };
-    const undo = () => {
-      clearTimeout(this.ends.get(chat.id));
-      this.ends.delete(chat.id);
-      chat.ending = false;
-      this.model.changed();
-    };
-    this.ends.set(chat.id, setTimeout(() => void finish(), UNDO_S * 1000));
-    toast(t("end.soon", { name: cleanName(chat.summary.nickname) || t("customer") }), { action: t("undo"), onaction: undo, seconds: UNDO_S - 0.2 });
-  }
-
-  async requeue(chat) {
-    chat.leaving = true;
-    try {
-      await this.call({ do: "requeue", chat: chat.id });
-      this.model.forget(chat.id);
-      this.model.changed();
-      this.backToLists();
-    } catch (error) {
-      chat.leaving = false;
-      this.failed(error);
-    }
-  }
-
-  /** Put a closed chat away; the server forgets it by itself. */
-  dismiss(chat) {
-    this.model.forget(chat.id);
-    this.model.changed();
-    this.backToLists();
-  }
-
   async askForNotifications() {
     const state = await alerts.askForNotifications();
     toast(t(`notifications.${state}`), { kind: state === "granted" ? "success" : "info" });
+  }
+
+  help() {
+    showShortcuts(this.model.voice.available);
   }
 
   administer() {
@@ -380,11 +179,11 @@ export class Desk {
   }
 
   failed(error) {
-    toast(this.words(error), { kind: "danger" });
+    toast(words(error), { kind: "danger" });
   }
 
   words(error) {
-    return LOST.has(error.code) ? t("error.network") : error.message;
+    return words(error);
   }
 
   toggleSound() {
@@ -413,27 +212,27 @@ export class Desk {
     this.drawState();
     this.drawBar();
     this.drawSound();
-    const groups = model.groups.map((group) => cleanName(group, 40)).join(", ");
-    if (this.groups.textContent !== groups) {
-      this.groups.textContent = groups;
-      this.groups.title = t("groups.title", { groups });
-    }
+    this.calls.sync();
+    this.groups.update();
     this.lists.update();
     this.conversation.update();
     this.customer.update();
-    if (!model.current && this.columns.dataset.view !== "lists") this.show("lists");
-    this.columns.classList.toggle("no-chat", !model.current);
-    alerts.titleBadge(model.queue.size + model.unread);
+    this.callBar.update();
+    if (!model.showing && this.columns.dataset.view !== "lists") this.show("lists");
+    this.columns.classList.toggle("no-chat", !model.showing);
+    const { ringing, waiting } = model.voice;
+    alerts.titleBadge(model.queue.size + waiting.length + model.unread, ringing ? callerName(ringing) : "");
   }
 
   drawState() {
     const ready = this.model.state === "ready";
-    const key = `${ready}${this.model.ready}`;
+    const calls = this.model.voice.available;
+    const key = `${ready}${this.model.ready}${calls}`;
     if (this.stateKey === key) return;
     this.stateKey = key;
     this.stateButton.disabled = !this.model.ready;
     this.stateButton.setAttribute("aria-checked", String(ready));
-    this.stateButton.setAttribute("aria-label", t("state.switch"));
+    this.stateButton.setAttribute("aria-label", t(calls ? "state.switch.calls" : "state.switch"));
     this.stateButton.title = t(ready ? "state.ready.hint" : "state.away.hint");
     fill(this.stateButton, h("span.switch-track", { aria: { hidden: "true" } }, h("span.switch-knob")), t(ready ? "state.ready" : "state.away"));
   }
@@ -461,12 +260,12 @@ export class Desk {
   }
 
   backToLists() {
-    if (!this.model.current) this.show("lists");
+    if (!this.model.showing) this.show("lists");
   }
 
   /** On a wide screen the pane folds, on a smaller one it lies over the conversation, on a phone it is a view. */
   toggleCustomer(open) {
-    if (matchMedia("(max-width: 760px)").matches) {
+    if (matchMedia(PHONE).matches) {
       this.show(this.columns.dataset.view === "customer" || open === false ? "conversation" : "customer");
       return;
     }
@@ -484,28 +283,29 @@ export class Desk {
       const chat = this.model.mine[Number(event.code.slice(5)) - 1];
       if (chat) {
         event.preventDefault();
-        this.select(chat.id);
+        this.chats.select(chat.id);
       }
       return;
     }
     const writing = /^(?:INPUT|TEXTAREA|SELECT)$/.test(event.target?.tagName ?? "");
     if (event.key === "Escape" && writing) event.target.blur();
     if (writing || event.ctrlKey || event.metaKey || event.altKey) return;
+    const control = event.target?.closest?.("button, a, summary, label");
+    if (this.calls.key(event, Boolean(control) && (this.byKeys || this.callBar.element.contains(control)))) {
+      event.preventDefault();
+      return;
+    }
     const action = {
-      "?": showShortcuts,
-      a: () => this.model.waiting.length && this.accept(this.model.waiting[0].chat),
+      "?": () => this.help(),
+      a: () => this.chats.acceptFirst(),
       r: () => this.toggleState(),
       i: () => this.toggleCustomer(),
       c: () => this.conversation.focusComposer(),
+      p: () => this.calls.goTo(),
       m: () => this.toggleSound(),
     }[event.key];
     if (!action) return;
     event.preventDefault();
     void action();
   }
-}
-
-function reportError(error) {
-  // A listener that threw is a fault of this page: let the console and monitors see it.
-  setTimeout(() => { throw error; });
 }

@@ -5,15 +5,18 @@ import { clean, cleanName, collides } from "../lib/text.js";
 import { preview } from "../lib/transcript.js";
 import { ago, duration, everySecond, fullTime, now } from "../lib/times.js";
 import { emptyState, errorState, skeleton } from "../lib/ui.js";
+import { callItem, paintCall, sortedQueue } from "./call-items.js";
 
-/**
- * @param {{model: import("./model.js").Model, accept: (id: string) => void, select: (id: string) => void, goReady: () => void, retryHello: () => void}} desk
- */
+/** Of a call, a chat that waits, or a chat of mine. */
+const keyOf = (item) => (item.call ? `call ${item.call}` : item.chat ?? item.id);
+
 export class Lists {
+  /** @param {import("./desk.js").Desk} desk */
   constructor(desk) {
     this.desk = desk;
     this.queueCount = h("span.count");
     this.chatCount = h("span.count");
+    this.chatTitle = h("span", {}, t("chats.title"));
     this.queue = h("ul.list", { aria: { labelledby: "queue-title" } });
     this.chats = h("ul.list", { aria: { labelledby: "chats-title" } });
     this.queueNote = h("div.list-note");
@@ -23,10 +26,15 @@ export class Lists {
       h("section.queue", {},
         h("h2.list-title", { id: "queue-title" }, t("queue.title"), this.queueCount), this.queue, this.queueNote),
       h("section.chats", {},
-        h("h2.list-title", { id: "chats-title" }, t("chats.title"), this.chatCount), this.chats, this.chatNote),
+        h("h2.list-title", { id: "chats-title" }, this.chatTitle, this.chatCount), this.chats, this.chatNote),
       this.announcer);
     this.element.addEventListener("keydown", (event) => this.move(event));
     everySecond(this.element, () => this.tick());
+  }
+
+  /** False on a phone that shows another column. */
+  get visible() {
+    return this.element.offsetParent !== null;
   }
 
   announce(text) {
@@ -39,29 +47,34 @@ export class Lists {
       const key = `loading ${model.failure}`;
       if (this.noteKey === key) return;
       this.noteKey = key;
-      fill(this.queueNote, model.failure ? errorState(model.failure, this.desk.retryHello) : skeleton(3));
+      fill(this.queueNote, model.failure ? errorState(model.failure, this.desk.link.retryHello) : skeleton(3));
       fill(this.chatNote, !model.failure && skeleton(2));
       return;
     }
-    const waiting = model.waiting;
-    const mine = model.mine;
-    reconcile(this.queue, waiting, (entry) => entry.chat, (entry, old) => this.entry(entry, old));
-    reconcile(this.chats, mine, (chat) => chat.id, (chat, old) => this.chat(chat, old, mine.indexOf(chat)));
+    const { voice } = model;
+    const waiting = sortedQueue(model);
+    const chats = model.mine;
+    const mine = [...(voice.talking ? [voice.talking] : []), ...chats, ...voice.ended];
+    reconcile(this.queue, waiting, keyOf, (entry, old) => (entry.call ? callItem(this.desk, entry, old, this.drawnOnce) : this.entry(entry, old)));
+    reconcile(this.chats, mine, keyOf, (item, old) => (item.call ? callItem(this.desk, item, old, this.drawnOnce) : this.chat(item, old, chats.indexOf(item))));
+    this.drawnOnce = true;
     this.queueCount.textContent = waiting.length || "";
     this.chatCount.textContent = mine.length || "";
-    this.notes(waiting.length, mine.length, model.state);
+    const title = t(voice.available ? "mine.title" : "chats.title");
+    if (this.chatTitle.textContent !== title) this.chatTitle.textContent = title;
+    this.notes(waiting.length, mine.length, model.state, voice.available);
   }
 
-  notes(waiting, mine, state) {
-    const key = [waiting > 0, mine > 0, state].join();
+  notes(waiting, mine, state, voice) {
+    const key = [waiting > 0, mine > 0, state, voice].join();
     if (this.noteKey === key) return;
     this.noteKey = key;
     const ready = state === "ready";
     fill(this.queueNote, !waiting && (ready
-      ? emptyState("inbox", t("queue.empty.title"), t("queue.empty.text"))
+      ? emptyState("inbox", t("queue.empty.title"), t(voice ? "queue.empty.calls" : "queue.empty.text"))
       : emptyState("inbox", t("queue.away.title"), t("queue.away.text"),
         h("button", { type: "button", onclick: this.desk.goReady }, t("state.go.ready")))));
-    fill(this.chatNote, !mine && h("p.list-hint", {}, t("chats.empty")));
+    fill(this.chatNote, !mine && h("p.list-hint", {}, t(voice ? "mine.empty" : "chats.empty")));
   }
 
   entry(entry, old) {
@@ -71,9 +84,8 @@ export class Lists {
     const wait = h("span.chip.wait", { title: fullTime(entry.since) });
     const name = cleanName(entry.nickname) || t("customer");
     const fresh = !old && this.drawnOnce;
-    this.drawnOnce = true;
     const element = h("li.item.entry", { class: fresh ? "fresh" : "", dataset: { signature, since: entry.since } },
-      h("button.item-main", { type: "button", disabled: busy, onclick: () => this.desk.accept(entry.chat) },
+      h("button.item-main", { type: "button", disabled: busy, onclick: () => this.desk.chats.accept(entry.chat) },
         h("span.item-head", {},
           h("bdi.item-name.one-line", {}, name),
           collides(entry.nickname, this.desk.model.agentNames()) && h("span.chip.amber", { title: t("collides.hint") }, t("party.CLIENT")),
@@ -103,7 +115,7 @@ export class Lists {
     element.dataset.since = chat.spokeAt ?? "";
     fill(element, h("button.item-main", {
       type: "button", aria: { current: selected ? "true" : null, keyshortcuts: number ? `Alt+${number}` : null },
-      title: number ? `Alt+${number}` : null, onclick: () => this.desk.select(chat.id),
+      title: number ? `Alt+${number}` : null, onclick: () => this.desk.chats.select(chat.id),
     },
     h("span.item-head", {},
       h("span.presence", { class: chat.closed ? "closed" : summary.customer ?? "here", title: t(chat.closed ? "chat.closed" : `customer.${summary.customer ?? "here"}`) }),
@@ -119,8 +131,8 @@ export class Lists {
   }
 
   tick() {
-    for (const element of this.queue.children) this.paintWait(element);
-    for (const element of this.chats.children) this.paintSince(element);
+    for (const element of this.queue.children) if (!paintCall(this.desk, element)) this.paintWait(element);
+    for (const element of this.chats.children) if (!paintCall(this.desk, element)) this.paintSince(element);
   }
 
   paintWait(element) {

@@ -5,6 +5,8 @@
  * but the methods below; `onchange` is called after every change.
  */
 
+import { Voice } from "./voice.js";
+
 /** How long a typing mark lives without being renewed, in seconds. */
 export const TYPING_S = 12;
 
@@ -68,10 +70,16 @@ export class Model {
     this.failure = null;
     this.connection = { state: "connecting", retryAt: null };
     this.accepting = new Set();
+    this.voice = new Voice();
   }
 
   changed() {
     this.onchange();
+  }
+
+  /** Something is on screen: a chat or a call. */
+  get showing() {
+    return Boolean(this.current || this.voice.current);
   }
 
   /** The chat on screen, or null. */
@@ -122,6 +130,7 @@ export class Model {
       this.chats.set(summary.chat, chat);
     }
     if (this.selected && !this.chats.has(this.selected)) this.selected = null;
+    this.voice.hello(data.voice);
     this.ready = true;
     this.failure = null;
     this.changed();
@@ -143,7 +152,7 @@ export class Model {
     this.changed();
   }
 
-  /** An event of `/service/desk/event`.  Tells what is worth announcing: `queue`, `message`, `over` or null. */
+  /** An event of `/service/desk/event`.  Tells what is worth announcing: `queue`, `message`, `over`, `no_answer`, what calls have, or null. */
   event(data, now) {
     const announced = this.take(data, now);
     this.changed();
@@ -173,9 +182,9 @@ export class Model {
         return "over";
       case "agent_state":
         this.state = data.state;
-        return null;
+        return data.reason === "no_answer" ? "no_answer" : null;
       default:
-        return null;
+        return this.voice.take(data, now);
     }
   }
 
@@ -240,7 +249,16 @@ export class Model {
     this.changed();
   }
 
+  /** Show a call instead of a chat. */
+  selectCall(id) {
+    if (this.current) this.current.divider = null;
+    this.selected = null;
+    this.voice.select(id);
+    this.changed();
+  }
+
   select(id) {
+    this.voice.select(null);
     if (this.selected === id) return;
     const before = this.current;
     if (before) before.divider = null;

@@ -61,6 +61,14 @@ function address(element, name, value) {
   }
 }
 
+/** A link to a position for the device's own map: made of two numbers, so that nothing else can be in it. */
+export function geoLink(latitude, longitude, ...children) {
+  const link = h("a.geo", {}, ...children);
+  const numbers = [latitude, longitude].map((value) => Number(value).toFixed(6).replace(/\.?0+$/, ""));
+  if (numbers.every((text) => /^-?\d{1,3}(?:\.\d{1,6})?$/.test(text))) link.setAttribute("href", `geo:${numbers.join(",")}`);
+  return link;
+}
+
 function localUrl(value) {
   if (typeof value !== "string" || !/^(?:\.{1,2}\/|\/(?!\/)|#)/.test(value) || value.includes("\\")) return null;
   const url = new URL(value, location.href);

@@ -37,6 +37,14 @@ export function duration(seconds) {
   return unit(Math.floor(whole / 86400), "day");
 }
 
+/** As on a telephone: "2:05", "1:02:05". */
+export function clockDuration(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  const parts = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60];
+  if (!parts[0]) parts.shift();
+  return parts.map((part, index) => (index ? String(part).padStart(2, "0") : String(part))).join(":");
+}
+
 /** "5 minutes ago", "now". */
 export function ago(seconds) {
   const past = Math.max(0, now() - seconds);

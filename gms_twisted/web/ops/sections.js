@@ -62,6 +62,57 @@ export const serviceColumns = [
   { key: "ends", label: "ops.col.ends", sign: (row) => [row.ends, row.idle], cell: (row) => [left(row.ends), row.idle ? h("span.muted.small", {}, ` ${t("ops.idle")}`) : null] },
 ];
 
+/** The states that a session is in: as many as its chart has regions. @param {number} most  That are shown. */
+export const stateList = (states, most = 50) => {
+  const names = (states ?? []).map((each) => cleanName(each, 60)).filter(Boolean);
+  return names.length ? h("span.state-list", {}, names.slice(0, most).map((name) => h("code.chip", { dir: "auto" }, name)), names.length > most && h("span.small.muted", { title: names.slice(most).join(", ") }, `+${figure(names.length - most)}`)) : "\u2013";
+};
+
+export const awake = (row) => state(row.awake ? "green" : "", t(row.awake ? "ops.session.awake" : "ops.session.asleep"), row.awake ? "bolt" : "moon");
+
+/** Limits that a session ran into: more than none is worth a look. */
+export const strikes = (count) => (count > 0 ? state("amber", figure(count)) : figure(Number(count) || 0));
+
+export const sessionColumns = [
+  id("id", "ops.col.session", "sessions"),
+  code("application", "ops.col.application"),
+  { key: "states", label: "ops.col.states", value: (row) => (row.states ?? []).join(" "), cell: (row) => stateList(row.states, 2) },
+  { key: "awake", label: "ops.col.state", cell: awake },
+  id("service", "ops.col.service", "services"),
+  amount("events", "ops.col.events"),
+  amount("pending", "ops.col.pending"),
+  { key: "strikes", label: "ops.col.strikes", number: true, cell: (row) => strikes(row.strikes) },
+  time("started", "ops.col.age", since),
+  time("ends", "ops.col.ends", left),
+];
+
+export const callState = (word) => {
+  const known = ["waiting", "ringing", "talking"].includes(word) ? word : "ended";
+  return state({ waiting: "amber", ringing: "amber", talking: "green" }[known] ?? "", t(`ops.call.state.${known}`), { waiting: "clock", ringing: "bell", talking: "phone", ended: "check" }[known]);
+};
+
+export const direction = (word) => t(word === "outbound" ? "ops.call.to" : "ops.call.from");
+
+export const callColumns = [
+  id("call", "ops.col.call", "calls"),
+  { key: "state", label: "ops.col.state", cell: (row) => callState(row.state) },
+  { key: "direction", label: "ops.col.direction", cell: (row) => direction(row.direction) },
+  code("number", "ops.col.number"),
+  code("dnis", "ops.col.dialled"),
+  text("group", "ops.col.group"),
+  text("agent", "ops.col.agent"),
+  time("since", "ops.col.since", since),
+  id("service", "ops.col.service", "services"),
+];
+
+export const voiceGroupColumns = [
+  text("name", "ops.col.group"),
+  amount("agents", "ops.col.agents"),
+  { key: "ready", label: "ops.col.ready", number: true, sign: (row) => [row.ready, row.waiting], cell: (row) => (row.waiting > 0 && !row.ready ? state("red", figure(0)) : figure(Number(row.ready) || 0)) },
+  { key: "waiting", label: "ops.col.waiting", number: true, cell: (row) => (row.waiting > 0 ? state("amber", figure(row.waiting), "clock") : figure(0)) },
+  time("longest_since", "ops.col.longest", since),
+];
+
 export const groupColumns = [
   { key: "name", label: "ops.col.group", cell: (row) => h("a", { href: address("numbers", row.name) }, h("bdi", {}, cleanName(row.name, 80))) },
   code("strategy", "ops.col.strategy"),

@@ -41,6 +41,60 @@ class TableView {
   }
 }
 
+/** Figures above a table: `[label, value, level]` each. */
+function figureList(place, pairs) {
+  fill(place, pairs.map(([label, value, level = ""]) => h("div", { class: level }, h("dt", {}, t(label)), h("dd", {}, value ?? "\u2013"))));
+}
+
+const amount = (value) => (Number.isFinite(value) ? figure(value) : null);
+
+/** The state charts that run. */
+class SessionsView {
+  constructor(page) {
+    this.figures = h("dl.figures");
+    this.feed = new Feed(page, "sessions", {
+      call: "sessions", label: "ops.sessions", columns: sections.sessionColumns, keyOf: (row) => row.id, search: "ops.sessions.search",
+      empty: { icon: "flow", title: "ops.sessions.empty", text: "ops.sessions.empty.text" },
+      taken: (answer) => this.draw(answer),
+    });
+    this.element = h("div", {}, this.figures, this.feed.element);
+    this.draw({});
+  }
+
+  draw({ available, live, awake, started_total: started, ended_total: ended }) {
+    this.figures.hidden = available === false;
+    const sign = JSON.stringify([live, awake, started, ended]);
+    if (this.sign === sign) return;
+    this.sign = sign;
+    figureList(this.figures, [["ops.sessions.live", amount(live)], ["ops.sessions.awake", amount(awake)], ["ops.sessions.started", amount(started)], ["ops.sessions.ended", amount(ended)]]);
+  }
+
+  ask() {
+    return this.feed.ask();
+  }
+}
+
+/** Agent groups and the calls in them. */
+class CallsView {
+  constructor(page) {
+    this.groups = new Feed(page, "calls", {
+      call: "voice_groups", label: "ops.calls.groups", columns: sections.voiceGroupColumns, keyOf: (row) => row.name, sort: { key: "waiting", descending: true },
+      empty: { icon: "users", title: "ops.calls.groups.empty", text: "ops.calls.groups.empty.text" },
+      taken: ({ available }) => { this.rest.hidden = available === false; },
+    });
+    this.calls = new Feed(page, "calls", {
+      call: "calls", label: "ops.calls.list", columns: sections.callColumns, keyOf: (row) => row.call, sort: { key: "since" }, search: "ops.calls.search",
+      empty: { icon: "phone", title: "ops.calls.empty", text: "ops.calls.empty.text" },
+    });
+    this.rest = h("div", {}, h("h3.subtitle", {}, t("ops.calls.list")), this.calls.element);
+    this.element = h("div", {}, this.groups.element, this.rest);
+  }
+
+  async ask() {
+    await Promise.all([this.groups.ask(), this.calls.ask()]);
+  }
+}
+
 /** What is open, who waits, who answers. */
 class ChatsView {
   constructor(page) {
@@ -73,9 +127,8 @@ class ChatsView {
     const sign = JSON.stringify([open, waiting, longest, this.ready]);
     if (this.sign === sign) return;
     this.sign = sign;
-    const item = (label, value, level = "") => h("div", { class: level }, h("dt", {}, t(label)), h("dd", {}, value ?? "\u2013"));
-    fill(this.figures, item("ops.chats.open", open === undefined ? null : figure(open)), item("ops.chats.waiting", waiting === undefined ? null : figure(waiting), waiting ? "amber" : ""),
-      item("ops.chats.longest", longest ? since(longest) : null), item("ops.chats.ready", this.ready === undefined ? null : figure(this.ready), this.ready === 0 && waiting ? "red" : ""));
+    figureList(this.figures, [["ops.chats.open", amount(open)], ["ops.chats.waiting", amount(waiting), waiting ? "amber" : ""],
+      ["ops.chats.longest", longest ? since(longest) : null], ["ops.chats.ready", amount(this.ready), this.ready === 0 && waiting ? "red" : ""]]);
   }
 
   async ask() {
@@ -133,6 +186,8 @@ export function makeViews(page) {
   const table = (name, options) => new TableView(page, name, { call: name, keyOf: (row) => row.id, ...options });
   return {
     chats: new ChatsView(page),
+    calls: new CallsView(page),
+    sessions: new SessionsView(page),
     services: table("services", {
       columns: sections.serviceColumns, search: "ops.services.search",
       empty: { icon: "layers", title: "ops.services.empty", text: "ops.services.empty.text" },

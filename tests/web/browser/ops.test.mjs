@@ -6,7 +6,7 @@ import { startMock } from "../mock/server.mjs";
 import { startServer } from "./server.mjs";
 import { assertHarmless, audit, enterOps, NASTY, openContext, PAYLOADS, startBrowser, until } from "./support.mjs";
 
-const SECTIONS = ["health", "traffic", "chats", "services", "numbers", "subscriptions", "deliveries", "senders", "configuration", "errors"];
+const SECTIONS = ["health", "traffic", "chats", "calls", "services", "sessions", "numbers", "subscriptions", "deliveries", "senders", "configuration", "errors"];
 
 /** Bring a section into view; it is asked for then. */
 async function see(page, section) {
@@ -229,7 +229,7 @@ describe("the operator page, on a server that is not well", () => {
     await enterOps(page, server.url);
     await seeAll(page);
     await page.locator("#bookings-title").waitFor();
-    for (const [section, list] of [["services", "services"], ["subscriptions", "subscriptions"], ["deliveries", "deliveries"]]) {
+    for (const [section, list] of [["services", "services"], ["subscriptions", "subscriptions"], ["deliveries", "deliveries"], ["sessions", "sessions"], ["calls", "calls"]]) {
       await see(page, section);
       await page.locator(`#${section} tbody a`).first().click();
       await page.locator("dialog .detail-list").first().waitFor();
@@ -315,6 +315,43 @@ describe("the operator page, on a server that is not well", () => {
     assert.match(await page.locator("#senders tbody tr").first().innerText(), /Expired/);
   });
 
+  it("shows an orchestration session: figures, states, timers, what is under way, its log", async () => {
+    const [session] = server.world.ops.sessions;
+    Object.assign(session, { states: ["notify", "watch_customer"], awake: true, strikes: 3, timers: [{ event: "poll.timer", at: Date.now() / 1000 + 600 }], operations: [{ module: "queue", element: "submit", since: Date.now() / 1000 - 31 }] });
+    await enterOps(page, server.url);
+    await see(page, "sessions");
+    const figures = await page.locator("#sessions .figures").innerText();
+    assert.match(figures, /Live\s+140[^]*Begun since the start\s+20,418[^]*Ended since the start\s+20,278/);
+    await page.locator("#sessions-search").fill(session.id);
+    const row = page.locator("#sessions tbody tr", { hasText: "notify" });
+    await until(page, () => document.querySelectorAll("#sessions tbody tr").length === 1);
+    assert.match(await row.innerText(), /notify[^]*watch_customer[^]*Awake/);
+    await audit(page, "sessions");
+    await row.locator(`a[title="${session.id}"]`).click();
+    await page.locator("dialog .detail-list").first().waitFor();
+    const text = await page.locator("dialog").innerText();
+    for (const part of [/poll\.timer\s+9 mins|poll\.timer\s+10 mins/, /queue\s+submit\s+31 secs|queue\s+submit\s+3\d secs/, /_phone_number\s+\*\*\*/, /position\.estimate\s+\{"wait":120\}/, /No agent is ready/]) assert.match(text, part);
+    assert.equal(new URL(page.url()).hash, `#sessions/${session.id}`);
+    await audit(page, "session");
+  });
+
+  it("shows calls and agent groups, and one call by its address", async () => {
+    const { calls } = server.world.ops;
+    await enterOps(page, server.url, { hash: `#calls/${calls[3].call}` });
+    await page.locator("dialog .detail-list").first().waitFor();
+    assert.match(await page.locator("dialog").innerText(), /Ringing[^]*\*\*\*13/);
+    await page.keyboard.press("Escape");
+    await see(page, "calls");
+    assert.match(await page.locator("#calls table[aria-label='Agent groups'] tbody tr").first().innerText(), /Billing\s+6\s+2\s+5/);
+    assert.match(await page.locator("#calls tr", { hasText: "Sales" }).first().locator(".chip.red").innerText(), /^0$/);
+    await page.locator("#calls-search").fill("***12");
+    await until(page, () => document.querySelectorAll("#calls table[aria-label=Calls] tbody tr").length === 1);
+    assert.match(await page.locator("#calls table[aria-label=Calls] tbody tr").innerText(), /Ended\s+Outgoing\s+\*\*\*12/);
+    await page.locator("#calls table[aria-label=Calls]").getByRole("button", { name: "Direction" }).click();
+    await audit(page, "calls");
+    assert.deepEqual(faults, []);
+  });
+
   it("shows a delivery with its results, found by its id", async () => {
     const { id } = server.world.ops.deliveries[49];
     await enterOps(page, server.url);
@@ -340,11 +377,11 @@ describe("the operator page, on a server that is not well", () => {
   });
 
   it("says what this server does not have, and what is empty", async () => {
-    server.world.ops.missing = new Set(["numbers", "subscriptions", "deliveries", "senders", "traffic pushes", "traffic publishes"]);
+    server.world.ops.missing = new Set(["calls", "sessions", "numbers", "subscriptions", "deliveries", "senders", "traffic pushes", "traffic publishes"]);
     server.world.ops.services = [];
     await enterOps(page, server.url);
     await seeAll(page);
-    for (const section of ["numbers", "subscriptions", "deliveries", "senders"]) {
+    for (const section of ["calls", "sessions", "numbers", "subscriptions", "deliveries", "senders"]) {
       assert.match(await page.locator(`#${section}`).innerText(), /Not available/);
       assert.equal(await page.locator(`#${section} .table-scroll`).first().isVisible(), false);
     }
@@ -421,7 +458,7 @@ describe("the operator page, on a server that is not well", () => {
     await enterOps(page, server.url);
     await page.locator(".verdict").waitFor();
     await page.evaluate(() => document.activeElement?.blur());
-    for (let press = 0; press < 3; press += 1) await page.keyboard.press("j");
+    for (let press = 0; press < 4; press += 1) await page.keyboard.press("j");
     await page.locator('.side-link[aria-current]', { hasText: "Services" }).waitFor();
     await page.keyboard.press("/");
     assert.equal(await page.evaluate(() => document.activeElement.id), "services-search");

@@ -108,13 +108,13 @@ export const PAYLOADS = [
 ];
 export const NASTY = '<b onclick="window.pwned=1">Mallory</b>\u202e';
 
-/** Nothing ran, nothing was built from data, no link leads elsewhere than http(s). */
+/** Nothing ran, nothing was built from data, no link leads elsewhere than http(s) or to a position. */
 export async function assertHarmless(page, faults) {
   const found = await page.evaluate(() => ({
     pwned: "pwned" in window,
     elements: [...document.querySelectorAll("#app script, #app iframe, #app object, #app embed, #app style, #app b, #app link")].map((element) => element.outerHTML),
     handlers: [...document.querySelectorAll("*")].filter((element) => [...element.attributes].some((attribute) => attribute.name.startsWith("on"))).length,
-    links: [...document.querySelectorAll("a[href]")].filter((link) => !/^https?:/.test(link.href) || (link.origin !== location.origin && !/noopener/.test(link.rel))).map((link) => link.href),
+    links: [...document.querySelectorAll("a[href]")].filter((link) => !/^geo:-?[\d.]+,-?[\d.]+$/.test(link.href) && (!/^https?:/.test(link.href) || link.origin !== location.origin && !/noopener/.test(link.rel))).map((link) => link.href),
     raw: /[\u0000-\u0008\u000b-\u001f\u0080-\u009f\u202a-\u202e\u2066-\u2069]/.test(document.body.innerText),
   }));
   assert.deepEqual(found, { pwned: false, elements: [], handlers: 0, links: [], raw: false });

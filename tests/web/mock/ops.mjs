@@ -6,6 +6,30 @@ const seconds = () => Date.now() / 1000;
 const hex = (number, digits) => Math.abs(Math.imul(number + 7, 2654435761) >>> 0).toString(16).padStart(8, "0").repeat(4).slice(0, digits);
 const uuid = (number) => hex(number, 32).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 
+const APPLICATIONS = ["request-inbound-delay", "request-outbound-poll", "request-chat-poll", "request-inbound-poll"];
+
+/** Orchestration sessions with all that one may have. */
+function madeUpSessions(now) {
+  return Array.from({ length: 140 }, (_, index) => ({
+    id: uuid(40000 + index), application: APPLICATIONS[index % 4], service: uuid(index), states: index % 3 ? ["waiting_for_agent"] : ["notify", "poll.position", "watch_customer"],
+    started: now - 40 - index * 53, ends: now + 3000 - index * 11, events: 3 + (index * 7) % 40, strikes: index % 29 === 4 ? 2 : 0, awake: index % 5 < 2, pending: index % 3,
+    data: { _phone_number: "***", retries: 2, "position.estimate": { wait: 120 }, customer_name: "***" },
+    timers: index % 2 ? [] : [{ event: "poll.timer", at: now + 12 }, { event: "session.expired", at: now + 3000 - index * 11 }],
+    operations: index % 3 ? [{ module: "queue", element: "submit", since: now - 31 }] : [],
+    log: [{ at: now - 39, level: "info", text: "[request] agents asked for: Billing" }, { at: now - 12, level: "warn", text: "No agent is ready; asked again in 30 s" }],
+  })).sort((one, other) => (one.id < other.id ? -1 : 1));
+}
+
+function madeUpCalls(now) {
+  return Array.from({ length: 34 }, (_, index) => {
+    const state = ["talking", "waiting", "ended", "ringing"][index % 4];
+    return {
+      call: hex(70000 + index, 16), direction: index % 5 === 2 ? "outbound" : "inbound", state, number: `***${10 + index}`, dnis: "+49 30 5550 100", group: index % 3 ? "Billing" : "Sales",
+      service: index % 4 ? uuid(index) : "", service_name: index % 4 ? APPLICATIONS[index % 4] : "", since: now - 20 - index * 37, answered: index % 2 ? null : now - 9, ended: state === "ended" ? now - 2 : null, agent: state === "waiting" ? null : "Anna Weber",
+    };
+  });
+}
+
 /** A state of the world with something in every section. */
 export function madeUp() {
   const now = seconds();
@@ -44,6 +68,13 @@ export function madeUp() {
         results: Array.from({ length: devices }, (_each, place) => ({ subscription: uuid(5000 + index + place), type: types[(index + place) % 5], status: index === 0 ? "undecided" : place >= failed ? "delivered" : place ? "failed" : "pending", unsubscribed: place < failed && place > 0, reason: place < failed ? (place ? "Unregistered" : "503 Service Unavailable") : "", attempts: place < failed ? 4 : 1 })),
       };
     }),
+    sessions: madeUpSessions(now),
+    calls: madeUpCalls(now),
+    voiceGroups: [
+      { name: "Billing", agents: 6, ready: 2, waiting: 5, longest_since: now - 95 },
+      { name: "Sales", agents: 3, ready: 0, waiting: 3, longest_since: now - 250 },
+      { name: "Specialists", agents: 1, ready: 1, waiting: 0, longest_since: null },
+    ],
     senders: [
       { transport: "fcm", provider: "SalesApp", debug: false, queue: 3, in_flight: 12, circuit: "closed", last_error: "", days_left: null },
       { transport: "apns2", provider: "SalesApp", debug: false, queue: 0, in_flight: 0, circuit: "closed", last_error: "", days_left: 24.6 },
@@ -95,7 +126,7 @@ export function answerOps(world, agent, data, refusal) {
   const calls = {
     hello: () => ({
       agent: { name: agent.name, display_name: agent.display_name, role: agent.role }, now: seconds(),
-      available: Object.fromEntries(["chats", "services", "numbers", "subscriptions", "deliveries", "senders", "errors"].map((name) => [name, !state.missing.has(name)])),
+      available: Object.fromEntries(["chats", "calls", "services", "sessions", "numbers", "subscriptions", "deliveries", "senders", "errors"].map((name) => [name, !state.missing.has(name)])),
     }),
     health: () => ({ ...state.health, now: seconds() }),
     traffic: () => {
@@ -115,6 +146,13 @@ export function answerOps(world, agent, data, refusal) {
       const { row } = one(state.services);
       return { row: { ...row, life_s: 3600, storage: uuid(77), parameters: { _phone_number: "***", _provide_code: "true", ...state.parameters } }, now: seconds() };
     },
+    sessions: () => ({
+      ...scanned(section("sessions", state.sessions.map(({ data: _data, timers, operations, log, ...row }) => row))),
+      live: state.sessions.length, awake: state.sessions.filter((row) => row.awake).length, started_total: 20418, ended_total: 20418 - state.sessions.length,
+    }),
+    session: () => one(state.sessions),
+    calls: () => section("calls", state.calls),
+    voice_groups: () => section("calls", state.voiceGroups),
     groups: () => section("numbers", state.groups),
     bookings: () => section("numbers", state.bookings.filter((row) => row.group === data.group).map(({ group, ...row }) => row)),
     subscriptions: () => scanned(section("subscriptions", state.subscriptions)),

@@ -1,0 +1,297 @@
+"""Services whose logic is a state chart, wherever it runs.
+
+Spec: Orchestration Server-based Services, "Common Characteristics".
+
+::
+
+    create:   start a session -> its id is the service's id -> store the service
+              -> request gms.start -> what the session answers is the client's answer
+    request:  request of the same name -> what the session answers
+    end:      the session is ended; the session ends: the service is over
+
+Knows: what is special about these services, which parameters go along.  Does not know:
+state charts, HTTP, how a session is reached.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Protocol
+
+from twisted.logger import Logger
+
+from gms_twisted.app.orchestration import (
+    AnswerLate,
+    Orchestrator,
+    OrsUnreachable,
+    Reply,
+    RequestUnhandled,
+    Servers,
+    SessionAt,
+    SessionUnknown,
+)
+from gms_twisted.app.places import read_place
+from gms_twisted.app.service_definitions import ServiceDefinition
+from gms_twisted.app.service_kinds import Beginning, Verbatim
+from gms_twisted.app.service_records import Changes, ServiceInstance
+from gms_twisted.app.services import ServiceInstances
+from gms_twisted.config.ors_options import OrsOptions
+from gms_twisted.domain.errors import GmsError, InvalidRequest, Unavailable
+from gms_twisted.domain.ids import GmsUser
+from gms_twisted.domain.values import FormValue
+
+_YES = frozenset({"true", "1", "yes", "on"})
+_OURS = frozenset({"_ors", "_ors_lb_strategy", "_username", "_password", "_service"})
+"""Options that are no application's business."""
+
+_OPTIONS_ONLY = frozenset({"_agent_group", "_poke_message"})
+"""Choice: what the operator decides alone; which agents serve, which words a poke has."""
+
+# Choice: the reference's advanced chat calls them without the underscore.
+_DEVICE = ("device_os", "device_notification_id")
+
+
+class Announced(Protocol):
+    """Remembers which services have an agent for their chat."""
+
+    async def answered(self, instance: ServiceInstance, body: str) -> None:
+        """A session has answered a request: see whether it says so."""
+
+
+class ChatEnding(Protocol):
+    """The chat of a service, as far as its logic must know."""
+
+    async def is_going_on(self, instance: ServiceInstance) -> bool:
+        """Tell whether there is one that has not ended."""
+
+    async def end(self, instance: ServiceInstance) -> Changes:
+        """Leave it, if there is one."""
+
+
+class OrchestratedServices:
+    """A :class:`gms_twisted.app.service_kinds.ServiceKind` for all of them.
+
+    Also the :class:`gms_twisted.app.orchestrator.OwnerRules` of sessions.
+
+    :param orchestrator: runs the sessions.
+    :param chats: their chats.
+    """
+
+    log = Logger()
+
+    default_life_s = 3600.0
+    idle = False
+
+    def __init__(
+        self,
+        services: ServiceInstances,
+        orchestrator: Orchestrator,
+        chats: ChatEnding,
+        announced: Announced,
+        options: OrsOptions,
+    ) -> None:
+        self._services = services
+        self._orchestrator = orchestrator
+        self._chats = chats
+        self._announced = announced
+        self.options = options
+
+    # ServiceKind.
+
+    async def start(self, beginning: Beginning) -> Mapping[str, object] | Verbatim:
+        """Start the session, then ask it for the answer.
+
+        :raises ApplicationUnusable: the application cannot be read or run.
+        :raises OrsUnreachable: no server could be asked.
+        :raises AnswerLate: the session does not answer in time; it goes on (X10).
+        :raises SessionOver: it ended without an answer.
+        """
+        definition = beginning.definition
+        parameters = self._parameters(beginning)
+        session = await self._orchestrator.start(
+            definition.service, parameters, _servers(definition)
+        )
+        try:
+            await beginning.store(Changes(), session)
+        except BaseException:
+            await self._orchestrator.end(session)
+            raise
+        try:
+            reply = await self._orchestrator.request(session, "gms.start", {})
+        except AnswerLate:
+            raise
+        except GmsError:
+            await self._give_up(session)
+            raise
+        if not reply.positive:
+            await self._give_up(session)
+            return Verbatim(reply.body, _refusal(reply.body))
+        instance = await self._services.peek(session.session_id)
+        if instance is not None:
+            await self._announced.answered(instance, reply.body)
+        verbose = definition.parameter("_verbose", parameters).strip().lower() in _YES
+        return _created(session.session_id, reply, verbose=verbose)
+
+    async def request(
+        self,
+        instance: ServiceInstance,
+        request: str,
+        fields: Mapping[str, FormValue],
+        user: GmsUser | None,
+    ) -> object:
+        """Ask the session.
+
+        :raises SessionUnknown: it is over.
+        :raises RequestUnhandled: it has no such request.
+        :raises AnswerLate: it did not answer in time.
+        """
+        assert instance.session is not None
+        if "." in request:
+            # Choice: names with a dot are events of ours (``interaction.present``, ``gms.start``);
+            # a customer's program must not send itself those.
+            raise RequestUnhandled("This service has no such request.")
+        parameters = _texts(fields)
+        _check_place(parameters)
+        try:
+            reply = await self._orchestrator.request(instance.session, request, parameters)
+        except SessionUnknown:
+            # It ended while nobody looked, or its server has lost it.
+            await self.session_over(instance.service_id)
+            raise
+        if reply.positive:
+            await self._announced.answered(instance, reply.body)
+        return Verbatim(reply.body, 200 if reply.positive else _refusal(reply.body))
+
+    async def end(self, instance: ServiceInstance) -> Changes:
+        """End the session, and leave the chat."""
+        assert instance.session is not None
+        changes = await self._chats.end(instance)
+        try:
+            await self._orchestrator.end(instance.session)
+        except OrsUnreachable:
+            self.log.warn(
+                "The session of service {service_id} could not be told that it is over",
+                service_id=instance.service_id,
+            )
+        return changes
+
+    # OwnerRules.
+
+    async def lasts_until(self, session_id: str) -> float:
+        """Until when the service of a session lives, 0 when there is none."""
+        instance = await self._services.peek(session_id)
+        return 0.0 if instance is None else instance.expires_at
+
+    async def session_over(self, session_id: str) -> None:
+        """Take the service of a session away; one with a chat stays until its time is over."""
+        instance = await self._services.peek(session_id)
+        if instance is None or instance.session is None:
+            return
+        if not await self._chats.is_going_on(instance):
+            await self._services.over(instance)
+
+    # Parts.
+
+    async def _give_up(self, session: SessionAt) -> None:
+        """Leave nothing of a service whose creation failed."""
+        try:
+            await self._orchestrator.end(session)
+        except GmsError as error:
+            self.log.debug("A session could not be ended: {error}", error=error.code)
+        await self.session_over(session.session_id)
+
+    def _parameters(self, beginning: Beginning) -> Mapping[str, str]:
+        """What the session gets as ``_data``: options beat what the request says (V09)."""
+        definition = beginning.definition
+        parameters = {
+            f"_{name}": value
+            for name in _DEVICE
+            if isinstance(value := beginning.data.get(name, ""), str) and value
+        }
+        parameters |= {
+            name: value for name, value in beginning.parameters.items() if name not in _OPTIONS_ONLY
+        }
+        parameters |= {
+            name: value for name, value in definition.options.items() if value and name not in _OURS
+        }
+        if self.options.pass_defaults:
+            # Spec: "request-inbound-delay": the default is true.
+            parameters.setdefault("_access_info_via_event", "true")
+        _check_place(parameters)
+        parameters["_data_id"] = beginning.data_id
+        parameters["_ttl"] = f"{beginning.life_s:.0f}"
+        parameters["_service_name"] = definition.name
+        if beginning.user is not None:
+            parameters["gms_user"] = beginning.user
+        return parameters
+
+
+def _servers(definition: ServiceDefinition) -> Servers | None:
+    """The servers of its own that a service has, if any."""
+    urls = tuple(
+        url for one in definition.options.get("_ors", "").split(",") if (url := one.strip())
+    )
+    strategy = definition.options.get("_ors_lb_strategy", "").strip().lower()
+    return Servers(urls, strategy != "linear") if urls else None
+
+
+def _created(session_id: str, reply: Reply, *, verbose: bool) -> Mapping[str, object] | Verbatim:
+    """What the client gets of a session's answer to ``gms.start``.
+
+    A JSON object goes through as it is; anything else, a bare id for example, becomes one.
+    """
+    try:
+        answer = json.loads(reply.body)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        answer = {"_id": session_id}
+    elif not verbose:
+        return Verbatim(reply.body)
+    if verbose:
+        # The reference's own spelling.
+        answer["_session_comand_STATUS_URL"] = status_url(session_id)
+    return answer
+
+
+def status_url(service_id: str) -> str:
+    """Where the request ``status`` of a service is."""
+    return f"/genesys/1/service/{service_id}/status"
+
+
+def _refusal(body: str) -> int:
+    """The status of a negative answer: 503 for one that says ``gms.unavailable``, else 400.
+
+    Spec: Advanced Chat Service API, "Response": 503 before an agent is available.
+    """
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return 400
+    unavailable = isinstance(answer, dict) and answer.get("exception") == Unavailable.code
+    return 503 if unavailable else 400
+
+
+def _texts(fields: Mapping[str, FormValue]) -> dict[str, object]:
+    """A request's parameters; a session takes no files.
+
+    :raises InvalidRequest: one is a file.
+    """
+    parameters: dict[str, object] = {}
+    for name, value in fields.items():
+        if not isinstance(value, str):
+            raise InvalidRequest(f"{name} cannot be a file here; use update.", name)
+        parameters[name] = value
+    return parameters
+
+
+def _check_place(parameters: Mapping[str, object]) -> None:
+    """Hardening V07: coordinates are numbers in range, or the request is refused.
+
+    :raises InvalidRequest: they are not; names the parameter.
+    """
+    given = [parameters.get(name) for name in ("_latitude", "_longitude")]
+    latitude, longitude = (one if isinstance(one, str) else "" for one in given)
+    if latitude or longitude:
+        read_place(latitude, longitude)

@@ -1,0 +1,554 @@
+"""The orchestrator in this process: sessions by id, and everything they need.
+
+Spec: Orchestration Server-based Services.  Every session is in memory as a small object
+with its saved state; a few hundred of them have a script context at a time.
+
+Knows: sessions, how many there may be, which documents they run.  Does not know: HTTP, what
+the modules do, services.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from twisted.logger import Logger
+
+from gms_twisted.app.basic_http import event_of_effect
+from gms_twisted.app.hosted_session import About, HostedSession
+from gms_twisted.app.operations import Outcome, Owner, Tell
+from gms_twisted.app.orchestration import (
+    FORM_TYPE,
+    Reply,
+    RequestUnhandled,
+    Servers,
+    SessionAt,
+    SessionUnknown,
+)
+from gms_twisted.app.pauses import Slice
+from gms_twisted.app.service_definitions import MAX_LIFE_S
+from gms_twisted.app.session_records import DOCUMENT, SESSION, SessionRecord, document_of
+from gms_twisted.app.session_turns import AwakeSessions, SessionTurns
+from gms_twisted.app.tasks import Tasks
+from gms_twisted.app.telephony import ADDED, DELETED, Interaction
+from gms_twisted.config.ors_options import OrsOptions
+from gms_twisted.domain.counters import Counters
+from gms_twisted.domain.errors import GmsError, InvalidRequest, TooManyRequests, shown
+from gms_twisted.domain.ids import GmsUser
+from gms_twisted.domain.sources import DelayedCall, IdSource, Timers, WallClock
+from gms_twisted.scxml.effects import PostEvent, SendToSession, StartOperation
+from gms_twisted.scxml.events import ScxmlEvent
+from gms_twisted.scxml.interpreter import Interpreter
+from gms_twisted.scxml.loader import DocumentError, load_document
+from gms_twisted.scxml.model import Document
+from gms_twisted.scxml.selection import awaits
+from gms_twisted.scxml.settings import Limits
+from gms_twisted.store.interfaces import Delete, Store, Unit, UnitId
+
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUV"
+"""Session ids are 32 of these, as the reference prints them."""
+
+DEFAULT_LIFE_S = 3600.0
+
+BASIC_HTTP = "http://www.w3.org/TR/scxml/#BasicHTTPEventProcessor"
+SCXML_PROCESSOR = "http://www.w3.org/TR/scxml/#SCXMLEventProcessor"
+
+MANY_CONTEXTS = 400
+"""So many script contexts that are gone leave some 64 MiB to the allocator."""
+
+TIDY_S = 60.0
+"""Time until that is given back, at the earliest; ``BUSY_S`` more while sessions run."""
+
+BUSY_S = 1.0
+
+_PAGE = 200
+_LONGEST_NAME = 256
+
+
+class DocumentSource(Protocol):
+    """Gives applications."""
+
+    async def load(self, source: str, base: str = "") -> Document:
+        """Get a document by URL, or by the name of one that comes with the server.
+
+        :raises ApplicationUnusable: it cannot be read or run.
+        """
+
+
+class ModuleActions(Protocol):
+    """Carries out the actions of all modules."""
+
+    async def act(self, owner: Owner, operation: StartOperation, tell: Tell) -> Outcome | None:
+        """See :meth:`gms_twisted.app.operations.Module.act`; raises nothing."""
+
+    def session_ended(self, session_id: str) -> None:
+        """Forget a session, and withdraw what it waits for."""
+
+
+class Poster(Protocol):
+    """Posts events to URLs."""
+
+    async def post(self, effect: PostEvent) -> None:
+        """Post it.
+
+        :raises GmsError: it was not taken.
+        """
+
+
+class OwnerRules(Protocol):
+    """What the services of sessions want; implemented by ``app/builtin/orchestrated.py``."""
+
+    async def lasts_until(self, session_id: str) -> float:
+        """Until when the service lives (Unix seconds), 0 when there is none."""
+
+    async def session_over(self, session_id: str) -> None:
+        """The session is at its end: so is the service, and what it holds is free."""
+
+
+class EmbeddedOrchestrator:
+    """A :class:`gms_twisted.app.orchestration.SessionServer`.
+
+    Also an ``EventReceiver`` of notifications and a ``CallWatcher`` of telephony.
+
+    :param interaction_facts: a call as applications see it.
+    :param location: base URL of this server; ends in ``/``.
+    :param thread_time: CPU seconds of the calling thread.
+    :param give_back: gives freed memory back to the system; slow, so done in idle time.
+    :ivar owners: the services that sessions belong to.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        store: Store,
+        timers: Timers,
+        wall: WallClock,
+        ids: IdSource,
+        tasks: Tasks,
+        counters: Counters,
+        documents: DocumentSource,
+        modules: ModuleActions,
+        poster: Poster,
+        interaction_facts: Callable[[Interaction], Mapping[str, object]],
+        location: Callable[[], str],
+        options: OrsOptions,
+        timeout_s: Callable[[], float],
+        thread_time: Callable[[], float] | None = None,
+        give_back: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.store, self.timers, self.wall, self.ids, self.tasks = store, timers, wall, ids, tasks
+        self.turns = SessionTurns(timers)
+        self.awake = AwakeSessions(options.max_awake)
+        self.kept: set[str] = set()
+        self.owners: OwnerRules | None = None
+        self.sessions: dict[str, HostedSession] = {}
+        self.started_total = 0
+        self.ended_total = 0
+        self._options = options
+        self._documents = documents
+        self._modules = modules
+        self._poster = poster
+        self._facts = interaction_facts
+        self._location = location
+        self._timeout_s = timeout_s
+        self._thread_time = thread_time
+        self._give_back = give_back
+        self._dropped = 0
+        self._tidying: DelayedCall | None = None
+        self._counters = counters
+        counters.gauge("gms_scxml_sessions", lambda: len(self.sessions))
+        counters.gauge("gms_scxml_sessions_awake", lambda: len(self.awake))
+
+    def reconfigure(self, options: OrsOptions) -> None:
+        """Take new options, for sessions that are there as far as that can be."""
+        self._options = options
+        self.awake.most = options.max_awake
+
+    def has(self, session_id: str) -> bool:
+        """Tell whether a session runs here."""
+        hosted = self.sessions.get(session_id)
+        return hosted is not None and not hosted.over
+
+    # Start and end of the process.
+
+    async def recover(self) -> None:
+        """Go on with the sessions that the store has."""
+        documents = await self._stored_documents()
+        breath = Slice(self.timers)
+        after = ""
+        while True:
+            page = await self.store.scan(SESSION, after=after, limit=_PAGE)
+            for stored in page:
+                record = SessionRecord.from_record(stored)
+                try:
+                    self._resume(record, documents)
+                except (DocumentError, KeyError, ValueError, TypeError) as error:
+                    await self._lose(record, f"{type(error).__name__}: {error}")
+                await breath.breathe()
+            if len(page) < _PAGE:
+                break
+            after = page[-1].key
+        await self._forget_documents(documents)
+        if self.sessions:
+            self.log.info("{count} sessions go on", count=len(self.sessions))
+
+    def stop(self) -> None:
+        """Hold still; everything is stored."""
+        self.turns.stop()
+        if self._tidying is not None and self._tidying.active():
+            self._tidying.cancel()
+        for session in self.sessions.values():
+            session.stop()
+
+    async def _stored_documents(self) -> dict[str, Document]:
+        found: dict[str, Document] = {}
+        after = ""
+        while True:
+            page = await self.store.scan(DOCUMENT, after=after, limit=20)
+            for stored in page:
+                url, text, included = document_of(stored)
+                try:
+                    found[stored.key] = load_document(text, url, None, included)
+                except DocumentError as error:
+                    self.log.warn("{url} cannot be read any more: {error}", url=url, error=error)
+            if len(page) < 20:
+                return found
+            after = page[-1].key
+
+    def _resume(self, record: SessionRecord, documents: Mapping[str, Document]) -> None:
+        if not record.saved and not record.over:
+            raise ValueError("its data could not be stored")
+        document = documents[record.digest]
+        others = {url: documents[digest] for url, digest in record.others.items()}
+        about = About(
+            record.session_id,
+            record.source,
+            document,
+            record.started,
+            record.user,
+            record.service,
+            others,
+        )
+        if record.over:
+            interpreter = self._interpreter(document, record.session_id, {})
+        else:
+            interpreter = Interpreter.restore(
+                document,
+                record.session_id,
+                record.saved,
+                limits=self._limits(),
+                location=self._address(record.session_id),
+                server=self._server(),
+                new_id=self._new_id,
+                documents=others,
+                thread_time=self._thread_time,
+            )
+        session = HostedSession(self, about, interpreter, record.ends_at, self._timeout_s)
+        self.sessions[record.session_id] = session
+        session.resume(record)
+
+    async def _lose(self, record: SessionRecord, why: str) -> None:
+        """End a session that cannot go on."""
+        self.log.warn(
+            "Session {session_id} of {source} cannot go on after the restart: {why}",
+            session_id=record.session_id,
+            source=record.source,
+            why=why,
+        )
+        if self.owners is not None:
+            await self.owners.session_over(record.session_id)
+        unit = Unit(UnitId(self.ids.uuid()), (Delete(SESSION, record.session_id),))
+        await self.store.commit(unit)
+
+    async def _forget_documents(self, documents: Mapping[str, Document]) -> None:
+        used = {one.about.document.digest for one in self.sessions.values()}
+        for one in self.sessions.values():
+            used |= {document.digest for document in one.about.others.values()}
+        self.kept = used
+        unused = tuple(Delete(DOCUMENT, digest) for digest in documents if digest not in used)
+        if unused:
+            await self.store.commit(Unit(UnitId(self.ids.uuid()), unused))
+
+    # Orchestrator.
+
+    async def start(
+        self,
+        source: str,
+        parameters: Mapping[str, str],
+        servers: Servers | None = None,
+        start_at: float | None = None,
+    ) -> SessionAt:
+        """See :meth:`gms_twisted.app.orchestration.Orchestrator.start`.
+
+        Whose session it is, and which service it is the logic of, is read from the
+        parameters ``gms_user`` and ``_service_name``.
+        """
+        self._check_room()
+        document = await self._documents.load(source)
+        self._check_room()
+        session_id = self.ids.text(ALPHABET, 32)
+        now = self.wall.now()
+        user = parameters.get("gms_user")
+        about = About(
+            session_id,
+            source,
+            document,
+            now,
+            GmsUser(user) if user else None,
+            parameters.get("_service_name", ""),
+        )
+        begins = now if start_at is None else max(now, start_at)
+        ends_at = begins + _life(parameters) + self._options.session_grace_s
+        interpreter = self._interpreter(document, session_id, parameters)
+        session = HostedSession(self, about, interpreter, ends_at, self._timeout_s)
+        self.sessions[session_id] = session
+        self.started_total += 1
+        self._counters.add("gms_scxml_sessions_started_total")
+        await session.start(begins)
+        return SessionAt(session_id)
+
+    def _check_room(self) -> None:
+        if len(self.sessions) >= self._options.max_sessions:
+            raise TooManyRequests("There are too many sessions at the moment.", 5.0)
+
+    async def request(
+        self,
+        session: SessionAt,
+        name: str,
+        parameters: Mapping[str, object],
+        content_type: str = FORM_TYPE,
+    ) -> Reply:
+        """See :meth:`gms_twisted.app.orchestration.Orchestrator.request`."""
+        hosted = self._find(session.session_id)
+        _check_name(name)
+        if not awaits(hosted.about.document, name):
+            raise RequestUnhandled("This service has no such request.")
+        return await hosted.ask(name, parameters, content_type)
+
+    async def tell(self, session: SessionAt, name: str, parameters: Mapping[str, object]) -> None:
+        """See :meth:`gms_twisted.app.orchestration.Orchestrator.tell`."""
+        await self.event(session.session_id, name, parameters, "")
+
+    async def end(self, session: SessionAt) -> None:
+        """End a session; an unknown one is no fault."""
+        hosted = self.sessions.get(session.session_id)
+        if hosted is not None:
+            await hosted.end()
+
+    # SessionServer.
+
+    async def event(
+        self,
+        session_id: str,
+        name: str,
+        parameters: Mapping[str, object],
+        content_type: str,
+        hops: int = 0,
+        push_id: str = "",
+    ) -> None:
+        """See :meth:`gms_twisted.app.orchestration.SessionServer.event`."""
+        hosted = self._find(session_id)
+        _check_name(name)
+        data = {"param": dict(parameters), "paramtype": content_type}
+        await hosted.tell(ScxmlEvent(name, data), hops, push_id)
+
+    async def post(
+        self, session_id: str, name: str, data: object, *, has_data: bool, raw: str = ""
+    ) -> None:
+        """See :meth:`gms_twisted.app.orchestration.SessionServer.post`."""
+        hosted = self._find(session_id)
+        _check_name(name)
+        await hosted.tell(
+            ScxmlEvent(
+                name,
+                data,
+                origin=self._address(session_id),
+                origin_type=BASIC_HTTP,
+                has_data=has_data,
+                raw=raw,
+            )
+        )
+
+    async def query(self, session_id: str) -> Mapping[str, object]:
+        """See :meth:`gms_twisted.app.orchestration.SessionServer.query`."""
+        hosted = self._find(session_id)
+        return {
+            "sessionid": session_id,
+            "src": hosted.about.source,
+            "state": list(hosted.interpreter.states()),
+            "data": hosted.interpreter.data(),
+        }
+
+    async def terminate(self, session_id: str) -> None:
+        """End a session.
+
+        :raises SessionUnknown: there is none.
+        """
+        await self._find(session_id).end()
+
+    # EventReceiver.
+
+    async def receive(
+        self, session_id: str, event: str, message: str, hops: int, push_id: str
+    ) -> None:
+        """See :meth:`gms_twisted.app.orchestration.EventReceiver.receive`."""
+        await self.event(session_id, event, {"message": message}, FORM_TYPE, hops, push_id)
+
+    # CallWatcher.
+
+    def happened(self, session_id: str, event: str, interaction: Interaction) -> None:
+        """See :meth:`gms_twisted.app.telephony.CallWatcher.happened`."""
+        hosted = self.sessions.get(session_id)
+        if hosted is None or hosted.over:
+            return
+        facts = self._facts(interaction)
+        data = {"interactionid": interaction.interaction_id, "state": interaction.state}
+        if event == ADDED or interaction.interaction_id in hosted.interactions:
+            hosted.has_call(interaction.interaction_id, None if event == DELETED else facts)
+        hosted.hear(ScxmlEvent(event, data))
+
+    # Host.
+
+    async def act(self, owner: Owner, operation: StartOperation, tell: Tell) -> Outcome | None:
+        """Carry an action out."""
+        return await self._modules.act(owner, operation, tell)
+
+    async def post_out(self, effect: PostEvent) -> None:
+        """Post an event to a URL; to a session of this process without a detour."""
+        session_id = self._session_at(effect.url)
+        if session_id is None:
+            await self._poster.post(effect)
+            return
+        posted = event_of_effect(effect)
+        await self.post(
+            session_id, posted.name, posted.data, has_data=posted.has_data, raw=posted.raw
+        )
+
+    async def load(self, url: str, base: str) -> Document:
+        """Get the document of an invoked chart."""
+        return await self._documents.load(url, base)
+
+    def deliver(self, effect: SendToSession, origin: str) -> bool:
+        """Give an event to another session."""
+        hosted = self.sessions.get(effect.session_id)
+        if hosted is None or hosted.over:
+            return False
+        hosted.hear(
+            ScxmlEvent(
+                effect.name,
+                effect.data,
+                send_id=effect.send_id,
+                origin=f"#_scxml_{origin}",
+                origin_type=SCXML_PROCESSOR,
+                has_data=effect.has_data,
+            )
+        )
+        return True
+
+    async def lasts_until(self, session: HostedSession) -> float:
+        """A session goes on as long as its service."""
+        if self.owners is None:
+            return 0.0
+        until = await self.owners.lasts_until(session.session_id)
+        return until + self._options.session_grace_s if until > self.wall.now() else 0.0
+
+    async def release(self, session: HostedSession) -> None:
+        """Free what a session holds outside."""
+        self._modules.session_ended(session.session_id)
+        if self.owners is None:
+            return
+        try:
+            await self.owners.session_over(session.session_id)
+        except GmsError as error:
+            self.log.warn(
+                "The service of session {session_id} stays until its time is over: {error}",
+                session_id=session.session_id,
+                error=error.code,
+            )
+
+    def gone(self, session: HostedSession) -> None:
+        """Forget a session."""
+        if self.sessions.pop(session.session_id, None) is not None:
+            self.ended_total += 1
+            self._counters.add("gms_scxml_sessions_ended_total")
+
+    def dropped(self) -> None:
+        """A script context is gone: see to it that memory goes back to the system, later."""
+        self._dropped += 1
+        if self._dropped >= MANY_CONTEXTS and self._tidying is None:
+            self._tidying = self.timers.callLater(TIDY_S, self._tidy)
+
+    def _tidy(self) -> None:
+        if len(self.turns):
+            self._tidying = self.timers.callLater(BUSY_S, self._tidy)
+            return
+        self._tidying = None
+        self._dropped = 0
+        self._give_back()
+
+    # Parts.
+
+    def _find(self, session_id: str) -> HostedSession:
+        hosted = self.sessions.get(session_id)
+        if hosted is None or hosted.over:
+            raise SessionUnknown("There is no such session, or it has ended.")
+        return hosted
+
+    def _interpreter(
+        self, document: Document, session_id: str, parameters: Mapping[str, str]
+    ) -> Interpreter:
+        return Interpreter(
+            document,
+            session_id,
+            limits=self._limits(),
+            parameters=parameters,
+            location=self._address(session_id),
+            server=self._server(),
+            new_id=self._new_id,
+            thread_time=self._thread_time,
+        )
+
+    def _address(self, session_id: str) -> str:
+        return f"{self._location()}scxml/session/{session_id}/basichttp"
+
+    def _session_at(self, url: str) -> str | None:
+        before, found, rest = url.partition("scxml/session/")
+        session_id, _, end = rest.partition("/")
+        ours = bool(found) and before == self._location() and end == "basichttp"
+        return session_id if ours else None
+
+    def _server(self) -> Mapping[str, object]:
+        return {"name": "gms_twisted", "cluster": "", "url": self._location()}
+
+    def _new_id(self) -> str:
+        return self.ids.hex(32)
+
+    def _limits(self) -> Limits:
+        options = self._options
+        return Limits(
+            evaluation_s=options.evaluation_s,
+            heap_bytes=options.heap,
+            event_microsteps=options.microsteps,
+            queued_events=options.queued_events,
+            pending_sends=options.timers,
+            sends_per_s=options.sends_per_s,
+        )
+
+
+def _life(parameters: Mapping[str, str]) -> float:
+    """Life of a session in seconds, from ``_ttl`` where that is usable."""
+    try:
+        life_s = float(parameters.get("_ttl", ""))
+    except ValueError:
+        return DEFAULT_LIFE_S
+    return life_s if 0 < life_s <= MAX_LIFE_S else DEFAULT_LIFE_S
+
+
+def _check_name(name: str) -> None:
+    """See that a name can be an event's.
+
+    :raises InvalidRequest: it cannot.
+    """
+    if not name or len(name) > _LONGEST_NAME or any(one.isspace() for one in name):
+        raise InvalidRequest(f"{shown(name)!r} cannot be the name of an event.", "name")
