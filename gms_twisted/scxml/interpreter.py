@@ -151,6 +151,8 @@ class Interpreter(Configuration):
         if due:
             self._pending = [pending for pending in self._pending if pending.due > now]
             due.sort(key=lambda pending: pending.due)
+            # What goes to others is an effect, and wants a step to be taken after.
+            self._root()._asking = True
             try:
                 for pending in due:
                     self._deliver(pending)
