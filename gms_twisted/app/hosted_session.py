@@ -37,7 +37,7 @@ from gms_twisted.app.session_records import (
 )
 from gms_twisted.app.session_turns import AwakeSessions, SessionTurns
 from gms_twisted.app.tasks import Tasks
-from gms_twisted.domain.errors import GmsError, TooManyRequests
+from gms_twisted.domain.errors import GmsError, TooLarge, TooManyRequests
 from gms_twisted.domain.ids import GmsUser
 from gms_twisted.domain.sources import DelayedCall, IdSource, Timers, WallClock
 from gms_twisted.scxml.effects import (
@@ -53,6 +53,7 @@ from gms_twisted.scxml.events import ScxmlEvent
 from gms_twisted.scxml.interpreter import Interpreter, QueueFull, Step
 from gms_twisted.scxml.loader import DocumentError
 from gms_twisted.scxml.model import Document
+from gms_twisted.scxml.queued_events import EventTooLarge
 from gms_twisted.store.interfaces import Change, Delete, Store, Unit, UnitId
 
 MAX_REQUESTS = 100
@@ -221,6 +222,7 @@ class HostedSession:
         :raises SessionOver: it ended first.
         :raises AnswerLate: it did not answer in time; its answer will be dropped.
         :raises TooManyRequests: too much waits for it.
+        :raises TooLarge: the parameters are more than an event may have.
         """
         if self.over:
             raise _over()
@@ -309,6 +311,8 @@ class HostedSession:
     def _push(self, event: ScxmlEvent) -> None:
         try:
             self.interpreter.push(event)
+        except EventTooLarge:
+            raise TooLarge("The event is too large for this session.") from None
         except QueueFull:
             raise TooManyRequests("Too many events wait for this session.", 1.0) from None
         self._wake()
@@ -318,9 +322,9 @@ class HostedSession:
             return
         try:
             self._push(event)
-        except TooManyRequests:
+        except (TooManyRequests, TooLarge):
             self.log.warn(
-                "Session {session_id} has too many events waiting; {name} is lost",
+                "Session {session_id} has no room for an event; {name} is lost",
                 session_id=self.session_id,
                 name=event.name,
             )

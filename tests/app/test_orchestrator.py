@@ -20,7 +20,7 @@ from gms_twisted.app.orchestrator import MANY_CONTEXTS, TIDY_S
 from gms_twisted.app.session_records import DOCUMENT
 from gms_twisted.app.telephony import ADDED, DELETED, PRESENT, Interaction
 from gms_twisted.config.ors_options import OrsOptions
-from gms_twisted.domain.errors import InvalidRequest, TooManyRequests, Unavailable
+from gms_twisted.domain.errors import InvalidRequest, TooLarge, TooManyRequests, Unavailable
 from tests.support.orchestrator import OrchestratorHouse
 
 ECHO = """
@@ -270,6 +270,12 @@ class RequestTests(Fixture):
         for one in open_requests:
             self.failureResultOf(one, AnswerLate)
         house.ask(session, "status")
+
+    def test_too_large(self) -> None:
+        """Parameters that are too large for an event are refused as such."""
+        house, session = self.started(ECHO)
+        house.fail(house.server.request(session, "status", {"x": "y" * 300_000}), TooLarge)
+        house.ask(session, "status", x="y" * 100_000)
 
     def test_store_cannot_write(self) -> None:
         """While nothing can be stored requests fail, and the session goes on afterwards."""
