@@ -38,7 +38,7 @@ from gms_twisted.app.orchestration import Servers
 from gms_twisted.app.orchestrator import EmbeddedOrchestrator
 from gms_twisted.app.orchestrators import Orchestrators
 from gms_twisted.app.outgoing import Gate, Limits
-from gms_twisted.app.places import Places, read_place
+from gms_twisted.app.places import Places
 from gms_twisted.app.session_chats import SessionChats
 from gms_twisted.app.storage_areas import StorageAreas
 from gms_twisted.app.tasks import Tasks
@@ -115,9 +115,7 @@ class OrchestrationHouse:
             allowed.bundled,
             lambda work: deferToThreadPool(reactor, reactor.getThreadPool(), work),
         )
-        self._placefinder = YahooPlacefinder(
-            self.places, read_place, gate, configuration.ors.placefinder_url
-        )
+        self._placefinder = YahooPlacefinder(self.places, gate, configuration.ors.placefinder_url)
         self._notifications = GsgNotification(
             push.subscriptions,
             push.notifications,
@@ -135,7 +133,7 @@ class OrchestrationHouse:
                 "gsgNotification": self._notifications,
                 "gsgStorage": GsgStorage(areas, tasks, status_for),
                 "yahoo_placefinder": self._placefinder,
-                "gms": Gms(self.places, read_place),
+                "gms": Gms(self.places),
             }
             actions = Modules(
                 modules,
