@@ -38,7 +38,7 @@ from gms_twisted.app.orchestration import Servers
 from gms_twisted.app.orchestrator import EmbeddedOrchestrator
 from gms_twisted.app.orchestrators import Orchestrators
 from gms_twisted.app.outgoing import Gate, Limits
-from gms_twisted.app.places import Places, read_place
+from gms_twisted.app.places import Places
 from gms_twisted.app.session_chats import SessionChats
 from gms_twisted.app.storage_areas import StorageAreas
 from gms_twisted.app.tasks import Tasks
@@ -51,7 +51,7 @@ from gms_twisted.embedded.contact_centre import EmbeddedContactCentre
 from gms_twisted.rest.replies import status_for
 from gms_twisted.scxml.effects import PostEvent
 from gms_twisted.store.interfaces import Store
-from gms_twisted.system import give_back_memory, thread_time
+from gms_twisted.system import give_back_memory, running_time
 from gms_twisted.transports.document_files import DocumentFolders
 from gms_twisted.transports.ors import OrsEvents
 from gms_twisted.transports.ors_client import OrsClient
@@ -115,9 +115,7 @@ class OrchestrationHouse:
             allowed.bundled,
             lambda work: deferToThreadPool(reactor, reactor.getThreadPool(), work),
         )
-        self._placefinder = YahooPlacefinder(
-            self.places, read_place, gate, configuration.ors.placefinder_url
-        )
+        self._placefinder = YahooPlacefinder(self.places, gate, configuration.ors.placefinder_url)
         self._notifications = GsgNotification(
             push.subscriptions,
             push.notifications,
@@ -135,7 +133,7 @@ class OrchestrationHouse:
                 "gsgNotification": self._notifications,
                 "gsgStorage": GsgStorage(areas, tasks, status_for),
                 "yahoo_placefinder": self._placefinder,
-                "gms": Gms(self.places, read_place),
+                "gms": Gms(self.places),
             }
             actions = Modules(
                 modules,
@@ -156,7 +154,7 @@ class OrchestrationHouse:
                 site_url,
                 configuration.ors,
                 lambda: _timeout_s(self._configuration),
-                thread_time,
+                running_time,
                 give_back_memory,
             )
             modules["session"] = Sessions(self.embedded, Fetching(gate), tasks, wall)

@@ -37,7 +37,7 @@ from gms_twisted.app.session_records import (
 )
 from gms_twisted.app.session_turns import AwakeSessions, SessionTurns
 from gms_twisted.app.tasks import Tasks
-from gms_twisted.domain.errors import GmsError, TooManyRequests
+from gms_twisted.domain.errors import GmsError, TooLarge, TooManyRequests
 from gms_twisted.domain.ids import GmsUser
 from gms_twisted.domain.sources import DelayedCall, IdSource, Timers, WallClock
 from gms_twisted.scxml.effects import (
@@ -53,6 +53,7 @@ from gms_twisted.scxml.events import ScxmlEvent
 from gms_twisted.scxml.interpreter import Interpreter, QueueFull, Step
 from gms_twisted.scxml.loader import DocumentError
 from gms_twisted.scxml.model import Document
+from gms_twisted.scxml.queued_events import EventTooLarge
 from gms_twisted.store.interfaces import Change, Delete, Store, Unit, UnitId
 
 MAX_REQUESTS = 100
@@ -167,6 +168,7 @@ class HostedSession:
         self._storing = False
         self._stirred = False
         self._call: DelayedCall | None = None
+        self._armed_at = 0.0
 
     @property
     def session_id(self) -> str:
@@ -175,14 +177,18 @@ class HostedSession:
 
     # Beginning.
 
-    async def start(self, at: float) -> None:
+    async def start(self, at: float, *, hold: bool = False) -> None:
         """Enter the first configuration; stored on return.
 
         :param at: not before then (Unix seconds); meanwhile it is stored and waits.
+        :param hold: a request comes next; what is stored then is enough.
         """
         self._begins = at
         if at <= self._host.wall.now():
             self._begin_states()
+            if hold:
+                self._arm()
+                return
         await self._stirring()
 
     def _begin_states(self) -> None:
@@ -216,6 +222,7 @@ class HostedSession:
         :raises SessionOver: it ended first.
         :raises AnswerLate: it did not answer in time; its answer will be dropped.
         :raises TooManyRequests: too much waits for it.
+        :raises TooLarge: the parameters are more than an event may have.
         """
         if self.over:
             raise _over()
@@ -304,6 +311,8 @@ class HostedSession:
     def _push(self, event: ScxmlEvent) -> None:
         try:
             self.interpreter.push(event)
+        except EventTooLarge:
+            raise TooLarge("The event is too large for this session.") from None
         except QueueFull:
             raise TooManyRequests("Too many events wait for this session.", 1.0) from None
         self._wake()
@@ -313,9 +322,9 @@ class HostedSession:
             return
         try:
             self._push(event)
-        except TooManyRequests:
+        except (TooManyRequests, TooLarge):
             self.log.warn(
-                "Session {session_id} has too many events waiting; {name} is lost",
+                "Session {session_id} has no room for an event; {name} is lost",
                 session_id=self.session_id,
                 name=event.name,
             )
@@ -445,11 +454,14 @@ class HostedSession:
     def _arm(self) -> None:
         deadline = self._begins or self.interpreter.next_deadline()
         at = self.ends_at if deadline is None else min(deadline, self.ends_at)
-        delay = max(0.0, at - self._host.wall.now())
         if self._call is not None and self._call.active():
-            self._call.reset(delay)
-        else:
-            self._call = self._host.timers.callLater(delay, self._due)
+            if at == self._armed_at:
+                return
+            # Not reset(): a reactor looks through all of its calls to move one forward.
+            self._call.cancel()
+        self._armed_at = at
+        delay = max(0.0, at - self._host.wall.now())
+        self._call = self._host.timers.callLater(delay, self._due)
 
     def _due(self) -> None:
         self._call = None

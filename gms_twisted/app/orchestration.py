@@ -123,6 +123,8 @@ class Orchestrator(Protocol):
         parameters: Mapping[str, str],
         servers: Servers | None = None,
         start_at: float | None = None,
+        *,
+        hold: bool = False,
     ) -> SessionAt:
         """Start an application; durable on return.
 
@@ -130,6 +132,8 @@ class Orchestrator(Protocol):
         :param parameters: become ``_data``.
         :param start_at: Unix seconds; the session has its id now and begins then, at once
             if that is past.
+        :param hold: a request follows: the session may wait for it with its first step, and
+            be durable only then.
         :raises ApplicationUnusable: it cannot be read or run.
         :raises AnswerUnusable: its server did not tell the session's id.
         :raises InvalidRequest: ``start_at`` is farther away than a session may wait.

@@ -112,7 +112,7 @@ class EmbeddedOrchestrator:
 
     :param interaction_facts: a call as applications see it.
     :param location: base URL of this server; ends in ``/``.
-    :param thread_time: CPU seconds of the calling thread.
+    :param thread_time: CPU seconds of the calling thread, or an upper bound of them.
     :param give_back: gives freed memory back to the system; slow, so done in idle time.
     :ivar owners: the services that sessions belong to.
     """
@@ -278,6 +278,8 @@ class EmbeddedOrchestrator:
         parameters: Mapping[str, str],
         servers: Servers | None = None,
         start_at: float | None = None,
+        *,
+        hold: bool = False,
     ) -> SessionAt:
         """See :meth:`gms_twisted.app.orchestration.Orchestrator.start`.
 
@@ -305,7 +307,7 @@ class EmbeddedOrchestrator:
         self.sessions[session_id] = session
         self.started_total += 1
         self._counters.add("gms_scxml_sessions_started_total")
-        await session.start(begins)
+        await session.start(begins, hold=hold)
         return SessionAt(session_id)
 
     def _check_room(self) -> None:

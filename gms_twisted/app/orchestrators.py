@@ -51,12 +51,14 @@ class Orchestrators:
         parameters: Mapping[str, str],
         servers: Servers | None = None,
         start_at: float | None = None,
+        *,
+        hold: bool = False,
     ) -> SessionAt:
         """See :meth:`gms_twisted.app.orchestration.Orchestrator.start`."""
         one = self._elsewhere if servers is not None else self._here or self._elsewhere
         if one is None:
             raise OrsUnreachable
-        return await one.start(source, parameters, servers, start_at)
+        return await one.start(source, parameters, servers, start_at, hold=hold)
 
     async def request(
         self,

@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 import _quickjs
 
 from gms_twisted.scxml.model import Source, Use
-from gms_twisted.scxml.prelude import DOM, DUMP, MORE, PRELUDE
+from gms_twisted.scxml.prelude import PRELUDE
+from gms_twisted.scxml.prelude_parts import DOM, DUMP, MORE
 from gms_twisted.scxml.settings import Limits
 
 

@@ -6,16 +6,15 @@ Does not know: states (:mod:`.compile`), the values of expressions.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urljoin
 
-from gms_twisted.scxml.dialect import IDENTIFIER, KNOWN_PREFIXES, module_of
+from gms_twisted.scxml.dialect import IDENTIFIER
 from gms_twisted.scxml.elements import DocumentError, Element, inline_text, inline_value
+from gms_twisted.scxml.expressions import SourceReader
 from gms_twisted.scxml.findings import Finding
 from gms_twisted.scxml.model import (
-    Action,
     Assign,
     Block,
     Cancel,
@@ -28,40 +27,24 @@ from gms_twisted.scxml.model import (
     Invoke,
     Log,
     Param,
-    Part,
     Payload,
     Raise,
-    Response,
     Script,
     Send,
     Source,
     Use,
-    Word,
 )
-from gms_twisted.scxml.scanning import declares_nothing, literal
+from gms_twisted.scxml.scanning import declares_nothing
 
 MAX_NESTING = 64
 _XINCLUDE = "http://www.w3.org/2001/XInclude"
-_READS_REQUEST = (("queue", "cancel"), ("queue", "query"))
-_TEXT_ATTRIBUTES = {
-    ("queue", "target"): ("type",),
-    ("queue", "targets"): ("type",),
-    ("queue", "submit"): ("route", "clearontimeout"),
-    ("interaction", "createcall"): ("type",),
-    ("interaction", "redirect"): ("detach",),
-    ("session", "fetch"): ("src", "maxage"),
-    ("session", "start"): ("src",),
-}
-"""Attributes that are text, by module and element; all others are expressions."""
-
 _FUNCTION = re.compile(r"\s*function\s*[\w$]*\s*\(")
 
 
-class ContentReader:
+class ContentReader(SourceReader):
     """Reads the executable content of one document.
 
     :param nested: reads a document inside ``<content>``, and tells its place.
-    :ivar missing: URLs of texts that were not handed in.
     """
 
     def __init__(
@@ -73,16 +56,11 @@ class ContentReader:
         read_tree: Callable[[str], Element | None],
         nested: Callable[[Element], int],
     ) -> None:
-        self._url = url
-        self._old = dialect is Dialect.ORCHESTRATION
-        self._includes = includes
-        self._findings = findings
+        super().__init__(url, dialect, includes, findings)
         self._read_tree = read_tree
         self._nested = nested
         self._invokes = 0
         self._depth = 0
-        self.sources: list[Source] = []
-        self.missing: list[str] = []
         self._read: dict[str, Callable[[Element], Content]] = {
             "raise": self._raise,
             "event": self._raise,
@@ -215,64 +193,6 @@ class ContentReader:
         ]
         return (*named, *self._params(element))
 
-    def _source(
-        self,
-        use: Use,
-        text: str,
-        element: Element,
-        location: str = "",
-        tolerant: bool = False,
-    ) -> Source:
-        if use is not Use.SCRIPT and use is not Use.BLOCK:
-            # An expression may end like a statement.
-            text = text.rstrip().rstrip(";").rstrip() if text.rstrip().endswith(";") else text
-        plain = use in (Use.VALUE, Use.DATA) or (use is Use.TEXT and text.lstrip()[:1] in "\"'")
-        source = Source(
-            len(self.sources),
-            use,
-            text,
-            element.line,
-            location,
-            literal(text) if plain else None,
-            tolerant,
-        )
-        self.sources.append(source)
-        return source
-
-    def _location(self, text: str, element: Element, create: bool = False) -> Source:
-        bare = (self._old or create) and IDENTIFIER.fullmatch(text.strip())
-        return self._source(Use.STORE_NEW if bare else Use.STORE, text.strip(), element)
-
-    def _optional_location(self, element: Element, name: str) -> Source | None:
-        text = element.attributes.get(name)
-        return None if text is None else self._location(text, element)
-
-    def _tolerant(self, element: Element, name: str) -> Source | None:
-        text = element.attributes.get(name)
-        if text is None:
-            return None
-        return self._source(Use.VALUE, text, element, tolerant=True)
-
-    def _word(self, element: Element, name: str, expression: str, text: str | None = None) -> Word:
-        """An attribute that has a sister with an expression; in the dialect it is one itself."""
-        if expression in element.attributes:
-            return self._source(Use.VALUE, element.get(expression), element)
-        text = element.attributes.get(name) if text is None else text
-        if text is None or not self._old:
-            return text
-        return self._source(Use.VALUE, text, element, tolerant=True)
-
-    def _params(self, element: Element) -> tuple[Param, ...]:
-        found = []
-        for param in element.elements("param"):
-            text = param.attributes.get("expr", param.attributes.get("location"))
-            if text is None:
-                # Choice: without expression its value is the variable of its name.
-                text = param.get("name")
-            source = self._source(Use.VALUE, text, param, tolerant=self._old)
-            found.append(Param(param.get("name").strip(), source))
-        return tuple(found)
-
     def _raise(self, element: Element) -> Raise:
         name = element.get("event") or element.get("name")
         return Raise(element.line, name.strip("'\" ") if self._old else name)
@@ -341,14 +261,6 @@ class ContentReader:
         use = Use.BLOCK if declares_nothing(text) else Use.SCRIPT
         return Script(element.line, self._source(use, text, element))
 
-    def _include(self, name: str) -> str | None:
-        url = urljoin(self._url, name.strip())
-        got = self._includes.get(url)
-        if got is None:
-            self.missing.append(url)
-            return None
-        return got.decode("utf-8-sig", "replace")
-
     def _send(self, element: Element) -> Send:
         old_type = element.attributes.get("type", element.attributes.get("targettype"))
         return Send(
@@ -370,63 +282,3 @@ class ContentReader:
             source = self._source(Use.VALUE, text, element, tolerant=True)
             return Cancel(element.line, source)
         return Cancel(element.line, text)
-
-    def _module(self, element: Element) -> str | None:
-        found = module_of(element.namespace) if element.namespace else None
-        if found is None and element.prefix in KNOWN_PREFIXES and not element.namespace:
-            found = module_of(KNOWN_PREFIXES[element.prefix])
-        return found
-
-    def _extension(self, element: Element, module: str) -> Content:
-        params = self._params(element)
-        if module == "ws" and element.name == "response":
-            return Response(
-                element.line,
-                self._tolerant(element, "requestid"),
-                self._tolerant(element, "type"),
-                self._tolerant(element, "resultcode"),
-                params,
-            )
-        reads = (module, element.name) in _READS_REQUEST
-        request = None if reads else self._optional_location(element, "requestid")
-        return Action(
-            element.line,
-            module,
-            element.name,
-            request,
-            self._attributes(element, module, () if reads else ("requestid",)),
-            params,
-            self._parts(element, module),
-        )
-
-    def _attributes(
-        self, element: Element, module: str, without: tuple[str, ...] = ()
-    ) -> tuple[tuple[str, Source], ...]:
-        texts = _TEXT_ATTRIBUTES.get((module, element.name), ())
-        found = []
-        for name in element.attributes:
-            if name in without:
-                continue
-            source = self._tolerant(element, name)
-            assert source is not None
-            if name in texts and source.literal is None:
-                source = self._quoted(source)
-            found.append((name, source))
-        return tuple(found)
-
-    def _quoted(self, source: Source) -> Source:
-        made = Source(
-            source.index, source.use, source.text, source.line, "", json.dumps(source.text), True
-        )
-        self.sources[source.index] = made
-        return made
-
-    def _parts(self, element: Element, module: str) -> tuple[Part, ...]:
-        return tuple(
-            Part(child.name, self._attributes(child, module), self._parts(child, module))
-            for child in element.children
-            if not (child.scxml and child.name == "param")
-        )
-
-    def _note(self, element: Element, text: str) -> None:
-        self._findings.append(Finding(element.line, text))

@@ -16,19 +16,14 @@ from enum import Enum
 
 from gms_twisted.scxml import snapshot
 from gms_twisted.scxml.bridge import ScriptFailed
+from gms_twisted.scxml.configuration import Configuration
 from gms_twisted.scxml.effects import Effect
 from gms_twisted.scxml.events import PLATFORM, ScxmlEvent
-from gms_twisted.scxml.family import Family
 from gms_twisted.scxml.invocations import Invocation
 from gms_twisted.scxml.machine import Ended, Setting
-from gms_twisted.scxml.model import Document, StateKind, Transition
+from gms_twisted.scxml.model import Document
 from gms_twisted.scxml.queued_events import QueuedEvent, QueueFull, queued
-from gms_twisted.scxml.selection import (
-    entry_of,
-    leaves,
-    select,
-    without_conflicts,
-)
+from gms_twisted.scxml.selection import select
 from gms_twisted.scxml.settings import Limits
 
 __all__ = ["Interpreter", "QueueFull", "Step"]
@@ -45,7 +40,7 @@ class Step(Enum):
     """Over."""
 
 
-class Interpreter(Family):
+class Interpreter(Configuration):
     """One session, with the charts that it invoked.
 
     :param location: where it takes posted events, ``""`` for nowhere.
@@ -59,7 +54,7 @@ class Interpreter(Family):
     :ivar strikes: overruns so far; ``microsteps`` done so far.
     """
 
-    __slots__ = ("done_data",)
+    __slots__ = ()
 
     def __init__(
         self,
@@ -156,6 +151,8 @@ class Interpreter(Family):
         if due:
             self._pending = [pending for pending in self._pending if pending.due > now]
             due.sort(key=lambda pending: pending.due)
+            # What goes to others is an effect, and wants a step to be taken after.
+            self._root()._asking = True
             try:
                 for pending in due:
                     self._deliver(pending)
@@ -339,10 +336,6 @@ class Interpreter(Family):
         """Is not in the middle of a macrostep, nor is a chart that it invoked."""
         return self._stable and all(child.stable for child in self._children())
 
-    def _leaves(self) -> list[int]:
-        states = self._document.states
-        return sorted(place for place in self._config if not states[place].children)
-
     def _initialise(self) -> None:
         self._initialised = True
         self._initialise_data()
@@ -352,108 +345,7 @@ class Interpreter(Family):
         self._enter([root.initial])
         self._count()
 
-    def _microstep(self, enabled: list[Transition]) -> None:
-        if len(enabled) > 1:
-            enabled = without_conflicts(
-                self._document, enabled, sorted(self._config), self._history
-            )
-        self._exit(enabled)
-        for transition in enabled:
-            if transition.block:
-                self._run_block(transition.block)
-        self._enter(enabled)
-
-    def _exit(self, enabled: list[Transition]) -> None:
-        exits: set[int] = set()
-        ordered = sorted(self._config)
-        for transition in enabled:
-            exits.update(leaves(self._document, transition, ordered, self._history))
-        if not exits:
-            return
-        states = self._document.states
-        order = sorted(exits, reverse=True)
-        for place in order:
-            for history in states[place].histories:
-                self._remember_history(place, history)
-        for place in order:
-            self._leave(place)
-
-    def _remember_history(self, place: int, history: int) -> None:
-        states = self._document.states
-        if states[history].kind is StateKind.DEEP:
-            last = states[place].last
-            found = [s for s in self._config if place < s <= last and states[s].atomic]
-        else:
-            found = [child for child in states[place].children if child in self._config]
-        self._history[history] = tuple(sorted(found))
-
-    def _leave(self, place: int) -> None:
-        for block in self._document.states[place].onexit:
-            self._run_block(block)
-        if self._invocations:
-            self._cancel_invocations(place)
-        self._config.discard(place)
-        self._to_invoke.discard(place)
-        self._seen_config = False
-
-    def _enter(self, enabled: Sequence[Transition]) -> None:
-        entry = entry_of(self._document, enabled, self._history)
-        if not entry.states:
-            return
-        states = self._document.states
-        for place in sorted(entry.states):
-            state = states[place]
-            self._config.add(place)
-            self._seen_config = False
-            if state.invokes:
-                self._to_invoke.add(place)
-            if state.data and self._document.late_binding:
-                self._bind_late(state)
-            for block in state.onentry:
-                self._run_block(block)
-            if place in entry.defaults and state.initial is not None and state.initial.block:
-                self._run_block(state.initial.block)
-            remembered = entry.history_content.get(place)
-            if remembered is not None and remembered.block:
-                self._run_block(remembered.block)
-            if state.kind is StateKind.FINAL:
-                self._enter_final(place)
-
-    def _enter_final(self, place: int) -> None:
-        states = self._document.states
-        state = states[place]
-        parent = state.ancestors[0]
-        if parent == 0:
-            self._finish(place)
-        self._done(f"done.state.{states[parent].id}", state.done_data)
-        above = states[parent].ancestors[0]
-        if states[above].kind is StateKind.PARALLEL and all(
-            self._in_final(region) for region in states[above].children
-        ):
-            self._done(f"done.state.{states[above].id}", None)
-
-    def _in_final(self, place: int) -> bool:
-        states = self._document.states
-        state = states[place]
-        if state.kind is StateKind.PARALLEL:
-            return all(self._in_final(child) for child in state.children)
-        return any(
-            child in self._config and states[child].kind is StateKind.FINAL
-            for child in state.children
-        )
-
     # Ends
-
-    def _finish(self, place: int) -> None:
-        """A top-level final state was entered: the session is done."""
-        payload = self._document.states[place].done_data
-        data: str | None = None
-        if payload is not None:
-            data, _ = self._payload(payload, "donedata")
-        self._exit_all()
-        self._done_text = data
-        self.done_data = None if data is None else json.loads(data)
-        self._end_by("done", f"final state {self._document.states[place].id}")
 
     def _terminate(self) -> None:
         if self._initialised:
@@ -462,10 +354,6 @@ class Interpreter(Family):
                 self._bind(self._current)
             self._exit_all()
         self._end_by("terminated", "terminated from outside")
-
-    def _exit_all(self) -> None:
-        for place in sorted(self._config, reverse=True):
-            self._leave(place)
 
     def _over(self) -> None:
         """Let go of what a session that has ended needs no more."""

@@ -89,6 +89,8 @@ class OrsClient:
         parameters: Mapping[str, str],
         servers: Servers | None = None,
         start_at: float | None = None,
+        *,
+        hold: bool = False,
     ) -> SessionAt:
         """See :meth:`gms_twisted.app.orchestration.Orchestrator.start`."""
         fields: dict[str, object] = {**parameters, "src": source}

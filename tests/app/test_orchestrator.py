@@ -20,7 +20,7 @@ from gms_twisted.app.orchestrator import MANY_CONTEXTS, TIDY_S
 from gms_twisted.app.session_records import DOCUMENT
 from gms_twisted.app.telephony import ADDED, DELETED, PRESENT, Interaction
 from gms_twisted.config.ors_options import OrsOptions
-from gms_twisted.domain.errors import InvalidRequest, TooManyRequests, Unavailable
+from gms_twisted.domain.errors import InvalidRequest, TooLarge, TooManyRequests, Unavailable
 from tests.support.orchestrator import OrchestratorHouse
 
 ECHO = """
@@ -150,6 +150,20 @@ class StartTests(Fixture):
         house.run(house.server.end(session))
         house.start("app")
 
+    def test_held(self) -> None:
+        """One that is held is stored with its first request, or ends without a trace."""
+        house = self.house_of(ECHO)
+        before = house.store.commits
+        session = house.run(house.server.start("app", {}, hold=True))
+        self.assertEqual((house.store.commits, house.record(session)), (before, None))
+        house.ask(session, "gms.start")
+        self.assertEqual(house.store.commits, before + 1)
+        self.assertIsNotNone(house.record(session))
+        other = house.run(house.server.start("app", {}, hold=True))
+        house.run(house.server.end(other))
+        self.assertIsNone(house.record(other))
+        self.assertEqual(list(house.server.sessions), [session.session_id])
+
     def test_later(self) -> None:
         """A session with a moment to begin has its id now, and enters no state before."""
         house = self.house_of(TIMER)
@@ -256,6 +270,12 @@ class RequestTests(Fixture):
         for one in open_requests:
             self.failureResultOf(one, AnswerLate)
         house.ask(session, "status")
+
+    def test_too_large(self) -> None:
+        """Parameters that are too large for an event are refused as such."""
+        house, session = self.started(ECHO)
+        house.fail(house.server.request(session, "status", {"x": "y" * 300_000}), TooLarge)
+        house.ask(session, "status", x="y" * 100_000)
 
     def test_store_cannot_write(self) -> None:
         """While nothing can be stored requests fail, and the session goes on afterwards."""
@@ -610,7 +630,7 @@ class SleepTests(Fixture):
         """When many contexts are gone memory goes back to the system, once, when nobody runs."""
         house = self.house_of(ECHO, OrsOptions(max_awake=1))
         first, second = house.start("app"), house.start("app")
-        for _ in range(MANY_CONTEXTS // 2):
+        for _ in range(MANY_CONTEXTS // 2 + 1):
             house.ask(first, "status")
             house.ask(second, "status")
         house.clock.advance(TIDY_S - 1)

@@ -202,6 +202,28 @@ class HookTests(TimedTestCase):
                 self.assertEqual(chart.interpreter.strikes, int(name == "hasInstance"))
         self.assert_in_time()
 
+    def test_stopped_after_setups(self) -> None:
+        """The engine's own error, which says that a script was stopped, cannot be laid in ambush.
+
+        It is made text outside the limit.
+        """
+        hang = "function () { for (;;) ; }"
+        for kind in ("Error", "InternalError", "RangeError"):
+            for script in (
+                f"{kind}.prototype.toString = {hang}",
+                f"Object.defineProperty({kind}.prototype, 'name', {{ get: {hang} }})",
+                f"Object.defineProperty({kind}.prototype, 'message', {{ get: {hang} }})",
+                f"Object.defineProperty({kind}.prototype, 'stack', {{ get: {hang} }})",
+                f"Object.setPrototypeOf({kind}.prototype, {{ toString: {hang} }})",
+                f"Object.prototype.toString = {hang}; Error.prepareStackTrace = {hang}",
+            ):
+                with self.subTest(script=script):
+                    chart = attacked(f"try {{ {script} }} catch (e) {{ }} for (;;) ;")
+                    chart.send("go")
+                    self.assertEqual(chart.marks, ["error.execution"])
+                    self.assertEqual(chart.interpreter.strikes, 1)
+        self.assert_in_time()
+
     def test_errors_after_setups(self) -> None:
         """Failures are told though their conversions were replaced."""
         for name, script in SETUPS.items():

@@ -188,6 +188,17 @@ class DelayTests(SynchronousTestCase):
             chart.settle()
         self.assertEqual(chart.marks, ["a", "b"])
 
+    def test_to_others(self) -> None:
+        """A delayed event for another session is an effect of its time, after a step."""
+        chart = sending('<send event="e" target="#_scxml_OTHERSESSION" delay="1s"/>')
+        chart.clear()
+        chart.now += 1
+        chart.interpreter.handle_deadline(chart.now)
+        self.assertTrue(chart.interpreter.pending)
+        chart.settle()
+        self.assertFalse(chart.interpreter.pending)
+        self.assertEqual(chart.effects, [SendToSession("OTHERSESSION", "e", None, None, False)])
+
     def test_cancelled(self) -> None:
         """``<cancel>`` takes the events with that id back, and is silent about others."""
         chart = sending(

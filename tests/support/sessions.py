@@ -69,6 +69,8 @@ class FakeSessions:
         parameters: Mapping[str, str],
         servers: Servers | None = None,
         start_at: float | None = None,
+        *,
+        hold: bool = False,
     ) -> SessionAt:
         """Start one."""
         await self._wait()

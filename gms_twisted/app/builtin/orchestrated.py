@@ -110,7 +110,7 @@ class OrchestratedServices:
         definition = beginning.definition
         parameters = self._parameters(beginning)
         session = await self._orchestrator.start(
-            definition.service, parameters, _servers(definition)
+            definition.service, parameters, _servers(definition), hold=True
         )
         try:
             await beginning.store(Changes(), session)

@@ -10,9 +10,9 @@ Knows: elements, members of events.  Does not know: groups.
 from __future__ import annotations
 
 from gms_twisted.app.modules.failures import UnknownElement, failure_of
-from gms_twisted.app.modules.places import Finder, ReadPlace
 from gms_twisted.app.modules.values import text
 from gms_twisted.app.operations import Outcome, Owner, Tell
+from gms_twisted.app.places import Places, read_place
 from gms_twisted.domain.errors import InvalidRequest, NotFound
 from gms_twisted.scxml.effects import StartOperation
 
@@ -28,9 +28,8 @@ class Gms:
 
     prefix = "gms"
 
-    def __init__(self, finder: Finder, read: ReadPlace) -> None:
-        self._finder = finder
-        self._read = read
+    def __init__(self, places: Places) -> None:
+        self._places = places
 
     async def act(self, owner: Owner, operation: StartOperation, tell: Tell) -> Outcome:
         """``nearest``: ``gms.nearest.done`` has ``group`` and ``distance_km``.
@@ -41,10 +40,10 @@ class Gms:
             raise UnknownElement
         attributes = operation.attributes
         try:
-            place = self._read(text(attributes, "latitude"), text(attributes, "longitude"))
+            place = read_place(text(attributes, "latitude"), text(attributes, "longitude"))
         except InvalidRequest as error:
             return failure_of("error.gms.nearest", error, {"parameter": error.parameter})
-        found = self._finder.nearest(*place)
+        found = self._places.nearest(*place)
         if found is None:
             nowhere = NoGroupNear("There is no resource group near this place.")
             return failure_of("error.gms.nearest", nowhere, {"parameter": ""})

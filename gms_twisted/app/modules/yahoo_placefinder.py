@@ -12,10 +12,10 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from gms_twisted.app.modules.failures import UnknownElement
-from gms_twisted.app.modules.places import Finder, ReadPlace
 from gms_twisted.app.modules.values import json_text, number_text, text
 from gms_twisted.app.operations import Outcome, Owner, Tell
 from gms_twisted.app.outgoing import Gate, Limits
+from gms_twisted.app.places import Places, read_place
 from gms_twisted.domain.errors import NotFound, Unavailable
 from gms_twisted.scxml.effects import StartOperation
 
@@ -42,9 +42,8 @@ class YahooPlacefinder:
 
     prefix = "yahoo_placefinder"
 
-    def __init__(self, finder: Finder, read: ReadPlace, gate: Gate, url: str = "") -> None:
-        self._finder = finder
-        self._read = read
+    def __init__(self, places: Places, gate: Gate, url: str = "") -> None:
+        self._places = places
         self._gate = gate
         self._url = url
 
@@ -62,11 +61,11 @@ class YahooPlacefinder:
         if operation.element != "query_location":
             raise UnknownElement
         attributes = operation.attributes
-        place = self._read(text(attributes, "lat"), text(attributes, "long"))
+        place = read_place(text(attributes, "lat"), text(attributes, "long"))
         if self._url:
             content = await self._ask(*place, text(attributes, "appid"))
         else:
-            city = self._finder.city_of(*place)
+            city = self._places.city_of(*place)
             if city is None:
                 raise NoCityNear("There is no city near this place.")
             result = {"city": city.city, "state": city.state}

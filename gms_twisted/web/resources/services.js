@@ -12,11 +12,14 @@ export const CREATES = {
   "request-access": { sample: [["_id", "$id"], ["_resource_group", "DNIS"], ["_provide_code", "true"], ["_phone_number", "$phone"], ["_booking_expiration_timeout", "60"]], hint: "service.hint.internal" },
   "request-chat": { sample: [["_verbose", "true"], ["product", "lamp"]] },
   "request-chat-poll": { sample: [["_verbose", "true"], ["firstName", "Vasya"]], hint: "service.hint.orchestrated" },
-  "request-chat-delay": { sample: [["firstName", "Vasya"], ["lastName", "Pupkin"], ["email", "vasya@example.org"], ["subject", "Test"], ["_device_os", "comet"]], hint: "service.hint.orchestrated" },
+  "request-chat-delay": { sample: [["firstName", "Vasya"], ["lastName", "Pupkin"], ["email", "vasya@example.org"], ["subject", "Test"]] },
   "request-inbound-immediate": { sample: [["_phone_number", PHONE], ["_provide_code", "false"]], hint: "service.hint.orchestrated" },
-  "request-inbound-delay": { sample: [["_phone_number", PHONE], ["_device_os", "gcm"], ["_device_notification_id", "b16416334828b1d26ef14f329628b55b5a8c631d8928a371a5584722dd7fb673"]], hint: "service.hint.orchestrated" },
+  "request-inbound-delay": { sample: [["_phone_number", PHONE], ["_device_os", "comet"]], hint: "service.hint.device" },
+  "request-inbound-delay-location": { sample: [["_phone_number", PHONE], ["_device_os", "comet"], ["_latitude", "37.3382"], ["_longitude", "-121.8863"]], hint: "service.hint.device" },
   "request-inbound-poll": { sample: [["_phone_number", PHONE]], hint: "service.hint.orchestrated" },
   "request-outbound-immediate": { sample: [["_phone_number", PHONE]], hint: "service.hint.orchestrated" },
+  "request-outbound-delay": { sample: [["_phone_number", PHONE], ["_device_os", "comet"]], hint: "service.hint.device" },
+  "request-outbound-poll": { sample: [["_phone_number", PHONE]], hint: "service.hint.orchestrated" },
   "iPhoneService": { sample: [["_phone_number", PHONE], ["current_location_latitude", "48.8583"], ["current_location_longitude", "2.2944"]], hint: "service.hint.custom" },
 };
 
@@ -24,6 +27,9 @@ export const CREATES = {
 export const REQUESTS = {
   update: { sample: [["language", "english"]], hint: "service.hint.update" },
   status: { sample: [], hint: "service.hint.specific" },
+  reserve: { sample: [["_provide_code", "true"]], hint: "service.hint.agent" },
+  accept: { sample: [], hint: "service.hint.agent" },
+  chat: { sample: [], hint: "service.hint.chat" },
   "ixn/chat": { sample: [["_verbose", "true"], ["notify_by", "polling"], ["firstName", "Vasya"], ["lastName", "Pupkin"], ["email", "vasya@example.org"], ["userDisplayName", "VasyaP"], ["subject", "Test"]] },
   "ixn/chat/refresh": { sample: [["message", "Hello"], ["transcriptPosition", "$position"]] },
   "ixn/chat/startTyping": { sample: [["_verbose", "true"]] },

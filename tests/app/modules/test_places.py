@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,51 +12,21 @@ from gms_twisted.app.modules.modules import Modules
 from gms_twisted.app.modules.yahoo_placefinder import PlaceFinderFailed, YahooPlacefinder
 from gms_twisted.app.operations import Outcome
 from gms_twisted.app.outgoing import Unreachable
+from gms_twisted.app.places import Places
+from gms_twisted.config.options import ResourceGroup
 from gms_twisted.domain.errors import InvalidRequest, NotFound
 from gms_twisted.scxml.effects import StartOperation
 from tests.support.net import PUBLIC, Net, Saying
 from tests.support.orchestration import Rig, operation
 
-BAY = (37.4, -122.1)
-
-
-@dataclass(frozen=True)
-class Near:
-    """A group."""
-
-    name: str
-    km: float
-
-
-@dataclass(frozen=True)
-class Town:
-    """A city."""
-
-    city: str
-    state: str
-
-
-class OneCity:
-    """Knows one place."""
-
-    def nearest(self, latitude: float, longitude: float) -> Near | None:
-        """Its group."""
-        return Near("san francisco:california", 1.23456) if (latitude, longitude) == BAY else None
-
-    def city_of(self, latitude: float, longitude: float) -> Town | None:
-        """Its city."""
-        return Town("San Francisco", "California") if (latitude, longitude) == BAY else None
-
-
-def read(latitude: str, longitude: str) -> tuple[float, float]:
-    """Numbers, by name."""
-    found = []
-    for name, text in (("_latitude", latitude), ("_longitude", longitude)):
-        try:
-            found.append(float(text))
-        except ValueError:
-            raise InvalidRequest(f"{name} is not a number.", name) from None
-    return found[0], found[1]
+BAY = Places(
+    {
+        "san francisco:california": ResourceGroup(
+            latitude=37.4, longitude=-122.114, name="san francisco:california"
+        )
+    }
+)
+"""One group, some 1.2 km from where the tests are."""
 
 
 class PlacefinderTests(SynchronousTestCase):
@@ -66,7 +35,7 @@ class PlacefinderTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Build it."""
         self.net = Net(allow=())
-        self.module = YahooPlacefinder(OneCity(), read, self.net.gate)
+        self.module = YahooPlacefinder(BAY, self.net.gate)
         self.rig = Rig(self, self.module)
 
     def query(self, **attributes: Any) -> StartOperation:
@@ -131,7 +100,7 @@ class NearestTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Build it."""
-        self.rig = Rig(self, Gms(OneCity(), read))
+        self.rig = Rig(self, Gms(BAY))
 
     def nearest(self, latitude: object, longitude: object) -> Outcome:
         """Ask."""
@@ -143,7 +112,7 @@ class NearestTests(SynchronousTestCase):
         self.assertEqual(
             self.nearest("37.4", -122.1),
             Outcome(
-                "gms.nearest.done", {"group": "san francisco:california", "distance_km": 1.235}
+                "gms.nearest.done", {"group": "san francisco:california", "distance_km": 1.237}
             ),
         )
 

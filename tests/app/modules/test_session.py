@@ -51,6 +51,8 @@ class FakeOrchestrator:
         parameters: Mapping[str, str],
         servers: Servers | None = None,
         start_at: float | None = None,
+        *,
+        hold: bool = False,
     ) -> SessionAt:
         """Remember it."""
         if source == "broken":

@@ -1,0 +1,308 @@
+"""What a script context reads when it needs it first; see :mod:`.prelude`.
+
+:data:`MORE`: failures in words, loops, ``uneval``, ``_genesys``.  :data:`DUMP`: variables
+written down.  :data:`DOM`: XML as a value.  Each is the body of a function that gets the kit
+of things kept from before a script could replace them.
+
+Knows: JavaScript.  Does not know: Python, state charts.
+"""
+
+MORE = r""""use strict";
+var { G, F, Str, Err, int, parse, text, isArray, Range, TypeErr, names, def, create, copy, has,
+  standard, hidden, max, quote, put, desc, keysOf, is, find, slice, freeze, source, store } = kit;
+var items = create(null), taken, makeDom, ioprocessors, raw;
+function post(line) { if (kit.lines++ < 100) kit.post(line); }
+function freezeAll(v) {
+  if (typeof v === "object" && v !== null) {
+    for (var keys = names(v), i = 0; i < keys.length; i++) freezeAll(v[keys[i]]);
+    freeze(v);
+  }
+  return v;
+}
+function describe(thrown) {
+  var name = "Error", message = "", stack = "", at;
+  try {
+    // Choice: null is what the engine throws when there is no room for an error.
+    if (thrown === null) { name = "InternalError"; message = "out of memory"; }
+    else if (thrown instanceof Err) {
+      name = Str(thrown.name); message = Str(thrown.message); stack = Str(thrown.stack);
+    } else message = Str(thrown);
+    at = find(stack, "<input>:");
+  } catch (again) { message = "what was thrown cannot be shown"; at = -1; }
+  return "[" + quote(name) + "," + quote(message) + "," +
+    (at < 0 ? 0 : int(slice(stack, at + 8, at + 16)) || 0) + "]";
+}
+function dom(json) { return makeDom(parse(json)); }
+function run(kind, f, src, param, plain) {
+  switch (kind) {
+    case "F":
+      f = f();
+      if (!isArray(f)) throw new TypeErr("not an array");
+      items[param] = copy(f);
+      return "v" + items[param].length;
+    case "k": case "m": case "g": plain(src);
+  }
+  switch (kind) {
+    case "m": case "M": f(dom(param)); break;
+    case "g": case "G": f(taken);
+  }
+  return "u";
+}
+function readable(result) {
+  if (typeof result === "object" && result !== null) {
+    var json;
+    try { json = text(result); } catch (cyclic) { json = undefined; }
+    if (json !== undefined) return "v" + quote(json);
+  }
+  return "v" + quote(result);
+}
+function raise(name, data) {
+  var json = data === undefined ? undefined : text(data);
+  if (json !== undefined && json.length > max) throw new Range("data of more than " + max);
+  post('["raise",' + quote(name) + (json === undefined ? "]" : "," + json + "]"));
+}
+function show() {
+  var parts = "", all = names(store), i, d, json;
+  for (i = 0; i < all.length; i++) {
+    if (store === G && (all[i] in standard || all[i] in hidden)) continue;
+    d = desc(store, all[i]);
+    if (!has(d, "value")) continue;
+    try { json = text(d.value); } catch (cyclic) { continue; }
+    if (json === undefined || parts.length + json.length > max) continue;
+    parts += (parts === "" ? "" : ",") + text(all[i]) + ":" + json;
+  }
+  return "{" + parts + "}";
+}
+function uneval(v, seen) {
+  switch (typeof v) {
+    case "string": return text(v);
+    case "undefined": return "(void 0)";
+    case "function": return source(v);
+    case "object": break;
+    default: return is(v, -0) ? "-0" : Str(v);
+  }
+  if (v === null) return "null";
+  var parts = "", i, keys, one;
+  for (i = 0; i < seen.length; i++) if (seen[i] === v) return isArray(v) ? "[]" : "{}";
+  one = copy(seen); def(one, one.length, { value: v });
+  if (isArray(v)) {
+    for (i = 0; i < v.length; i++) parts += (i ? ", " : "") + uneval(v[i], one);
+    return "[" + parts + "]";
+  }
+  keys = keysOf(v);
+  for (i = 0; i < keys.length; i++)
+    parts += (i ? ", " : "") + text(keys[i]) + ":" + uneval(v[keys[i]], one);
+  return "{" + parts + "}";
+}
+return {
+  readable: readable,
+  __Raise: raise,
+  run: run,
+  describe: describe,
+  __Log: function (line) { post('["log",' + quote(line) + "]"); },
+  // What an event has besides the usual; its data.
+  unusual: function (event) {
+    raw = event.raw;
+    return event.markup ? makeDom(event.data) : event.data;
+  },
+  raw: function (event) {
+    if (raw === undefined) return event;
+    var all = {}, keys = names(event), i;
+    for (i = 0; i < keys.length; i++) all[keys[i]] = event[keys[i]];
+    all.raw = raw;
+    raw = undefined;
+    return freeze(all);
+  },
+  processors: function (json) {
+    return ioprocessors || (ioprocessors = freezeAll(parse(json)));
+  },
+  uneval: function (v) {
+    var shown = uneval(v, []);
+    return typeof v === "object" && v !== null && !isArray(v) ? "(" + shown + ")" : shown;
+  },
+  genesys: function () {
+    var root = parse(kit.genesys), list = parse(kit.interactions), i;
+    for (i = 0; i < list.length; i++)
+      if (list[i] && typeof list[i].g_uid === "string")
+        def(list, list[i].g_uid, { value: list[i], enumerable: false });
+    root.ixn = { interactions: list };
+    return freezeAll(root);
+  },
+  sys: function (op, a, b) {
+    switch (op) {
+      case "put": put(a, b === "" ? undefined : parse(b)); return "u";
+      case "markup": put(a, dom(b)); return "u";
+      case "take": taken = items[a][+b]; return "u";
+      case "free": items[a] = undefined; return "u";
+      case "check":
+        new F(a === "B" ? b : a === "L" ? "(" + b + "\n)=0" : "return (" + b + "\n)");
+        return "u";
+      case "dom": makeDom = new F(a)(); return "u";
+      case "has": return has(store, a) ? "t" : "f";
+      case "show": return "v" + show();
+    }
+    return "u";
+  }
+};"""
+
+DUMP = r""""use strict";
+var { G, Str, text, isArray, TypeErr, names, def, create, has, standard, watched, hidden, ours,
+  made, symbols, desc, proto, extensible, is, finite, find, Seen, seenHas, seenAdd, OP, AP, store,
+  parse, read, fill } = kit;
+function pin(why) { throw why; }
+function write(v, seen) {
+  switch (typeof v) {
+    case "string": return text(v);
+    case "number":
+      if (finite(v) && !is(v, -0)) return Str(v);
+      return '{"$":"' + (v === 0 ? "-0" : Str(v)) + '"}';
+    case "boolean": return v ? "true" : "false";
+    case "undefined": return '{"$":"u"}';
+    case "object": break;
+    default: pin("a " + typeof v);
+  }
+  if (v === null) return "null";
+  if (seenHas(seen, v)) pin("an object in two places");
+  seenAdd(seen, v);
+  if (!extensible(v) || symbols(v).length) pin("an unusual object");
+  var parts = "", keys = names(v), i, d;
+  if (isArray(v) && proto(v) === AP) {
+    if (keys.length !== v.length + 1) pin("an array with gaps or names");
+    for (i = 0; i < v.length; i++) {
+      d = desc(v, i);
+      if (!d || !has(d, "value") || !d.writable || !d.enumerable || !d.configurable)
+        pin("an unusual array");
+      parts += (i ? "," : "") + write(d.value, seen);
+    }
+    return "[" + parts + "]";
+  }
+  if (proto(v) !== OP) pin("an object with a class");
+  for (i = 0; i < keys.length; i++) {
+    d = desc(v, keys[i]);
+    if (!has(d, "value") || !d.writable || !d.enumerable || !d.configurable || keys[i] === "$")
+      pin("an unusual property");
+    parts += (i ? "," : "") + text(keys[i]) + ":" + write(d.value, seen);
+  }
+  return "{" + parts + "}";
+}
+function dump(functions, built) {
+  var seen = new Seen(), data = "null", parts = "", kept = "", all = names(G), i, name, d;
+  if (built !== undefined) visit(built, seen);
+  if (store !== G) data = write(store, seen);
+  for (name in watched)
+    if (!(d = desc(G, name)) || !is(d.value, watched[name])) pin("a replaced global");
+  for (i = 0; i < all.length; i++) {
+    name = all[i];
+    if (name in standard || name in hidden) continue;
+    d = desc(G, name);
+    if (d.get !== undefined && d.get === ours[name]) continue;
+    if (!has(d, "value") || !d.writable || !d.enumerable || !d.configurable)
+      pin("an unusual variable");
+    if (typeof d.value === "function") {
+      if (!functions || made[name] !== d.value || !bare(d.value)) pin("a function");
+      kept += (kept === "" ? "" : ",") + text(name);
+      continue;
+    }
+    parts += (parts === "" ? "" : ",") + "[" + text(name) + "," + write(d.value, seen) + "]";
+  }
+  for (name in ours) if (!has(G, name)) pin("a forgotten data item");
+  if (symbols(G).length > 1) pin("a symbol");
+  return '{"d":' + data + ',"g":[' + parts + '],"f":[' + kept + "]}";
+}
+function bare(f) {
+  var keys = names(f), i, d;
+  for (i = 0; i < keys.length; i++)
+    if (find("\nlength\nname\nprototype\narguments\ncaller\n", "\n" + keys[i] + "\n") < 0)
+      return false;
+  d = desc(f, "prototype");
+  return !d || (typeof d.value === "object" && d.value !== null &&
+    names(d.value).length === 1 && proto(d.value) === OP);
+}
+function visit(v, seen) {
+  if (typeof v !== "object" || v === null || seenHas(seen, v)) return;
+  seenAdd(seen, v);
+  for (var keys = names(v), i = 0; i < keys.length; i++) {
+    var d = desc(v, keys[i]);
+    if (d && has(d, "value")) visit(d.value, seen);
+  }
+}
+function restore(json, final) {
+  var saved = read(parse(json)), keep = create(null), i, name, all;
+  for (i = 0; i < saved.f.length; i++) {
+    name = saved.f[i];
+    if (final && typeof made[name] !== "function")
+      throw new TypeErr("the function " + name + " was not made again");
+    keep[name] = true;
+  }
+  all = names(G);
+  for (i = 0; i < all.length; i++) {
+    name = all[i];
+    if (!(name in standard) && !(name in hidden) && !(name in keep) && !(name in ours))
+      delete G[name];
+  }
+  if (store !== G) {
+    all = names(store);
+    for (i = 0; i < all.length; i++) delete store[all[i]];
+  }
+  fill(saved);
+}
+return function (op, a, b, built) {
+  if (op === "restore") { restore(a, b !== ""); return "u"; }
+  try { return "v" + dump(a !== "", built); } catch (e) {
+    if (typeof e === "string") return "p" + e;
+    throw e;
+  }
+};"""
+
+DOM = r""""use strict";
+function Node(tree, parent) {
+  this.nodeName = this.tagName = tree[0];
+  this.localName = tree[0].slice(tree[0].indexOf(":") + 1);
+  this.nodeType = 1;
+  this.parentNode = parent;
+  this.attributes = tree[1];
+  this.childNodes = [];
+  for (var i = 0; i < tree[2].length; i++)
+    this.childNodes.push(typeof tree[2][i] === "string"
+      ? { nodeName: "#text", nodeType: 3, nodeValue: tree[2][i], parentNode: this }
+      : new Node(tree[2][i], this));
+}
+function escaped(value) {
+  return String(value).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/"/g, "&quot;");
+}
+Node.prototype = {
+  constructor: Node,
+  get firstChild() { return this.childNodes[0] || null; },
+  get children() { return this.childNodes.filter(function (n) { return n.nodeType === 1; }); },
+  get documentElement() { return this; },
+  get textContent() {
+    return this.childNodes.map(function (n) {
+      return n.nodeType === 3 ? n.nodeValue : n.textContent;
+    }).join("");
+  },
+  getAttribute: function (name) {
+    var own = Object.prototype.hasOwnProperty;
+    return own.call(this.attributes, name) ? this.attributes[name] : null;
+  },
+  hasAttribute: function (name) { return this.getAttribute(name) !== null; },
+  getElementsByTagName: function (name) {
+    var found = [];
+    (function go(node) {
+      node.children.forEach(function (child) {
+        if (name === "*" || child.tagName === name || child.localName === name) found.push(child);
+        go(child);
+      });
+    })(this);
+    return found;
+  },
+  toString: function () {
+    var self = this;
+    return "<" + self.tagName + Object.keys(self.attributes).map(function (name) {
+      return " " + name + '="' + escaped(self.attributes[name]) + '"';
+    }).join("") + ">" + self.childNodes.map(function (n) {
+      return n.nodeType === 3 ? escaped(n.nodeValue) : n.toString();
+    }).join("") + "</" + self.tagName + ">";
+  },
+  toJSON: function () { return this.toString(); }
+};
+return function (tree) { return new Node(tree, null); };"""
