@@ -162,7 +162,12 @@ class OrchestrationHouse:
         self.orchestrators = Orchestrators(self.embedded, self._client)
         self._follow_servers(configuration)
         self.services = OrchestratedServices(
-            kinds.services, self.orchestrators, kinds.chats, kinds.permission, configuration.ors
+            kinds.services,
+            self.orchestrators,
+            kinds.chats,
+            kinds.permission,
+            push.subscriptions,
+            configuration.ors,
         )
         if self.embedded is not None:
             self.embedded.owners = self.services

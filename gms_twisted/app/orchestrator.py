@@ -104,6 +104,9 @@ class OwnerRules(Protocol):
     async def session_over(self, session_id: str) -> None:
         """The session is at its end: so is the service, and what it holds is free."""
 
+    async def session_gone(self, session_id: str) -> None:
+        """All that the session did at its end is done, too: nothing of it may be left."""
+
 
 class EmbeddedOrchestrator:
     """A :class:`gms_twisted.app.orchestration.SessionServer`.
@@ -474,6 +477,10 @@ class EmbeddedOrchestrator:
         if self.sessions.pop(session.session_id, None) is not None:
             self.ended_total += 1
             self._counters.add("gms_scxml_sessions_ended_total")
+            if self.owners is not None:
+                self.tasks.spawn(
+                    "the rest of a session", self.owners.session_gone(session.session_id)
+                )
 
     def dropped(self) -> None:
         """A script context is gone: see to it that memory goes back to the system, later."""

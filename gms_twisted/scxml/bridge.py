@@ -1,7 +1,7 @@
 """One script context: evaluate with limits, JSON across.
 
 The engine cannot limit a call and call back into Python, so scripts see no function of ours:
-what they have is in :mod:`.prelude`, and what it gathers is taken after each call.  A value
+what they have is in ``prelude``, and what it gathers is taken after each call.  A value
 never leaves but as JSON text made inside the limit: the engine's own conversions run without.
 
 Knows: the engine's binding and its traps.  Does not know: documents, sessions.
@@ -149,7 +149,7 @@ class Bridge:
             raise ScriptFailed("TypeError", f"the script's world is damaged: {exc}") from None
 
     def run(self, source: Source, extra: str = "", letter: str = "") -> str:
-        """Evaluate; what comes back begins with a letter, see :mod:`.prelude`.
+        """Evaluate; what comes back begins with a letter, see ``prelude``.
 
         :param extra: JSON text for a location; a label for an array.
         :param letter: what to do instead of the source's own use, with a location: ``M``

@@ -1,8 +1,8 @@
 """Elements to the model: states and transitions.
 
 Knows: SCXML's structure, and what makes a document impossible to run.
-Does not know: XML text, executable content (:mod:`.content`), what looks merely wrong
-(:mod:`.lint`).
+Does not know: XML text, executable content (``content``), what looks merely wrong
+(``lint``).
 """
 
 from __future__ import annotations

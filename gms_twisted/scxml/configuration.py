@@ -3,7 +3,7 @@
 SCXML: "Algorithm for SCXML Interpretation", ``microstep``, ``exitStates``, ``enterStates``.
 
 Knows: what happens in states on the way.  Does not know: which transitions are selected
-(:mod:`.selection`), events (:mod:`.interpreter`).
+(``selection``), events (``interpreter``).
 """
 
 from __future__ import annotations

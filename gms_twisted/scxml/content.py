@@ -1,7 +1,7 @@
 """Elements to the model: executable content, data, what is invoked.
 
 Knows: SCXML's executable content in both dialects, which attributes are expressions.
-Does not know: states (:mod:`.compile`), the values of expressions.
+Does not know: states (``compile``), the values of expressions.
 """
 
 from __future__ import annotations

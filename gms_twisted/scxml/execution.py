@@ -2,7 +2,7 @@
 
 SCXML: "Executable Content", "External Communications".
 
-Knows: each element's effect.  Does not know: when blocks are run (:mod:`.interpreter`).
+Knows: each element's effect.  Does not know: when blocks are run (``interpreter``).
 """
 
 from __future__ import annotations

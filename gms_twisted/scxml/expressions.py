@@ -1,7 +1,7 @@
 """Elements to the model: expressions, locations, parameters, elements of modules.
 
 Knows: which attributes are expressions, which text stands for itself.
-Does not know: SCXML's own executable content (:mod:`.content`), the values of expressions.
+Does not know: SCXML's own executable content (``content``), the values of expressions.
 """
 
 from __future__ import annotations

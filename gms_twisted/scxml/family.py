@@ -275,7 +275,7 @@ class Family(Modules):
         return child
 
     def document_loaded(self, token: str, document: Document | DocumentError) -> None:
-        """Hand in what :class:`~.effects.LoadDocument` asked for."""
+        """Hand in what ``effects.LoadDocument`` asked for."""
         for invocation in list(self._invocations.values()):
             if invocation.child is not None:
                 invocation.child.document_loaded(token, document)

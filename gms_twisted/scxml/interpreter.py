@@ -1,7 +1,7 @@
 """A session of a state chart: events in, macrosteps, effects out.
 
 SCXML: "Algorithm for SCXML Interpretation".  A macrostep can be left in the middle and gone
-on with later; between steps a session may sleep (:mod:`.snapshot`).
+on with later; between steps a session may sleep (``snapshot``).
 
 Knows: the algorithm and the life of a session.  Does not know: what scripts mean, clocks,
 who carries effects out.
@@ -47,7 +47,7 @@ class Interpreter(Configuration):
     :param parameters: what it is started with.
     :param server: what ``_genesys.session.server`` shows.
     :param new_id: 32 hexadecimal digits.
-    :param thread_time: CPU seconds of the calling thread, see :class:`.bridge.Bridge`.
+    :param thread_time: CPU seconds of the calling thread, see ``bridge.Bridge``.
     :ivar ended_by: ``""`` while it lives, then ``done``, ``terminated``, ``limit`` or
         ``error``; ``ended_why`` a sentence for the log.
     :ivar done_data: what its final state handed back, a JSON value.
@@ -228,7 +228,7 @@ class Interpreter(Configuration):
     ) -> Interpreter:
         """Make what :meth:`save` wrote; without script context.
 
-        :param documents: by URL, those of :func:`.snapshot.documents_of`.
+        :param documents: by URL, those of ``snapshot.documents_of``.
         :raises SnapshotError: it is not of this document, or one is missing.
         """
         made = cls(

@@ -1,10 +1,10 @@
-"""XML to a :class:`~gms_twisted.scxml.model.Document`.
+"""XML to a ``model.Document``.
 
 Strict first; what an XML parser refuses is repaired and parsed again.  Document types,
 entities and what they could fetch are refused; nothing is fetched here.
 
 Knows: XML and the elements that make states.  Does not know: executable content
-(:mod:`.compile`), what scripts mean.
+(``compile``), what scripts mean.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What one session holds, and how it evaluates.
 
 Knows: queues, variables asleep and awake, errors as events, strikes.
-Does not know: executable content (:mod:`.execution`), the algorithm (:mod:`.interpreter`).
+Does not know: executable content (``execution``), the algorithm (``interpreter``).
 """
 
 from __future__ import annotations
@@ -295,7 +295,7 @@ class Machine:
                 self._raise(str(first), json.dumps(rest[0]) if rest else None)
 
     def _run(self, source: Source, extra: str = "", letter: str = "") -> str:
-        """Evaluate; see :meth:`.bridge.Bridge.run`."""
+        """Evaluate; see ``bridge.Bridge.run``."""
         bridge = self._bridge
         if bridge is None or not self._seen_config:
             bridge = self._context()

@@ -388,7 +388,7 @@ class Document:
         default_factory=dict, repr=False
     )
     """What was worked out once: transitions by state and event name, states that a
-    transition enters.  Filled by :mod:`.selection`."""
+    transition enters.  Filled by ``selection``."""
     text: bytes = field(default=b"", repr=False)
     included: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 

@@ -1,20 +1,18 @@
 """What runs in a script context before anything else: our half of the bridge, in JavaScript.
 
 What most sessions need is in :data:`PRELUDE`, and read by the engine for each of them; the
-rest, in :mod:`.prelude_parts`, when it is needed first.
+rest, in ``prelude_parts``, when it is needed first.
 
 It keeps the functions that it needs from before a script could replace them, and never calls
 anything of a script outside ``run`` and ``sys``, which the engine stops at its limits.
 Values cross as JSON text; what ``run`` returns begins with a letter:
 
-====  =======================================================
-``v``  JSON of the value
-``u``  undefined (or a function, which JSON has no word for)
-``t``  true, ``f`` false
-``e``  ``[name, message, line]`` of what was thrown
-``c``  the same; the text is no script
-``p``  why the variables are no plain data
-====  =======================================================
+- ``v``: JSON of the value
+- ``u``: undefined (or a function, which JSON has no word for)
+- ``t``: true, ``f``: false
+- ``e``: ``[name, message, line]`` of what was thrown
+- ``c``: the same; the text is no script
+- ``p``: why the variables are no plain data
 
 A ``*`` before it: ``sys("drain")`` has lines and events for us.
 

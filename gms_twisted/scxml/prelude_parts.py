@@ -1,4 +1,4 @@
-"""What a script context reads when it needs it first; see :mod:`.prelude`.
+"""What a script context reads when it needs it first; see ``prelude``.
 
 :data:`MORE`: failures in words, loops, ``uneval``, ``_genesys``.  :data:`DUMP`: variables
 written down.  :data:`DOM`: XML as a value.  Each is the body of a function that gets the kit

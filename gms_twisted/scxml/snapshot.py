@@ -6,7 +6,7 @@ written but made again, by running those scripts in the new context, and what el
 is undone.  Everything else (other functions, cycles, dates, XML) keeps a session in memory.
 
 # Choice: making functions again is sound where a function cannot remember anything of the
-# run that made it; :func:`.scanning.remakes` says no to functions inside functions.  What a
+# run that made it; ``scanning.remakes`` says no to functions inside functions.  What a
 # script does to the engine's own objects (``Array.prototype``) is looked for only among the
 # global names; documents that change such things in their own scripts get them changed again.
 

@@ -128,7 +128,7 @@ class OrsClient:
     ) -> Reply:
         """See :meth:`gms_twisted.app.orchestration.Orchestrator.request`.
 
-        Always sent as a form, see :func:`.ors_messages.form_body`.
+        Always sent as a form, see ``ors_messages.form_body``.
         """
         path = session_path(session.session_id, "request", name)
         answer = await self._ask(session, path, form_body(parameters))

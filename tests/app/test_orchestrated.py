@@ -51,11 +51,21 @@ class Rig:
         self.sessions = FakeSessions()
         self.sessions.answers["gms.start"] = OK
         house = self.house
+        self.removed: list[str] = []
         self.kind = OrchestratedServices(
-            house.services, self.sessions, house.chats, house.permission, ors or OrsOptions()
+            house.services,
+            self.sessions,
+            house.chats,
+            house.permission,
+            self,
+            ors or OrsOptions(),
         )
         house.services.register_orchestrated(self.kind)
         house.keeper.listener = SessionChats(self.sessions, house.tasks)
+
+    async def delete_of(self, subscriber: str) -> None:
+        """Remember whose subscriptions are removed."""
+        self.removed.append(subscriber)
 
     def create(self, user: GmsUser | None = None, **fields: FormValue) -> Any:
         """Create the service."""
@@ -335,6 +345,7 @@ class EndTests(SynchronousTestCase):
         service_id = rig.made()
         rig.house.run(rig.house.services.delete(service_id, None))
         self.assertEqual(rig.sessions.ended, [service_id])
+        self.assertEqual(rig.removed, [service_id])
         self.assertEqual(rig.records(), 0)
 
     def test_session_over_keeps_the_data(self) -> None:

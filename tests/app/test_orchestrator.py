@@ -415,10 +415,12 @@ class ActionTests(Fixture):
         self.assertEqual(house.actions.ended, [session.session_id])
         house.fail(house.server.query(session.session_id), SessionUnknown)
         self.assertIsNotNone(house.record(session))
+        self.assertEqual((house.owners.over, house.owners.gone), ([session.session_id], []))
         house.actions.end("cancel", None)
         house.clock.advance(0)
         self.assertIsNone(house.record(session))
         self.assertEqual(house.server.sessions, {})
+        self.assertEqual(house.owners.gone, [session.session_id])
 
     def test_X09_farewell_over_a_restart(self) -> None:
         """What a final state began is done after a restart, too."""

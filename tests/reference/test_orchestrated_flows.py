@@ -181,6 +181,14 @@ class InboundDelayTests(FlowTests):
         self.assert_over(service_id)
         self.assertEqual(self.server.subscriptions(), 0)
 
+    def test_deleted(self) -> None:
+        """A service that is deleted leaves no subscription behind."""
+        service_id, _ = self.create()
+        self.assertGreater(self.server.subscriptions(), 0)
+        self.server.send("DELETE", f"/genesys/1/service/{service_id}")
+        self.assert_over(service_id)
+        self.assertEqual(self.server.subscriptions(), 0)
+
     def test_device_is_mandatory(self) -> None:
         """Without a device the creation is refused by name."""
         answer = self.server.try_service("request-inbound-delay", {"_phone_number": ANI})

@@ -107,6 +107,7 @@ class Owners:
     def __init__(self) -> None:
         self.lives: dict[str, float] = {}
         self.over: list[str] = []
+        self.gone: list[str] = []
 
     async def lasts_until(self, session_id: str) -> float:
         """As the test has it."""
@@ -115,6 +116,10 @@ class Owners:
     async def session_over(self, session_id: str) -> None:
         """Remember."""
         self.over.append(session_id)
+
+    async def session_gone(self, session_id: str) -> None:
+        """Remember."""
+        self.gone.append(session_id)
 
 
 class FaultyStore(MemoryStore):

@@ -69,6 +69,13 @@ class ChatEnding(Protocol):
         """Leave it, if there is one."""
 
 
+class DeviceSubscriptions(Protocol):
+    """Subscriptions of the Notification API."""
+
+    async def delete_of(self, subscriber: str) -> None:
+        """Remove all of a subscriber's."""
+
+
 class OrchestratedServices:
     """A :class:`gms_twisted.app.service_kinds.ServiceKind` for all of them.
 
@@ -76,6 +83,7 @@ class OrchestratedServices:
 
     :param orchestrator: runs the sessions.
     :param chats: their chats.
+    :param subscriptions: those of devices, which sessions make in their own names.
     """
 
     log = Logger()
@@ -89,12 +97,14 @@ class OrchestratedServices:
         orchestrator: Orchestrator,
         chats: ChatEnding,
         announced: Announced,
+        subscriptions: DeviceSubscriptions,
         options: OrsOptions,
     ) -> None:
         self._services = services
         self._orchestrator = orchestrator
         self._chats = chats
         self._announced = announced
+        self._subscriptions = subscriptions
         self.options = options
 
     # ServiceKind.
@@ -174,6 +184,7 @@ class OrchestratedServices:
                 "The session of service {service_id} could not be told that it is over",
                 service_id=instance.service_id,
             )
+        await self.session_gone(instance.service_id)
         return changes
 
     # OwnerRules.
@@ -190,6 +201,17 @@ class OrchestratedServices:
             return
         if not await self._chats.is_going_on(instance):
             await self._services.over(instance)
+
+    async def session_gone(self, session_id: str) -> None:
+        """Remove the subscriptions that a session has made and left."""
+        try:
+            await self._subscriptions.delete_of(session_id)
+        except GmsError as error:
+            self.log.warn(
+                "Subscriptions of session {session_id} stay until their time is over: {error}",
+                session_id=session_id,
+                error=error.code,
+            )
 
     # Parts.
 
