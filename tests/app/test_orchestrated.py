@@ -215,6 +215,7 @@ class CreateTests(SynchronousTestCase):
         service_id = rig.made()
         for body, status in (
             ('{"exception":"gms.unavailable"}', 503),
+            ('{"exception":"gms.access.no_number_free"}', 503),
             ('{"exception":"gms.invalid_request"}', 400),
             ("[]", 400),
             ("no", 400),
