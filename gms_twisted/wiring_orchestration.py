@@ -34,6 +34,7 @@ from gms_twisted.app.modules.queue import Queue
 from gms_twisted.app.modules.session import Sessions
 from gms_twisted.app.modules.yahoo_placefinder import YahooPlacefinder
 from gms_twisted.app.operations import Module
+from gms_twisted.app.ops_sessions import OrchestrationHealth
 from gms_twisted.app.orchestration import Servers
 from gms_twisted.app.orchestrator import EmbeddedOrchestrator
 from gms_twisted.app.orchestrators import Orchestrators
@@ -47,6 +48,7 @@ from gms_twisted.config.options import Configuration
 from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.errors import Unavailable
 from gms_twisted.domain.sources import IdSource, WallClock
+from gms_twisted.embedded.centre_figures import CentreFigures
 from gms_twisted.embedded.contact_centre import EmbeddedContactCentre
 from gms_twisted.rest.replies import status_for
 from gms_twisted.scxml.effects import PostEvent
@@ -101,6 +103,7 @@ class OrchestrationHouse:
             kinds.access.phones,
             configuration.contact_centre,
         )
+        self.figures = CentreFigures(self.centre, counters)
         self._order = ServerOrder(*_order_of(configuration))
         self._client = OrsClient(gate, self._order, self._request_limits(configuration))
         self.embedded: EmbeddedOrchestrator | None = None
@@ -160,6 +163,7 @@ class OrchestrationHouse:
             self.centre.watch(self.embedded)
         self.orchestrators = Orchestrators(self.embedded, self._client)
         self._follow_servers(configuration)
+        self.health = OrchestrationHealth(self.embedded, self._client)
         self.services = OrchestratedServices(
             kinds.services, self.orchestrators, kinds.chats, kinds.permission, configuration.ors
         )

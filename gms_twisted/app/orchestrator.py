@@ -53,6 +53,12 @@ DEFAULT_LIFE_S = 3600.0
 BASIC_HTTP = "http://www.w3.org/TR/scxml/#BasicHTTPEventProcessor"
 SCXML_PROCESSOR = "http://www.w3.org/TR/scxml/#SCXMLEventProcessor"
 
+COUNTED = (
+    *("gms_scxml_sessions_started_total", "gms_scxml_sessions_ended_total"),
+    *("gms_scxml_strikes_total", "gms_scxml_requests_late_total"),
+)
+"""What is counted; there from the start, so that a first one is seen as a change."""
+
 _PAGE = 200
 _LONGEST_NAME = 256
 
@@ -133,6 +139,7 @@ class EmbeddedOrchestrator:
         self.sessions: dict[str, HostedSession] = {}
         self.started_total = 0
         self.ended_total = 0
+        self._numbers = 0
         self._options = options
         self._documents = documents
         self._modules = modules
@@ -141,6 +148,8 @@ class EmbeddedOrchestrator:
         self._location = location
         self._timeout_s = timeout_s
         self._counters = counters
+        for name in COUNTED:
+            counters.add(name, 0)
         counters.gauge("gms_scxml_sessions", lambda: len(self.sessions))
         counters.gauge("gms_scxml_sessions_awake", lambda: len(self.awake))
 
@@ -148,6 +157,11 @@ class EmbeddedOrchestrator:
         """Take new options, for sessions that are there as far as that can be."""
         self._options = options
         self.awake.most = options.max_awake
+
+    @property
+    def max_sessions(self) -> int:
+        """How many there may be."""
+        return self._options.max_sessions
 
     def has(self, session_id: str) -> bool:
         """Tell whether a session runs here."""
@@ -226,7 +240,7 @@ class EmbeddedOrchestrator:
                 documents=others,
             )
         session = HostedSession(self, about, interpreter, record.ends_at, self._timeout_s)
-        self.sessions[record.session_id] = session
+        self._keep(session)
         session.resume(record)
 
     async def _lose(self, record: SessionRecord, why: str) -> None:
@@ -283,9 +297,9 @@ class EmbeddedOrchestrator:
         ends_at = begins + _life(parameters) + self._options.session_grace_s
         interpreter = self._interpreter(document, session_id, parameters)
         session = HostedSession(self, about, interpreter, ends_at, self._timeout_s)
-        self.sessions[session_id] = session
+        self._keep(session)
         self.started_total += 1
-        self._counters.add("gms_scxml_sessions_started_total")
+        self.count("gms_scxml_sessions_started_total")
         await session.start(begins)
         return SessionAt(session_id)
 
@@ -452,9 +466,18 @@ class EmbeddedOrchestrator:
         """Forget a session."""
         if self.sessions.pop(session.session_id, None) is not None:
             self.ended_total += 1
-            self._counters.add("gms_scxml_sessions_ended_total")
+            self.count("gms_scxml_sessions_ended_total")
+
+    def count(self, name: str, by: int = 1) -> None:
+        """Count something that happened to a session."""
+        self._counters.add(name, by)
 
     # Parts.
+
+    def _keep(self, session: HostedSession) -> None:
+        self._numbers += 1
+        session.number = self._numbers
+        self.sessions[session.session_id] = session
 
     def _find(self, session_id: str) -> HostedSession:
         hosted = self.sessions.get(session_id)

@@ -147,6 +147,18 @@ class Interpreter(Family):
                 found.append(due)
         return min(found, default=None)
 
+    @property
+    def struck(self) -> int:
+        """Overruns since it is in memory, those of charts that it invoked among them."""
+        return self._setting.struck
+
+    def timers(self) -> list[tuple[float, str]]:
+        """When which delayed event is due (Unix seconds), the first one first."""
+        found = [(pending.due, pending.event.name) for pending in self._pending]
+        for child in self._children():
+            found += child.timers()
+        return sorted(found)
+
     def handle_deadline(self, now: float) -> None:
         """Put what is due into its queue, the oldest first."""
         self._now = now
