@@ -43,6 +43,7 @@ from gms_twisted.app.places import Places, read_place
 from gms_twisted.app.session_chats import SessionChats
 from gms_twisted.app.storage_areas import StorageAreas
 from gms_twisted.app.tasks import Tasks
+from gms_twisted.app.user_sessions import UserSessions
 from gms_twisted.application_check import folders
 from gms_twisted.config.options import Configuration
 from gms_twisted.domain.counters import Counters
@@ -172,6 +173,7 @@ class OrchestrationHouse:
         kinds.services.register_orchestrated(self.services)
         kinds.keeper.listener = SessionChats(self.orchestrators, tasks)
         push.orchestrate(self.orchestrators)
+        self.users = UserSessions(store, reactor, kinds.services, self.embedded)
 
     async def start(self) -> None:
         """Go on with the sessions that are stored."""
