@@ -65,18 +65,19 @@ class SessionOverview:
         if text and not after and text in known:
             return {"rows": [_row(known[text])], "next": None}
         below = int(after) if after.isascii() and after.isdigit() and len(after) < 16 else None
+        total = {} if text else {"total": len(known)}
         wanted, rows, looked, last = text.casefold(), list[Json](), 0, 0
         for session in reversed(known.values()):
             if below is not None and session.number >= below:
                 continue
             if len(rows) == limit or looked == LOOKED_AT:
-                return {"rows": rows, "next": str(last)}
+                return {"rows": rows, "next": str(last), **total}
             last = session.number
             looked += 1
             row = _row(session)
             if not wanted or _has(row, wanted):
                 rows.append(row)
-        return {"rows": rows, "next": None}
+        return {"rows": rows, "next": None, **total}
 
     def figures(self) -> Json:
         """``live``, ``awake``, ``started_total``, ``ended_total``."""
@@ -156,7 +157,7 @@ def _row(session: HostedSession) -> Json:
         "id": session.session_id,
         "application": without_user(about.source),
         "service": session.session_id if about.service else "",
-        "states": list(interpreter.states()),
+        "states": list(interpreter.innermost()),
         "started": about.started,
         "ends": session.ends_at,
         "events": session.events,

@@ -56,6 +56,7 @@ class SessionSource(Protocol):
 
         Further ``events`` (taken so far), ``strikes`` (limits it ran into), ``awake`` (has a
         script context) and ``pending`` (operations under way); the latest session first.
+        The states are the innermost ones.
 
         :param text: an id, or part of one, of an application or a state; ``""`` for all.
         """

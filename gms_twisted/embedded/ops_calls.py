@@ -18,6 +18,7 @@ Row = Mapping[str, object]
 
 MAX_ROWS = 1000
 """Most calls that are told: those that go on, then the latest of the others."""
+_FEW_DIGITS = 4
 _UNTOLD = ("mine", "gms_user", "data", "position", "files")
 
 
@@ -64,7 +65,8 @@ class CallOverview:
         shape = call_shape(call, self._centre.exchange.roster)
         row = {key: value for key, value in shape.items() if key not in _UNTOLD}
         row["number"] = masked_phone(call.ani)
-        if call.kind != "inbound":
-            # Choice: whom an application calls from may be anybody; what customers dial is ours.
+        if call.kind != "inbound" and sum(one.isdigit() for one in call.dnis) > _FEW_DIGITS:
+            # Choice: what customers dial is ours; what an application calls from may be anybody's
+            # number, or the name of a routing point.
             row["dnis"] = masked_phone(call.dnis)
         return row

@@ -193,6 +193,10 @@ class Interpreter(Family):
         """Ids of the active states, in document order."""
         return [self._document.states[place].id for place in sorted(self._config)]
 
+    def innermost(self) -> Sequence[str]:
+        """Ids of the active states that have no states in them: where it is, in few words."""
+        return [self._document.states[place].id for place in self._leaves()]
+
     @property
     def awake(self) -> bool:
         """Has a script context, or a chart that it invoked has one."""

@@ -82,7 +82,7 @@ class RowTests(Case):
                 "id": session.session_id,
                 "application": "chart",
                 "service": session.session_id,
-                "states": ["a", "waiting"],
+                "states": ["waiting"],
                 "started": now,
                 "ends": now + 60 + 3600,
                 "events": 1,
@@ -121,6 +121,7 @@ class RowTests(Case):
         rest = self.page(first["next"], limit=10)
         found = [row["id"] for row in (*first["rows"], *rest["rows"])]
         self.assertEqual((found, rest["next"]), (made[::-1], None))
+        self.assertEqual((first["total"], rest["total"]), (5, 4))
         self.assertEqual(self.page(limit=4)["next"], None)
 
     def test_the_last_page_says_so(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from gms_twisted.app.telephony import OutboundCall
 from gms_twisted.domain.counters import Counters
 from gms_twisted.embedded import ops_calls
 from gms_twisted.embedded.centre_figures import CentreFigures
@@ -36,11 +37,15 @@ class CallOverviewTests(CentreCase):
             self.assertNotIn(secret, json.dumps(row))
 
     def test_G07_who_is_called(self) -> None:
-        """Both numbers of an outbound call are masked."""
+        """Both numbers of an outbound call are masked; the name of a routing point is none."""
         self.call_out(to="650-466-1111")
         [row] = self.rows()
+        self.assertEqual((row["number"], row["dnis"]), ("***11", "routing-point"))
+        call = OutboundCall("c2", "s1", "+1 (415) 555-0134", "650-466-1111")
+        self.run_now(self.centre.create_call(call))
+        [_, row] = self.rows()
         self.assertEqual(
-            (row["direction"], row["number"], row["dnis"]), ("outbound", "***11", "***")
+            (row["direction"], row["number"], row["dnis"]), ("outbound", "***11", "***34")
         )
 
     def test_G07_a_search_tells_no_number(self) -> None:
