@@ -54,9 +54,9 @@ class SessionSource(Protocol):
     def sessions(self, after: str, limit: int, text: str) -> Json:
         """Page of ``id``, ``application``, ``service``, ``states``, ``started``, ``ends``.
 
-        Further ``events`` (taken so far), ``strikes`` (limits it ran into), ``awake`` (has a
-        script context) and ``pending`` (operations under way); the latest session first.
-        The states are the innermost ones.
+        The states are the innermost ones.  Further ``events`` (taken since the start),
+        ``strikes`` (limits it ran into), ``awake`` (has a script context) and ``pending``
+        (operations under way); the latest session first.
 
         :param text: an id, or part of one, of an application or a state; ``""`` for all.
         """

@@ -187,6 +187,7 @@ class EmbeddedOrchestrator:
             if len(page) < _PAGE:
                 break
             after = page[-1].key
+        self._number_anew()
         await self._forget_documents(documents)
         if self.sessions:
             self.log.info("{count} sessions go on", count=len(self.sessions))
@@ -473,6 +474,13 @@ class EmbeddedOrchestrator:
         self._counters.add(name, by)
 
     # Parts.
+
+    def _number_anew(self) -> None:
+        """Put the sessions that the store had, by id, into the order in which they began."""
+        found = sorted(self.sessions.values(), key=lambda one: one.about.started)
+        self.sessions.clear()
+        for session in found:
+            self._keep(session)
 
     def _keep(self, session: HostedSession) -> None:
         self._numbers += 1

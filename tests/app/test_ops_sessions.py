@@ -147,6 +147,20 @@ class RowTests(Case):
         rest = self.page(page["next"])
         self.assertEqual([row["id"] for row in rest["rows"]], [ids[1], ids[0]])
 
+    def test_in_order_after_a_restart(self) -> None:
+        """The latest first, whatever their ids are."""
+        made: list[str] = []
+        self.patch(self.house.ids, "text", lambda alphabet, length: f"{9 - len(made)}" * 32)
+        for _ in range(3):
+            made.append(self.house.start("chart").session_id)
+            self.house.clock.advance(1)
+        self.house.die()
+        again = SessionOverview(OrchestratorHouse(self, TEXTS, house=self.house).server)
+        first: Any = again.sessions("", 2, "")
+        rest: Any = again.sessions(first["next"], 2, "")
+        found = [row["id"] for row in (*first["rows"], *rest["rows"])]
+        self.assertEqual((found, made), (made[::-1], sorted(made, reverse=True)))
+
     def test_after_a_restart(self) -> None:
         """Sessions that went on are told like others."""
         session = self.house.start("chart")
