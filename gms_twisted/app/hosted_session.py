@@ -118,6 +118,9 @@ class Host(Protocol):
     def gone(self, session: HostedSession) -> None:
         """Forget a session."""
 
+    def count(self, name: str, by: int = 1) -> None:
+        """Count something that happened to a session."""
+
 
 @dataclass(slots=True)
 class About:
@@ -135,8 +138,28 @@ class About:
     others: dict[str, Document] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a session's log.
+
+    :ivar at: Unix seconds.
+    :ivar level: 1 reporting, 2 error, 3 warning, 4 debug.
+    :ivar text: what the application or an error says; may be anybody's secret.
+    :ivar plain: what of it says nothing about anybody, ``""`` for nothing.
+    """
+
+    at: float
+    level: int
+    text: str = field(repr=False)
+    plain: str = ""
+
+
 class HostedSession:
-    """A session that runs here."""
+    """A session that runs here.
+
+    :ivar number: later sessions of the process have higher ones.
+    :ivar events: steps that it has taken; ``lines`` the last of its log.
+    """
 
     log = Logger()
 
@@ -154,7 +177,8 @@ class HostedSession:
         self._timeout_s = timeout_s
         self.over = False
         self.events = 0
-        self.lines: deque[tuple[float, int, str]] = deque(maxlen=MAX_LOG)
+        self.number = 0
+        self.lines: deque[Line] = deque(maxlen=MAX_LOG)
         self.owed: dict[str, tuple[OwedEffect, float]] = {}
         self.interactions: dict[str, Mapping[str, object]] = {}
         self._host = host
@@ -165,6 +189,7 @@ class HostedSession:
         self._hops = 0
         self._begins = 0.0
         self._batch = 0
+        self._struck = 0
         self._storing = False
         self._stirred = False
         self._call: DelayedCall | None = None
@@ -297,6 +322,9 @@ class HostedSession:
         if self.over or self._storing:
             return False
         step = self.interpreter.step(self._host.wall.now())
+        struck, self._struck = self._struck, self.interpreter.struck
+        if self._struck > struck:
+            self._host.count("gms_scxml_strikes_total", self._struck - struck)
         if step is Step.MORE:
             return True
         self.events += 1
@@ -486,7 +514,8 @@ class HostedSession:
             self.ends_at = until
             self._arm()
             return
-        self._note(3, "The session's time is over.")
+        sentence = "The session's time is over."
+        self._note(3, sentence, sentence)
         await self.end()
 
     # Effects.
@@ -499,9 +528,8 @@ class HostedSession:
             else:
                 waiting.callback(Reply(effect.positive, effect.body))
         elif isinstance(effect, LogText):
-            self._note(
-                effect.level, f"{effect.label}: {effect.text}" if effect.label else effect.text
-            )
+            text = f"{effect.label}: {effect.text}" if effect.label else effect.text
+            self._note(effect.level, text, effect.place)
         elif isinstance(effect, SendToSession):
             if not self._host.deliver(effect, self.session_id):
                 self._put(
@@ -519,7 +547,7 @@ class HostedSession:
         try:
             document = await self._host.load(effect.url, self.about.document.url)
         except GmsError as error:
-            self._note(2, str(error))
+            self._note(2, str(error), "A document to be invoked cannot be had.")
             self.interpreter.document_loaded(effect.token, DocumentError(str(error)))
         else:
             self.about.others[document.url] = document
@@ -537,7 +565,7 @@ class HostedSession:
             try:
                 await self._host.post_out(effect)
             except GmsError as error:
-                self._note(2, f"{effect.url}: {error}")
+                self._note(2, f"{effect.url}: {error}", "An event could not be posted.")
                 outcome = Outcome("error.communication")
         else:
             about = self.about
@@ -569,6 +597,7 @@ class HostedSession:
     def _late(self, request_id: str) -> None:
         waiting = self._requests.pop(request_id, None)
         if waiting is not None and not waiting.called:
+            self._host.count("gms_scxml_requests_late_total")
             waiting.errback(AnswerLate("The service did not answer in time."))
 
     def _refuse(self, error: GmsError) -> None:
@@ -631,9 +660,9 @@ class HostedSession:
                 source=self.about.source,
             )
 
-    def _note(self, level: int, text: str) -> None:
+    def _note(self, level: int, text: str, plain: str = "") -> None:
         """Keep a line of the session's own log; what it says may be anybody's secret."""
-        self.lines.append((self._host.wall.now(), level, text[:500]))
+        self.lines.append(Line(self._host.wall.now(), level, text[:500], plain))
         self.log.debug("Session {session_id}: a line of its log", session_id=self.session_id)
 
 

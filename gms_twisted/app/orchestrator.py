@@ -61,6 +61,12 @@ TIDY_S = 60.0
 
 BUSY_S = 1.0
 
+COUNTED = (
+    *("gms_scxml_sessions_started_total", "gms_scxml_sessions_ended_total"),
+    *("gms_scxml_strikes_total", "gms_scxml_requests_late_total"),
+)
+"""What is counted; there from the start, so that a first one is seen as a change."""
+
 _PAGE = 200
 _LONGEST_NAME = 256
 
@@ -148,6 +154,7 @@ class EmbeddedOrchestrator:
         self.sessions: dict[str, HostedSession] = {}
         self.started_total = 0
         self.ended_total = 0
+        self._numbers = 0
         self._options = options
         self._documents = documents
         self._modules = modules
@@ -160,6 +167,8 @@ class EmbeddedOrchestrator:
         self._dropped = 0
         self._tidying: DelayedCall | None = None
         self._counters = counters
+        for name in COUNTED:
+            counters.add(name, 0)
         counters.gauge("gms_scxml_sessions", lambda: len(self.sessions))
         counters.gauge("gms_scxml_sessions_awake", lambda: len(self.awake))
 
@@ -167,6 +176,11 @@ class EmbeddedOrchestrator:
         """Take new options, for sessions that are there as far as that can be."""
         self._options = options
         self.awake.most = options.max_awake
+
+    @property
+    def max_sessions(self) -> int:
+        """How many there may be."""
+        return self._options.max_sessions
 
     def has(self, session_id: str) -> bool:
         """Tell whether a session runs here."""
@@ -192,6 +206,7 @@ class EmbeddedOrchestrator:
             if len(page) < _PAGE:
                 break
             after = page[-1].key
+        self._number_anew()
         await self._forget_documents(documents)
         if self.sessions:
             self.log.info("{count} sessions go on", count=len(self.sessions))
@@ -248,7 +263,7 @@ class EmbeddedOrchestrator:
                 thread_time=self._thread_time,
             )
         session = HostedSession(self, about, interpreter, record.ends_at, self._timeout_s)
-        self.sessions[record.session_id] = session
+        self._keep(session)
         session.resume(record)
 
     async def _lose(self, record: SessionRecord, why: str) -> None:
@@ -307,9 +322,9 @@ class EmbeddedOrchestrator:
         ends_at = begins + _life(parameters) + self._options.session_grace_s
         interpreter = self._interpreter(document, session_id, parameters)
         session = HostedSession(self, about, interpreter, ends_at, self._timeout_s)
-        self.sessions[session_id] = session
+        self._keep(session)
         self.started_total += 1
-        self._counters.add("gms_scxml_sessions_started_total")
+        self.count("gms_scxml_sessions_started_total")
         await session.start(begins, hold=hold)
         return SessionAt(session_id)
 
@@ -476,7 +491,7 @@ class EmbeddedOrchestrator:
         """Forget a session."""
         if self.sessions.pop(session.session_id, None) is not None:
             self.ended_total += 1
-            self._counters.add("gms_scxml_sessions_ended_total")
+            self.count("gms_scxml_sessions_ended_total")
             if self.owners is not None:
                 self.tasks.spawn(
                     "the rest of a session", self.owners.session_gone(session.session_id)
@@ -496,7 +511,23 @@ class EmbeddedOrchestrator:
         self._dropped = 0
         self._give_back()
 
+    def count(self, name: str, by: int = 1) -> None:
+        """Count something that happened to a session."""
+        self._counters.add(name, by)
+
     # Parts.
+
+    def _number_anew(self) -> None:
+        """Put the sessions that the store had, by id, into the order in which they began."""
+        found = sorted(self.sessions.values(), key=lambda one: one.about.started)
+        self.sessions.clear()
+        for session in found:
+            self._keep(session)
+
+    def _keep(self, session: HostedSession) -> None:
+        self._numbers += 1
+        session.number = self._numbers
+        self.sessions[session.session_id] = session
 
     def _find(self, session_id: str) -> HostedSession:
         hosted = self.sessions.get(session_id)

@@ -46,11 +46,12 @@ class Pending:
     fields: tuple[tuple[str, str], ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Setting:
     """What a session is given, and shares with the charts that it invokes.
 
     :ivar thread_time: CPU seconds of the calling thread, if there is a clock for that.
+    :ivar struck: overruns of all of them since they are in memory.
     """
 
     limits: Limits
@@ -58,6 +59,7 @@ class Setting:
     new_id: Callable[[], str]
     effects: list[Effect]
     thread_time: Callable[[], float] | None = None
+    struck: int = 0
 
 
 class Machine:
@@ -121,6 +123,7 @@ class Machine:
         :raises Ended: it was the last.
         """
         self.strikes += 1
+        self._setting.struck += 1
         if self.strikes >= self._setting.limits.strikes:
             self._end_by("limit", f"{why}; that was strike {self.strikes}")
 
@@ -151,7 +154,7 @@ class Machine:
         if more:
             data.update(more)
         name = name or error_name(document.dialect, where, kind)
-        self._log(2, element, f"{name} at line {line}: {text}")
+        self._log(2, element, f"{name} at line {line}: {text}", f"{name} at line {line}")
         self._enqueue(QueuedEvent(name, json.dumps(data), PLATFORM, send_id))
 
     def _failed(self, failure: ScriptFailed, source: Source, where: str, element: str) -> None:
@@ -167,8 +170,8 @@ class Machine:
         line = failure.line - (1 if source.use is Use.SCRIPT else 3)
         return min(max(0, line), source.text.count("\n"))
 
-    def _log(self, level: int, label: str, text: str) -> None:
-        self._setting.effects.append(LogText(level, label, text))
+    def _log(self, level: int, label: str, text: str, place: str = "") -> None:
+        self._setting.effects.append(LogText(level, label, text, place))
 
     # Evaluation
 

@@ -10,7 +10,7 @@ servers comes about, why a session is asked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from twisted.logger import Logger
@@ -82,6 +82,16 @@ class OrsClient:
     def reconfigure(self, limits: Limits) -> None:
         """Go by other limits from now on."""
         self._limits = replace(limits, body_bytes=MAX_ANSWER)
+
+    @property
+    def ill(self) -> Sequence[str]:
+        """Servers that have failed since they last answered; of those that are known."""
+        return [url for url in self._order.everywhere if url in self._ill]
+
+    @property
+    def unanswered(self) -> bool:
+        """Tell whether some service has no server left that answers."""
+        return any(all(url in self._ill for url in urls) for urls in self._order.lists)
 
     async def start(
         self,
