@@ -37,7 +37,7 @@ from gms_twisted.app.session_records import (
 )
 from gms_twisted.app.session_turns import AwakeSessions, SessionTurns
 from gms_twisted.app.tasks import Tasks
-from gms_twisted.domain.errors import GmsError, TooLarge, TooManyRequests
+from gms_twisted.domain.errors import GmsError, TooLarge, TooManyRequests, Unavailable
 from gms_twisted.domain.ids import GmsUser
 from gms_twisted.domain.sources import DelayedCall, IdSource, Timers, WallClock
 from gms_twisted.scxml.effects import (
@@ -161,12 +161,14 @@ class HostedSession:
         self._running: dict[str, Deferred[None]] = {}
         self._requests: dict[str, Deferred[Reply]] = {}
         self._stored: list[Deferred[None]] = []
+        self._storing_for: list[Deferred[None]] = []
         self._taken: deque[str] = deque(maxlen=MAX_TAKEN)
         self._hops = 0
         self._begins = 0.0
         self._batch = 0
         self._storing = False
         self._stirred = False
+        self._stopped = False
         self._call: DelayedCall | None = None
         self._armed_at = 0.0
 
@@ -223,9 +225,9 @@ class HostedSession:
         :raises AnswerLate: it did not answer in time; its answer will be dropped.
         :raises TooManyRequests: too much waits for it.
         :raises TooLarge: the parameters are more than an event may have.
+        :raises Unavailable: the process ends; the session goes on in the next one.
         """
-        if self.over:
-            raise _over()
+        self._check()
         if len(self._requests) >= MAX_REQUESTS:
             raise TooManyRequests("Too many requests wait for this session.", 1.0)
         request_id = self._host.ids.hex(32)
@@ -246,7 +248,9 @@ class HostedSession:
 
         :param push_id: one that was taken before is not taken again.
         :raises TooManyRequests: too much waits for it.
+        :raises Unavailable: as for :meth:`ask`.
         """
+        self._check()
         if push_id and push_id in self._taken:
             return
         self._push(event)
@@ -268,9 +272,13 @@ class HostedSession:
         self.interpreter.set_interactions(list(self.interactions.values()))
 
     async def end(self) -> None:
-        """End the session, exit handlers included; stored on return."""
-        if self.over:
+        """End the session, exit handlers included; stored on return.
+
+        :raises Unavailable: as for :meth:`ask`.
+        """
+        if self.over and not self._stopped:
             return
+        self._check()
         self.interpreter.terminate(self._host.wall.now())
         await self._stirring()
 
@@ -286,9 +294,21 @@ class HostedSession:
         if self._call is not None and self._call.active():
             self._call.cancel()
         self._call = None
-        self.over = True
-        self._refuse(_over())
+        # A final state that was stored is no less over in the next process.
+        self._stopped = self.over = True
+        self._disappoint(Unavailable("The server is ending; the session goes on in the next one."))
         self.interpreter.close()
+
+    def _check(self) -> None:
+        """See that the session can be given something.
+
+        :raises SessionOver: it is over.
+        :raises Unavailable: it goes on in the next process.
+        """
+        if self._stopped:
+            raise Unavailable("The server is ending.")
+        if self.over:
+            raise _over()
 
     # Running.
 
@@ -330,12 +350,15 @@ class HostedSession:
             )
 
     def _wake(self) -> None:
+        if self._stopped:
+            return
         self._stirred = True
         if not self._storing:
             self._host.turns.wake(self)
 
     async def _stirring(self) -> None:
         """Wait until all that the session has in its queue now is done and stored."""
+        self._check()
         done: Deferred[None] = Deferred()
         self._stored.append(done)
         self._wake()
@@ -359,18 +382,17 @@ class HostedSession:
             for key in [one for one in self.owed if one not in fresh]:
                 self._drop(key)
         hops, self._hops = self._hops, 0
-        waiters, self._stored = self._stored, []
         saved = b"" if finished else self.interpreter.save() or b""
+        self._storing_for, self._stored = self._stored, []
         self._storing = True
         self._host.tasks.spawn(
-            "a session's step", self._store(effects, fresh, waiters, saved, hops, finished=finished)
+            "a session's step", self._store(effects, fresh, saved, hops, finished=finished)
         )
 
     async def _store(
         self,
         effects: Sequence[Effect],
         fresh: Sequence[str],
-        waiters: Sequence[Deferred[None]],
         saved: bytes,
         hops: int,
         *,
@@ -382,11 +404,14 @@ class HostedSession:
             await self._host.release(self)
         await self._commit(self._changes(saved))
         self._storing = False
+        if self._stopped:
+            return
         for effect in effects:
             self._carry_out(effect)
         for key in fresh:
             if key in self.owed:
                 self._begin(key, self.owed[key][0], hops)
+        waiters, self._storing_for = self._storing_for, []
         self._answered(waiters)
         if finished:
             self._close()
@@ -544,6 +569,9 @@ class HostedSession:
             owner = Owner(self.session_id, about.user, about.service, hops, key)
             outcome = await self._host.act(owner, effect, lambda news: self._hear_of(effect, news))
         self._running.pop(key, None)
+        if self._stopped:
+            # Begun again by the next process, whatever came of it here.
+            return
         if self.owed.pop(key, None) is None:
             return
         if self.over:
@@ -576,6 +604,15 @@ class HostedSession:
         for waiting in requests.values():
             if not waiting.called:
                 waiting.errback(error)
+
+    def _disappoint(self, error: GmsError) -> None:
+        """Refuse requests, and tell those who wait for something to be stored."""
+        self._refuse(error)
+        waiters = (*self._storing_for, *self._stored)
+        self._storing_for, self._stored = [], []
+        for waiter in waiters:
+            if not waiter.called:
+                waiter.errback(error)
 
     @staticmethod
     def _answered(waiters: Sequence[Deferred[None]]) -> None:

@@ -139,6 +139,7 @@ class Orchestrator(Protocol):
         :raises InvalidRequest: ``start_at`` is farther away than a session may wait.
         :raises OrsUnreachable: no server could be asked.
         :raises TooManyRequests: there are too many sessions.
+        :raises Unavailable: this process takes no sessions any more, or nothing can be stored.
         """
 
     async def request(

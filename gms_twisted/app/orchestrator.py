@@ -33,7 +33,13 @@ from gms_twisted.app.tasks import Tasks
 from gms_twisted.app.telephony import ADDED, DELETED, Interaction
 from gms_twisted.config.ors_options import OrsOptions
 from gms_twisted.domain.counters import Counters
-from gms_twisted.domain.errors import GmsError, InvalidRequest, TooManyRequests, shown
+from gms_twisted.domain.errors import (
+    GmsError,
+    InvalidRequest,
+    TooManyRequests,
+    Unavailable,
+    shown,
+)
 from gms_twisted.domain.ids import GmsUser
 from gms_twisted.domain.sources import DelayedCall, IdSource, Timers, WallClock
 from gms_twisted.scxml.effects import PostEvent, SendToSession, StartOperation
@@ -157,6 +163,7 @@ class EmbeddedOrchestrator:
         self._timeout_s = timeout_s
         self._thread_time = thread_time
         self._give_back = give_back
+        self._stopped = False
         self._dropped = 0
         self._tidying: DelayedCall | None = None
         self._counters = counters
@@ -197,7 +204,8 @@ class EmbeddedOrchestrator:
             self.log.info("{count} sessions go on", count=len(self.sessions))
 
     def stop(self) -> None:
-        """Hold still; everything is stored."""
+        """Hold still: nothing is taken any more, everything goes on in the next process."""
+        self._stopped = True
         self.turns.stop()
         if self._tidying is not None and self._tidying.active():
             self._tidying.cancel()
@@ -314,6 +322,7 @@ class EmbeddedOrchestrator:
         return SessionAt(session_id)
 
     def _check_room(self) -> None:
+        self._check_running()
         if len(self.sessions) >= self._options.max_sessions:
             raise TooManyRequests("There are too many sessions at the moment.", 5.0)
 
@@ -498,7 +507,12 @@ class EmbeddedOrchestrator:
 
     # Parts.
 
+    def _check_running(self) -> None:
+        if self._stopped:
+            raise Unavailable("The server is ending.")
+
     def _find(self, session_id: str) -> HostedSession:
+        self._check_running()
         hosted = self.sessions.get(session_id)
         if hosted is None or hosted.over:
             raise SessionUnknown("There is no such session, or it has ended.")
