@@ -62,8 +62,11 @@ MAX_REQUESTS = 100
 MAX_BATCH = 20
 """Most events between two commits of one session."""
 
-RETRY_S = 2.0
-"""Until a commit that failed is tried again."""
+RETRY_S, MAX_RETRY_S = 2.0, 16.0
+"""Until a commit that failed is tried again: the first time, and after many."""
+
+LOOK_AGAIN_S = 60.0
+"""Until a service that cannot be read is looked for again."""
 
 CLOSING_S = 60.0
 """Time for the actions of a final state."""
@@ -169,6 +172,7 @@ class HostedSession:
         self._storing = False
         self._stirred = False
         self._stopped = False
+        self._fault: GmsError | None = None
         self._call: DelayedCall | None = None
         self._armed_at = 0.0
 
@@ -251,12 +255,13 @@ class HostedSession:
         :raises Unavailable: as for :meth:`ask`.
         """
         self._check()
-        if push_id and push_id in self._taken:
+        if not push_id or push_id not in self._taken:
+            self._push(event)
+            self._hops = max(self._hops, hops)
+            if push_id:
+                self._taken.append(push_id)
+        elif not self._storing and not self._stirred:
             return
-        self._push(event)
-        self._hops = max(self._hops, hops)
-        if push_id:
-            self._taken.append(push_id)
         await self._stirring()
 
     def hear(self, event: ScxmlEvent) -> None:
@@ -275,12 +280,18 @@ class HostedSession:
         """End the session, exit handlers included; stored on return.
 
         :raises Unavailable: as for :meth:`ask`.
+        :raises GmsError: it is ended, and cannot be stored yet.
         """
         if self.over and not self._stopped:
             return
-        self._check()
-        self.interpreter.terminate(self._host.wall.now())
+        self.give_up()
         await self._stirring()
+
+    def give_up(self) -> None:
+        """End the session soon, whoever can be told or not."""
+        if not self.over:
+            self.interpreter.terminate(self._host.wall.now())
+            self._wake()
 
     def sleep(self) -> bool:
         """Give the script context up, if that can be."""
@@ -304,11 +315,14 @@ class HostedSession:
 
         :raises SessionOver: it is over.
         :raises Unavailable: it goes on in the next process.
+        :raises GmsError: it cannot be stored, just now.
         """
         if self._stopped:
             raise Unavailable("The server is ending.")
         if self.over:
             raise _over()
+        if self._fault is not None:
+            raise self._fault.with_traceback(None)
 
     # Running.
 
@@ -415,8 +429,6 @@ class HostedSession:
         self._answered(waiters)
         if finished:
             self._close()
-        elif self.interpreter.pending or self._stored:
-            self._wake()
         else:
             self._idle()
 
@@ -448,26 +460,31 @@ class HostedSession:
         return (*puts, record.to_put())
 
     async def _commit(self, changes: Sequence[Change]) -> None:
-        """Store, however long it takes; those who wait for answers are told at once."""
+        """Store, however long it takes; those who wait are told at once."""
         unit = Unit(UnitId(self._host.ids.uuid()), tuple(changes))
+        wait_s = RETRY_S
         while True:
             try:
                 await self._host.store.commit(unit)
-                return
+                break
             except CancelledError:
                 raise
             except GmsError as error:
-                self.log.warn(
-                    "Session {session_id} cannot be stored, tried again: {error}",
-                    session_id=self.session_id,
-                    error=error.code,
-                )
-                self._refuse(error)
-            await pause(self._host.timers, RETRY_S)
+                if self._fault is None:
+                    self.log.warn(
+                        "Session {session_id} cannot be stored, tried again: {error}",
+                        session_id=self.session_id,
+                        error=error.code,
+                    )
+                self._fault = error
+                self._disappoint(error)
+            await pause(self._host.timers, wait_s)
+            wait_s = min(2 * wait_s, MAX_RETRY_S)
+        self._fault = None
 
     def _idle(self) -> None:
         """Nothing to do until something comes."""
-        if self.interpreter.pending or self._stored:
+        if self._stirred or self.interpreter.pending or self._stored:
             self._wake()
             return
         self._arm()
@@ -506,13 +523,24 @@ class HostedSession:
             self._arm()
 
     async def _time_is_up(self) -> None:
-        until = await self._host.lasts_until(self)
+        now = self._host.wall.now()
+        try:
+            until = await self._host.lasts_until(self)
+        except GmsError as error:
+            self.log.warn(
+                "The service of session {session_id} cannot be read, tried again: {error}",
+                session_id=self.session_id,
+                error=error.code,
+            )
+            until = now + LOOK_AGAIN_S
+        if self.over:
+            return
         if until > self._host.wall.now():
             self.ends_at = until
             self._arm()
             return
         self._note(3, "The session's time is over.")
-        await self.end()
+        self.give_up()
 
     # Effects.
 
@@ -578,7 +606,8 @@ class HostedSession:
             if not self.owed:
                 await self._vanish()
         elif outcome is None:
-            await self._stirring()
+            # To be struck off.
+            self._wake()
         elif isinstance(effect, PostEvent):
             name = outcome.event
             self._put(ScxmlEvent(name, type="platform", send_id=effect.send_id, has_data=False))

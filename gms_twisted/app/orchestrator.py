@@ -318,7 +318,12 @@ class EmbeddedOrchestrator:
         self.sessions[session_id] = session
         self.started_total += 1
         self._counters.add("gms_scxml_sessions_started_total")
-        await session.start(begins, hold=hold)
+        try:
+            await session.start(begins, hold=hold)
+        except GmsError:
+            # Nobody knows its id.
+            session.give_up()
+            raise
         return SessionAt(session_id)
 
     def _check_room(self) -> None:

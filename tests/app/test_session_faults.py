@@ -5,7 +5,8 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 
 from gms_twisted.app.operations import Outcome
-from gms_twisted.domain.errors import StoreReadOnly, Unavailable
+from gms_twisted.config.ors_options import OrsOptions
+from gms_twisted.domain.errors import DamagedRecord, StoreReadOnly, Unavailable
 from tests.app.test_orchestrator import ACTION, ECHO, Fixture
 from tests.support.orchestrator import OrchestratorHouse
 
@@ -58,3 +59,65 @@ class StopTests(Fixture):
         house.fail(house.server.request(session, "status", {}), Unavailable)
         house.fail(house.server.start("app", {}), Unavailable)
         self.assertEqual(house.owners.over, [])
+
+
+class StoreTests(Fixture):
+    """The store cannot write, or a record is damaged."""
+
+    def test_whoever_waits_is_told(self) -> None:
+        """Events, starts and ends that cannot be stored fail at once; the event is not lost."""
+        house, session = self.started(ECHO)
+        house.store.fault = StoreReadOnly("The store is read-only.")
+        house.fail(house.server.tell(session, "status", {}), StoreReadOnly)
+        house.fail(house.server.tell(session, "status", {}), StoreReadOnly)
+        house.fail(house.server.end(session), StoreReadOnly)
+        house.store.fault = None
+        house.clock.advance(60)
+        self.assertEqual(house.owners.over, [session.session_id])
+        self.assertIsNone(house.record(session))
+
+    def test_session_that_could_not_be_stored(self) -> None:
+        """A session whose start failed does not run on unknown to everybody."""
+        house = self.house_of(ECHO)
+        house.store.fault = Unavailable("The disk is away.")
+        house.fail(house.server.start("app", {}), Unavailable)
+        house.store.fault = None
+        house.clock.advance(60)
+        self.assertEqual(house.server.sessions, {})
+
+    def test_notification_that_was_not_stored(self) -> None:
+        """One that comes again before it is stored is acknowledged only when it is."""
+        house, session = self.started(ECHO)
+        house.store.fault = Unavailable("The disk is away.")
+        again = (session.session_id, "status", "m", 1, "push-1")
+        house.fail(house.server.receive(*again), Unavailable)
+        house.fail(house.server.receive(*again), Unavailable)
+        house.store.fault = None
+        house.clock.advance(60)
+        house.run(house.server.receive(*again))
+        self.assertEqual(house.data(session)["count"], 1)
+
+    def test_tried_again_less_and_less(self) -> None:
+        """A store that stays away is asked less and less often; still four times a minute."""
+        house, session = self.started(ECHO)
+        house.store.fault = Unavailable("The disk is away.")
+        house.fail(house.server.tell(session, "status", {}), Unavailable)
+        before = house.store.commits
+        house.clock.pump([1.0] * 600)
+        self.assertIn(house.store.commits - before, range(35, 45))
+        house.store.fault = None
+        house.clock.advance(16)
+        self.assertEqual(house.data(session)["count"], 1)
+        record = house.record(session)
+        assert record is not None
+        self.assertIn(rb"\"count\":1", record.saved)
+
+    def test_service_cannot_be_read(self) -> None:
+        """A session whose service is damaged is not left for ever when its time is up."""
+        house, _ = self.started(ECHO, OrsOptions(session_grace_s=0), _ttl="50")
+        house.owners.fault = DamagedRecord("It does not match its checksum.")
+        house.clock.advance(50)
+        self.assertEqual(len(house.server.sessions), 1)
+        house.owners.fault = None
+        house.clock.advance(60)
+        self.assertEqual(house.server.sessions, {})

@@ -102,19 +102,27 @@ class Posts:
 
 
 class Owners:
-    """Services of sessions: how long they live, which are over."""
+    """Services of sessions: how long they live, which are over.
+
+    :ivar fault: what looking for one raises, ``None`` for nothing.
+    """
 
     def __init__(self) -> None:
+        self.fault: Exception | None = None
         self.lives: dict[str, float] = {}
         self.over: list[str] = []
         self.gone: list[str] = []
 
     async def lasts_until(self, session_id: str) -> float:
         """As the test has it."""
+        if self.fault is not None:
+            raise self.fault
         return self.lives.get(session_id, 0.0)
 
     async def session_over(self, session_id: str) -> None:
         """Remember."""
+        if self.fault is not None:
+            raise self.fault
         self.over.append(session_id)
 
     async def session_gone(self, session_id: str) -> None:
