@@ -213,6 +213,8 @@ class HostedSession:
             return
         for key, (effect, _) in list(self.owed.items()):
             self._begin(key, effect)
+        if record.interactions:
+            self.interpreter.set_interactions(())
         for interaction_id in record.interactions:
             data = {"interactionid": interaction_id}
             self._put(ScxmlEvent("interaction.deleted", data))

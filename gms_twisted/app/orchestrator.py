@@ -183,18 +183,21 @@ class EmbeddedOrchestrator:
     # Start and end of the process.
 
     async def recover(self) -> None:
-        """Go on with the sessions that the store has."""
+        """Go on with the sessions that the store has.
+
+        One that cannot be read ends, and its service with it; the others go on.
+        """
         documents = await self._stored_documents()
         breath = Slice(self.timers)
         after = ""
         while True:
             page = await self.store.scan(SESSION, after=after, limit=_PAGE)
             for stored in page:
-                record = SessionRecord.from_record(stored)
                 try:
-                    self._resume(record, documents)
-                except (DocumentError, KeyError, ValueError, TypeError) as error:
-                    await self._lose(record, f"{type(error).__name__}: {error}")
+                    self._resume(SessionRecord.from_record(stored), documents)
+                except Exception as error:  # noqa: BLE001 - a bad record must not stop the start
+                    self.sessions.pop(stored.key, None)
+                    await self._lose(stored.key, f"{type(error).__name__}: {error}")
                 await breath.breathe()
             if len(page) < _PAGE:
                 break
@@ -212,26 +215,32 @@ class EmbeddedOrchestrator:
         for session in self.sessions.values():
             session.stop()
 
-    async def _stored_documents(self) -> dict[str, Document]:
-        found: dict[str, Document] = {}
+    async def _stored_documents(self) -> dict[str, Document | None]:
+        """All of them, by digest; ``None``: it cannot be read."""
+        found: dict[str, Document | None] = {}
         after = ""
         while True:
             page = await self.store.scan(DOCUMENT, after=after, limit=20)
             for stored in page:
-                url, text, included = document_of(stored)
                 try:
+                    url, text, included = document_of(stored)
                     found[stored.key] = load_document(text, url, None, included)
-                except DocumentError as error:
-                    self.log.warn("{url} cannot be read any more: {error}", url=url, error=error)
+                except (DocumentError, ValueError, KeyError, TypeError, AttributeError) as error:
+                    found[stored.key] = None
+                    self.log.warn(
+                        "Application {key} cannot be read any more: {error}",
+                        key=stored.key,
+                        error=error,
+                    )
             if len(page) < 20:
                 return found
             after = page[-1].key
 
-    def _resume(self, record: SessionRecord, documents: Mapping[str, Document]) -> None:
+    def _resume(self, record: SessionRecord, documents: Mapping[str, Document | None]) -> None:
         if not record.saved and not record.over:
             raise ValueError("its data could not be stored")
-        document = documents[record.digest]
-        others = {url: documents[digest] for url, digest in record.others.items()}
+        document = _usable(documents, record.digest)
+        others = {url: _usable(documents, digest) for url, digest in record.others.items()}
         about = About(
             record.session_id,
             record.source,
@@ -259,27 +268,42 @@ class EmbeddedOrchestrator:
         self.sessions[record.session_id] = session
         session.resume(record)
 
-    async def _lose(self, record: SessionRecord, why: str) -> None:
+    async def _lose(self, session_id: str, why: str) -> None:
         """End a session that cannot go on."""
         self.log.warn(
-            "Session {session_id} of {source} cannot go on after the restart: {why}",
-            session_id=record.session_id,
-            source=record.source,
+            "Session {session_id} cannot go on after the restart: {why}",
+            session_id=session_id,
             why=why,
         )
-        if self.owners is not None:
-            await self.owners.session_over(record.session_id)
-        unit = Unit(UnitId(self.ids.uuid()), (Delete(SESSION, record.session_id),))
-        await self.store.commit(unit)
+        try:
+            if self.owners is not None:
+                await self.owners.session_over(session_id)
+        except GmsError as error:
+            self._service_stays(session_id, error)
+        await self._tidied(Delete(SESSION, session_id))
 
-    async def _forget_documents(self, documents: Mapping[str, Document]) -> None:
+    async def _tidied(self, *changes: Delete) -> None:
+        """Remove what nobody needs; when that cannot be, the next start does."""
+        try:
+            await self.store.commit(Unit(UnitId(self.ids.uuid()), changes))
+        except GmsError as error:
+            self.log.warn("Old records stay: {error}", error=error.code)
+
+    def _service_stays(self, session_id: str, error: GmsError) -> None:
+        self.log.warn(
+            "The service of session {session_id} stays until its time is over: {error}",
+            session_id=session_id,
+            error=error.code,
+        )
+
+    async def _forget_documents(self, documents: Mapping[str, Document | None]) -> None:
         used = {one.about.document.digest for one in self.sessions.values()}
         for one in self.sessions.values():
             used |= {document.digest for document in one.about.others.values()}
         self.kept = used
         unused = tuple(Delete(DOCUMENT, digest) for digest in documents if digest not in used)
         if unused:
-            await self.store.commit(Unit(UnitId(self.ids.uuid()), unused))
+            await self._tidied(*unused)
 
     # Orchestrator.
 
@@ -480,11 +504,7 @@ class EmbeddedOrchestrator:
         try:
             await self.owners.session_over(session.session_id)
         except GmsError as error:
-            self.log.warn(
-                "The service of session {session_id} stays until its time is over: {error}",
-                session_id=session.session_id,
-                error=error.code,
-            )
+            self._service_stays(session.session_id, error)
 
     def gone(self, session: HostedSession) -> None:
         """Forget a session."""
@@ -562,6 +582,17 @@ class EmbeddedOrchestrator:
             pending_sends=options.timers,
             sends_per_s=options.sends_per_s,
         )
+
+
+def _usable(documents: Mapping[str, Document | None], digest: str) -> Document:
+    """One of the stored documents.
+
+    :raises ValueError: it is not there, or cannot be read.
+    """
+    document = documents.get(digest)
+    if document is None:
+        raise ValueError(f"its application {digest} cannot be read")
+    return document
 
 
 def _life(parameters: Mapping[str, str]) -> float:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 
 from gms_twisted.app.operations import Outcome
+from gms_twisted.app.session_records import DOCUMENT, SESSION
+from gms_twisted.app.telephony import ADDED, Interaction
 from gms_twisted.config.ors_options import OrsOptions
 from gms_twisted.domain.errors import DamagedRecord, StoreReadOnly, Unavailable
+from gms_twisted.store.interfaces import Put, Unit, UnitId
 from tests.app.test_orchestrator import ACTION, ECHO, Fixture
 from tests.support.orchestrator import OrchestratorHouse
 
@@ -121,3 +124,63 @@ class StoreTests(Fixture):
         house.owners.fault = None
         house.clock.advance(60)
         self.assertEqual(house.server.sessions, {})
+
+
+class RecoveryTests(Fixture):
+    """What the store has is not all as it should be."""
+
+    def put(self, house: OrchestratorHouse, *changes: Put) -> None:
+        """Change what is stored."""
+        house.run(house.store.commit(Unit(UnitId(house.ids.uuid()), changes)))
+
+    def test_bad_records(self) -> None:
+        """Records that nobody can read do not keep the server from starting; others go on."""
+        house, good = self.started(ECHO)
+        bad = [house.start("app") for _ in "123456"]
+        keys = [one.session_id for one in bad]
+        line = house.run(house.store.get(SESSION, keys[0]))
+        assert line is not None
+        about, _, saved = line.value.partition(b"\n")
+        values = [
+            b"",
+            b"{}\n{}",
+            b"[1]\n",
+            about + b"\n" + saved.replace(b'"v":1', b'"v":2'),
+            about + b"\n" + saved.replace(b'"config":[1]', b'"config":[99],"children":[[1]]'),
+            about + b"\n" + saved[:-10],
+        ]
+        self.put(
+            house, *(Put(SESSION, key, value) for key, value in zip(keys, values, strict=True))
+        )
+        self.put(house, Put(DOCUMENT, "0" * 64, b"no line of JSON"))
+        house.die()
+        again = OrchestratorHouse(self, {}, house=house)
+        self.assertEqual(list(again.server.sessions), [good.session_id])
+        self.assertEqual(sorted(again.owners.over), sorted(keys))
+        self.assertEqual(len(again.run(again.store.scan(SESSION))), 1)
+        self.assertEqual(again.ask(good, "status").body, "1")
+
+    def test_nothing_can_be_written(self) -> None:
+        """Nor does a store that cannot remove them, or a service that cannot be read."""
+        house, good = self.started(ECHO)
+        self.put(house, Put(SESSION, "bad", b""))
+        house.die()
+        again = OrchestratorHouse(self, {})
+        again.store, again.server.store = house.store, house.store
+        again.owners.fault = DamagedRecord("It does not match its checksum.")
+        house.store.fault = StoreReadOnly("The store is read-only.")
+        again.run(again.server.recover())
+        self.assertEqual(list(again.server.sessions), [good.session_id])
+
+    def test_calls_are_gone(self) -> None:
+        """After a restart the object model shows no call that is gone."""
+        text = """<state id="a"><transition event="count">
+          <ws:response requestid="_event.sendid"
+                       resultcode="'' + _genesys.ixn.interactions.length"/></transition></state>"""
+        house, session = self.started(text)
+        call = Interaction("c", "inbound", "waiting", "1", "2", {}, 0.0, session.session_id)
+        house.server.happened(session.session_id, ADDED, call)
+        self.assertEqual(house.ask(session, "count").body, "1")
+        house.die()
+        again = OrchestratorHouse(self, {}, house=house)
+        self.assertEqual(again.ask(session, "count").body, "0")
