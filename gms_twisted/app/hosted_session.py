@@ -30,6 +30,7 @@ from gms_twisted.app.operations import Outcome, Owner, Tell
 from gms_twisted.app.orchestration import AnswerLate, Reply, SessionOver
 from gms_twisted.app.pauses import pause
 from gms_twisted.app.session_records import (
+    DOCUMENT,
     SESSION,
     OwedEffect,
     SessionRecord,
@@ -54,7 +55,7 @@ from gms_twisted.scxml.interpreter import Interpreter, QueueFull, Step
 from gms_twisted.scxml.loader import DocumentError
 from gms_twisted.scxml.model import Document
 from gms_twisted.scxml.queued_events import EventTooLarge
-from gms_twisted.store.interfaces import Change, Delete, Store, Unit, UnitId
+from gms_twisted.store.interfaces import Change, Delete, Put, Store, Unit, UnitId
 
 MAX_REQUESTS = 100
 """Most requests that wait for one session's answers."""
@@ -180,6 +181,11 @@ class HostedSession:
     def session_id(self) -> str:
         """Its id."""
         return self.about.session_id
+
+    @property
+    def under_way(self) -> int:
+        """How many actions have begun and not ended."""
+        return len(self._running)
 
     # Beginning.
 
@@ -332,6 +338,20 @@ class HostedSession:
         """Do a little; called in turn with all other sessions."""
         if self.over or self._storing:
             return False
+        try:
+            return self._step()
+        except Exception:  # noqa: BLE001 - nobody must wait for a session that cannot go on
+            self.log.failure(
+                "Failed in a step of session {session_id} of {source}",
+                session_id=self.session_id,
+                source=self.about.source,
+            )
+        self.interpreter.ended_by = "error"
+        self.interpreter.ended_why = "it failed in a step; the log says more"
+        self._settle(finished=True)
+        return False
+
+    def _step(self) -> bool:
         step = self.interpreter.step(self._host.wall.now())
         if step is Step.MORE:
             return True
@@ -399,26 +419,28 @@ class HostedSession:
                 self._drop(key)
         hops, self._hops = self._hops, 0
         saved = b"" if finished else self.interpreter.save() or b""
+        if finished:
+            self.over = True
+            self._say_why()
+        changes = self._changes(saved)
         self._storing_for, self._stored = self._stored, []
         self._storing = True
         self._host.tasks.spawn(
-            "a session's step", self._store(effects, fresh, saved, hops, finished=finished)
+            "a session's step", self._store(effects, fresh, changes, hops, finished=finished)
         )
 
     async def _store(
         self,
         effects: Sequence[Effect],
         fresh: Sequence[str],
-        saved: bytes,
+        changes: Sequence[Change],
         hops: int,
         *,
         finished: bool,
     ) -> None:
         if finished:
-            self.over = True
-            self._say_why()
-            await self._host.release(self)
-        await self._commit(self._changes(saved))
+            await self._release()
+        await self._commit(changes)
         self._storing = False
         if self._stopped:
             return
@@ -440,8 +462,7 @@ class HostedSession:
             return (Delete(SESSION, self.session_id),)
         documents = {about.document.digest: about.document}
         documents |= {one.digest: one for one in about.others.values()}
-        unkept = {digest: one for digest, one in documents.items() if digest not in host.kept}
-        host.kept.update(unkept)
+        unkept = [one for digest, one in documents.items() if digest not in host.kept]
         record = SessionRecord(
             session_id=self.session_id,
             source=about.source,
@@ -458,7 +479,7 @@ class HostedSession:
             begins=self._begins,
             saved=saved,
         )
-        puts = [document_put(one) for one in unkept.values()]
+        puts = [document_put(one) for one in unkept]
         return (*puts, record.to_put())
 
     async def _commit(self, changes: Sequence[Change]) -> None:
@@ -483,6 +504,20 @@ class HostedSession:
             await pause(self._host.timers, wait_s)
             wait_s = min(2 * wait_s, MAX_RETRY_S)
         self._fault = None
+        # Not before: another session may be stored, and the process end, while this one is not.
+        self._host.kept.update(
+            one.key for one in changes if isinstance(one, Put) and one.kind == DOCUMENT
+        )
+
+    async def _release(self) -> None:
+        try:
+            await self._host.release(self)
+        except CancelledError:
+            raise
+        except Exception:  # noqa: BLE001 - it is over, whatever stays behind
+            self.log.failure(
+                "Failed to free what session {session_id} holds", session_id=self.session_id
+            )
 
     def _idle(self) -> None:
         """Nothing to do until something comes."""
@@ -535,6 +570,14 @@ class HostedSession:
                 error=error.code,
             )
             until = now + LOOK_AGAIN_S
+        except CancelledError:
+            raise
+        except Exception:  # noqa: BLE001 - it must not live for ever
+            self.log.failure(
+                "Failed to look for the service of session {session_id}",
+                session_id=self.session_id,
+            )
+            until = now + LOOK_AGAIN_S
         if self.over:
             return
         if until > self._host.wall.now():
@@ -573,8 +616,10 @@ class HostedSession:
     async def _load(self, effect: LoadDocument) -> None:
         try:
             document = await self._host.load(effect.url, self.about.document.url)
-        except GmsError as error:
-            self._note(2, str(error))
+        except CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the session must hear of every end
+            self._note(2, self._why(error, effect.url))
             self.interpreter.document_loaded(effect.token, DocumentError(str(error)))
         else:
             self.about.others[document.url] = document
@@ -582,17 +627,19 @@ class HostedSession:
         self._wake()
 
     def _begin(self, key: str, effect: OwedEffect, hops: int = 0) -> None:
-        self._running[key] = self._host.tasks.spawn(
-            "an action of a session", self._do(key, effect, hops)
-        )
+        running = self._host.tasks.spawn("an action of a session", self._do(key, effect, hops))
+        if not running.called:
+            self._running[key] = running
 
     async def _do(self, key: str, effect: OwedEffect, hops: int) -> None:
         outcome: Outcome | None = None
         if isinstance(effect, PostEvent):
             try:
                 await self._host.post_out(effect)
-            except GmsError as error:
-                self._note(2, f"{effect.url}: {error}")
+            except CancelledError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the session must hear of every end
+                self._note(2, self._why(error, effect.url))
                 outcome = Outcome("error.communication")
         else:
             about = self.about
@@ -615,6 +662,13 @@ class HostedSession:
             self._put(ScxmlEvent(name, type="platform", send_id=effect.send_id, has_data=False))
         else:
             self._hear_of(effect, outcome)
+
+    def _why(self, error: Exception, url: str) -> str:
+        """Why something with a URL went wrong, for the session's own log."""
+        if isinstance(error, GmsError):
+            return f"{url}: {error}"
+        self.log.failure("Failed for session {session_id}", session_id=self.session_id)
+        return f"{url}: something went wrong on our side; the log says more"
 
     def _hear_of(self, operation: StartOperation, outcome: Outcome) -> None:
         self._put(ScxmlEvent(outcome.event, {"requestid": operation.request_id, **outcome.data}))

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
+from gms_twisted.app.hosted_session import About, HostedSession
 from gms_twisted.app.operations import Outcome
+from gms_twisted.app.orchestration import SessionOver
 from gms_twisted.app.session_records import DOCUMENT, SESSION
 from gms_twisted.app.telephony import ADDED, Interaction
 from gms_twisted.config.ors_options import OrsOptions
 from gms_twisted.domain.errors import DamagedRecord, StoreReadOnly, Unavailable
+from gms_twisted.scxml.events import ScxmlEvent
+from gms_twisted.scxml.interpreter import Interpreter, Step
+from gms_twisted.scxml.settings import Limits
 from gms_twisted.store.interfaces import Put, Unit, UnitId
-from tests.app.test_orchestrator import ACTION, ECHO, Fixture
+from tests.app.test_orchestrator import ACTION, ECHO, FAREWELL, Fixture
 from tests.support.orchestrator import OrchestratorHouse
 
 
@@ -184,3 +189,127 @@ class RecoveryTests(Fixture):
         house.die()
         again = OrchestratorHouse(self, {}, house=house)
         self.assertEqual(again.ask(session, "count").body, "0")
+
+    def test_document_with_whoever_is_stored_first(self) -> None:
+        """A session can go on although the one that its application came with was not stored."""
+        house = self.house_of(ECHO)
+        house.store.fault = Unavailable("The disk is away.")
+        house.fail(house.server.start("app", {}), Unavailable)
+        house.store.fault = None
+        session = house.start("app")
+        house.die()
+        again = OrchestratorHouse(self, {}, house=house)
+        self.assertEqual(again.ask(session, "status").body, "1")
+
+
+class Broken(Interpreter):
+    """One with a fault of the program.
+
+    :ivar at: where it fails.
+    """
+
+    at = ""
+
+    def step(self, now: float) -> Step:
+        """Fail, or not."""
+        if self.at == "step":
+            raise RuntimeError("step")
+        return super().step(now)
+
+    def save(self) -> bytes | None:
+        """Fail, or not."""
+        if self.at == "save":
+            raise RuntimeError("save")
+        return super().save()
+
+
+class ProgramTests(Fixture):
+    """A fault of our own ends one session, or one action, and leaves nobody waiting."""
+
+    def broken(self, at: str) -> tuple[OrchestratorHouse, HostedSession]:
+        """A session that runs, and fails from now on."""
+        house = self.house_of(ECHO)
+        document = self.successResultOf(Deferred.fromCoroutine(house.documents.load("app")))
+        made = Broken(document, "0" * 32, limits=Limits(), new_id=lambda: house.ids.hex(32))
+        about = About("0" * 32, "app", document, house.wall.now())
+        session = HostedSession(house.server, about, made, house.wall.now() + 99, lambda: 10.0)
+        house.server.sessions["0" * 32] = session
+        house.run(session.start(house.wall.now()))
+        made.at = at
+        return house, session
+
+    def test_step(self) -> None:
+        """A step that fails ends the session; whoever waits for it is told."""
+        for at in ("step", "save"):
+            house, session = self.broken(at)
+            asked = Deferred.fromCoroutine(session.ask("silence", {}, ""))
+            house.run(session.tell(ScxmlEvent("status")))
+            self.failureResultOf(asked, SessionOver)
+            self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+            self.assertEqual((house.server.sessions, house.owners.over), ({}, ["0" * 32]))
+            self.assertEqual(house.run(house.store.scan(SESSION)), [])
+            self.assertEqual(house.clock.getDelayedCalls(), [])
+
+    def test_release(self) -> None:
+        """A session ends although what it holds outside cannot be freed."""
+        house, session = self.started(ECHO)
+        house.owners.fault = RuntimeError("release")
+        house.tell(session, "stop")
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(house.server.sessions, {})
+        self.assertIsNone(house.record(session))
+
+    def test_time_is_up(self) -> None:
+        """It does not live for ever although nobody can tell how long it is to."""
+        house, _ = self.started(ECHO, OrsOptions(session_grace_s=0), _ttl="50")
+        house.owners.fault = RuntimeError("lasts_until")
+        house.clock.advance(50)
+        house.owners.fault = None
+        house.clock.advance(60)
+        self.flushLoggedErrors(RuntimeError)
+        self.assertEqual(house.server.sessions, {})
+
+    def test_post(self) -> None:
+        """A post that fails as nobody foresaw is an error of the sender, and not owed any more."""
+        text = """<state id="a"><transition event="go">
+          <send type="'basichttp'" event="'x'" target="'http://far/x'"/></transition>
+          <transition event="error.communication" target="lost"/></state><state id="lost"/>"""
+        house, session = self.started(text)
+        house.posts.fault = RuntimeError("post")
+        house.tell(session, "go")
+        house.clock.advance(0)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(house.states(session), ["lost"])
+        record = house.record(session)
+        assert record is not None
+        self.assertEqual(record.owed, {})
+
+    def test_invoke(self) -> None:
+        """So is a document that cannot be had, for whatever reason."""
+        text = """<state id="a"><invoke src="child"/>
+          <transition event="error.communication" target="lost"/></state><state id="lost"/>"""
+        house = self.house_of(text)
+        house.documents.faults["child"] = RuntimeError("load")
+        session = house.start("app")
+        house.clock.advance(0)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(house.states(session), ["lost"])
+
+    def test_nothing_is_kept_of_ended_actions(self) -> None:
+        """Of an action that ended nothing is left, also of one that ended at once."""
+        house, session = self.started(ACTION)
+        house.actions.at_once = Outcome("queue.submit.requestid")
+        hosted = house.server.sessions[session.session_id]
+        for _ in range(5):
+            house.tell(session, "go")
+        house.clock.advance(0)
+        self.assertEqual((hosted.owed, hosted.under_way), ({}, 0))
+
+    def test_farewell_at_once(self) -> None:
+        """A final state's action that ends at once lets the session go at once."""
+        house, session = self.started(FAREWELL)
+        house.actions.at_once = Outcome("queue.cancel.done")
+        house.tell(session, "stop")
+        self.assertEqual(house.server.sessions, {})
+        self.assertIsNone(house.record(session))
+        self.assertEqual(house.clock.getDelayedCalls(), [])
