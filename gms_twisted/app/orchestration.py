@@ -8,6 +8,7 @@ Knows: shapes.  Does not know: where sessions run.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -112,6 +113,15 @@ class Reply:
 
     positive: bool
     body: str = field(repr=False)
+
+
+def json_object(body: str) -> dict[str, object] | None:
+    """A session's answer as an object, ``None`` if it is anything else."""
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return answer if isinstance(answer, dict) else None
 
 
 class Orchestrator(Protocol):
