@@ -215,6 +215,7 @@ class CreateTests(SynchronousTestCase):
         service_id = rig.made()
         for body, status in (
             ('{"exception":"gms.unavailable"}', 503),
+            ('{"exception":"gms.access.no_number_free"}', 503),
             ('{"exception":"gms.invalid_request"}', 400),
             ("[]", 400),
             ("no", 400),
@@ -261,8 +262,8 @@ class CreateTests(SynchronousTestCase):
         rig.refused(AnswerLate)
         self.assertEqual(list(rig.house.services._count._live), [rig.only()[0]])
 
-    def test_answer_nested_too_deep(self) -> None:
-        """An answer that is too deep for us is none of ours to read, and no fault."""
+    def test_answer_that_cannot_be_read(self) -> None:
+        """An answer that is too deep for us, or not as it should be, goes out as it is."""
         body = "[" * 100_000
         rig = Rig(self)
         rig.sessions.answers["gms.start"] = Reply(True, body)
@@ -271,6 +272,8 @@ class CreateTests(SynchronousTestCase):
         self.assertEqual(rig.ask(rig.only()[0], "status"), Verbatim(body))
         rig.sessions.answers["status"] = Reply(False, body)
         self.assertEqual(rig.ask(rig.only()[0], "status"), Verbatim(body, 400))
+        rig.sessions.answers["status"] = Reply(False, '{"exception": []}')
+        self.assertEqual(rig.ask(rig.only()[0], "status"), Verbatim('{"exception": []}', 400))
 
     def test_counted(self) -> None:
         """It counts as one service, and not at all once it is over (V13)."""

@@ -20,6 +20,9 @@ from typing import Protocol
 
 from twisted.logger import Logger
 
+from gms_twisted.app.access_codes import NoCodeFree
+from gms_twisted.app.access_numbers import Busy
+from gms_twisted.app.access_pools import NumbersTaken
 from gms_twisted.app.orchestration import (
     AnswerLate,
     Orchestrator,
@@ -37,7 +40,7 @@ from gms_twisted.app.service_kinds import Beginning, Verbatim
 from gms_twisted.app.service_records import Changes, ServiceInstance
 from gms_twisted.app.services import ServiceInstances
 from gms_twisted.config.ors_options import OrsOptions
-from gms_twisted.domain.errors import GmsError, InvalidRequest, Unavailable
+from gms_twisted.domain.errors import GmsError, InvalidRequest, StoreReadOnly, Unavailable
 from gms_twisted.domain.ids import GmsUser
 from gms_twisted.domain.values import FormValue
 
@@ -47,6 +50,11 @@ _OURS = frozenset({"_ors", "_ors_lb_strategy", "_username", "_password", "_servi
 
 _OPTIONS_ONLY = frozenset({"_agent_group", "_poke_message"})
 """Choice: what the operator decides alone; which agents serve, which words a poke has."""
+
+_NOT_NOW = frozenset(
+    {Unavailable.code, NumbersTaken.code, NoCodeFree.code, Busy.code, StoreReadOnly.code}
+)
+"""What applications pass on of failures that may not last."""
 
 # Choice: the reference's advanced chat calls them without the underscore.
 _DEVICE = ("device_os", "device_notification_id")
@@ -280,12 +288,12 @@ def status_url(service_id: str) -> str:
 
 
 def _refusal(body: str) -> int:
-    """The status of a negative answer: 503 for one that says ``gms.unavailable``, else 400.
+    """The status of a negative answer: 503 for one that names a failure of that kind, else 400.
 
     Spec: Advanced Chat Service API, "Response": 503 before an agent is available.
     """
-    answer = json_object(body) or {}
-    return 503 if answer.get("exception") == Unavailable.code else 400
+    code = (json_object(body) or {}).get("exception")
+    return 503 if isinstance(code, str) and code in _NOT_NOW else 400
 
 
 def _texts(fields: Mapping[str, FormValue]) -> dict[str, object]:
