@@ -26,29 +26,26 @@ from typing import Protocol
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from gms_twisted.app.operations import Outcome, Owner, Tell
+from gms_twisted.app.operations import Owner
 from gms_twisted.app.orchestration import AnswerLate, Reply, SessionOver
 from gms_twisted.app.pauses import pause
+from gms_twisted.app.session_actions import ActionHost, SessionActions
 from gms_twisted.app.session_records import (
     DOCUMENT,
     SESSION,
-    OwedEffect,
     SessionRecord,
     document_put,
 )
 from gms_twisted.app.session_turns import AwakeSessions, SessionTurns
-from gms_twisted.app.tasks import Tasks
 from gms_twisted.domain.errors import GmsError, TooLarge, TooManyRequests, Unavailable
 from gms_twisted.domain.ids import GmsUser
-from gms_twisted.domain.sources import DelayedCall, IdSource, Timers, WallClock
+from gms_twisted.domain.sources import DelayedCall, Timers, WallClock
 from gms_twisted.scxml.effects import (
     Effect,
     LoadDocument,
     LogText,
-    PostEvent,
     Respond,
     SendToSession,
-    StartOperation,
 )
 from gms_twisted.scxml.events import ScxmlEvent
 from gms_twisted.scxml.interpreter import Interpreter, QueueFull, Step
@@ -79,27 +76,16 @@ MAX_LOG = 50
 """So many lines of a session's log are kept for operators."""
 
 
-class Host(Protocol):
+class Host(ActionHost, Protocol):
     """What a session needs of those around it."""
 
     store: Store
     timers: Timers
     wall: WallClock
-    ids: IdSource
-    tasks: Tasks
     turns: SessionTurns
     awake: AwakeSessions
     kept: set[str]
     """Digests of documents that are stored."""
-
-    async def act(self, owner: Owner, operation: StartOperation, tell: Tell) -> Outcome | None:
-        """Carry an action out."""
-
-    async def post_out(self, effect: PostEvent) -> None:
-        """Post an event to a URL.
-
-        :raises GmsError: it was not taken.
-        """
 
     async def load(self, url: str, base: str) -> Document:
         """Get the document of an invoked chart.
@@ -159,10 +145,10 @@ class HostedSession:
         self.over = False
         self.events = 0
         self.lines: deque[tuple[float, int, str]] = deque(maxlen=MAX_LOG)
-        self.owed: dict[str, tuple[OwedEffect, float]] = {}
+        owner = Owner(about.session_id, about.user, about.service)
+        self.actions = SessionActions(host, owner, self)
         self.interactions: dict[str, Mapping[str, object]] = {}
         self._host = host
-        self._running: dict[str, Deferred[None]] = {}
         self._requests: dict[str, Deferred[Reply]] = {}
         self._stored: list[Deferred[None]] = []
         self._storing_for: list[Deferred[None]] = []
@@ -181,11 +167,6 @@ class HostedSession:
     def session_id(self) -> str:
         """Its id."""
         return self.about.session_id
-
-    @property
-    def under_way(self) -> int:
-        """How many actions have begun and not ended."""
-        return len(self._running)
 
     # Beginning.
 
@@ -209,16 +190,14 @@ class HostedSession:
 
     def resume(self, record: SessionRecord) -> None:
         """Go on after a restart: what is owed is begun again, calls are gone."""
-        now = self._host.wall.now()
         self._taken.extend(record.taken)
-        self.owed = {key: (effect, now) for key, effect in record.owed.items()}
+        self.actions.resume(record.owed)
         self.over = record.over
         self._begins = record.begins
         if record.over:
             self._close()
             return
-        for key, (effect, _) in list(self.owed.items()):
-            self._begin(key, effect)
+        self.actions.begin(tuple(record.owed))
         if record.interactions:
             self.interpreter.set_interactions(())
         for interaction_id in record.interactions:
@@ -315,6 +294,7 @@ class HostedSession:
         self._call = None
         # A final state that was stored is no less over in the next process.
         self._stopped = self.over = True
+        self.actions.stop()
         self._disappoint(Unavailable("The server is ending; the session goes on in the next one."))
         self.interpreter.close()
 
@@ -403,25 +383,14 @@ class HostedSession:
     def _settle(self, *, finished: bool) -> None:
         """A stable configuration: store it, then carry out what it decided."""
         effects = self.interpreter.take_effects()
-        now = self._host.wall.now()
-        fresh: list[str] = []
-        for effect in effects:
-            if isinstance(effect, StartOperation | PostEvent):
-                key = (
-                    effect.request_id
-                    if isinstance(effect, StartOperation)
-                    else self._host.ids.hex(32)
-                )
-                self.owed[key] = (effect, now)
-                fresh.append(key)
-        if finished:
-            for key in [one for one in self.owed if one not in fresh]:
-                self._drop(key)
-        hops, self._hops = self._hops, 0
-        saved = b"" if finished else self.interpreter.save() or b""
         if finished:
             self.over = True
             self._say_why()
+        fresh = self.actions.take(effects)
+        if finished:
+            self.actions.drop(but=fresh)
+        hops, self._hops = self._hops, 0
+        saved = b"" if finished else self.interpreter.save() or b""
         changes = self._changes(saved)
         self._storing_for, self._stored = self._stored, []
         self._storing = True
@@ -446,9 +415,7 @@ class HostedSession:
             return
         for effect in effects:
             self._carry_out(effect)
-        for key in fresh:
-            if key in self.owed:
-                self._begin(key, self.owed[key][0], hops)
+        self.actions.begin(fresh, hops)
         waiters, self._storing_for = self._storing_for, []
         self._answered(waiters)
         if finished:
@@ -458,7 +425,7 @@ class HostedSession:
 
     def _changes(self, saved: bytes) -> tuple[Change, ...]:
         about, host = self.about, self._host
-        if self.over and not self.owed:
+        if self.over and not self.actions.owed:
             return (Delete(SESSION, self.session_id),)
         documents = {about.document.digest: about.document}
         documents |= {one.digest: one for one in about.others.values()}
@@ -472,7 +439,7 @@ class HostedSession:
             user=about.user,
             service=about.service,
             others={url: one.digest for url, one in about.others.items()},
-            owed={key: effect for key, (effect, _) in self.owed.items()},
+            owed=self.actions.owed,
             interactions=tuple(self.interactions),
             taken=tuple(self._taken),
             over=self.over,
@@ -584,7 +551,7 @@ class HostedSession:
             self.ends_at = until
             self._arm()
             return
-        self._note(3, "The session's time is over.")
+        self.note(3, "The session's time is over.")
         self.give_up()
 
     # Effects.
@@ -597,7 +564,7 @@ class HostedSession:
             else:
                 waiting.callback(Reply(effect.positive, effect.body))
         elif isinstance(effect, LogText):
-            self._note(
+            self.note(
                 effect.level, f"{effect.label}: {effect.text}" if effect.label else effect.text
             )
         elif isinstance(effect, SendToSession):
@@ -619,65 +586,22 @@ class HostedSession:
         except CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - the session must hear of every end
-            self._note(2, self._why(error, effect.url))
+            if isinstance(error, GmsError):
+                self.note(2, f"{effect.url}: {error}")
+            else:
+                self.log.failure("Failed to load for {session}", session=self.session_id)
             self.interpreter.document_loaded(effect.token, DocumentError(str(error)))
         else:
             self.about.others[document.url] = document
             self.interpreter.document_loaded(effect.token, document)
         self._wake()
 
-    def _begin(self, key: str, effect: OwedEffect, hops: int = 0) -> None:
-        running = self._host.tasks.spawn("an action of a session", self._do(key, effect, hops))
-        if not running.called:
-            self._running[key] = running
-
-    async def _do(self, key: str, effect: OwedEffect, hops: int) -> None:
-        outcome: Outcome | None = None
-        if isinstance(effect, PostEvent):
-            try:
-                await self._host.post_out(effect)
-            except CancelledError:
-                raise
-            except Exception as error:  # noqa: BLE001 - the session must hear of every end
-                self._note(2, self._why(error, effect.url))
-                outcome = Outcome("error.communication")
-        else:
-            about = self.about
-            owner = Owner(self.session_id, about.user, about.service, hops, key)
-            outcome = await self._host.act(owner, effect, lambda news: self._hear_of(effect, news))
-        self._running.pop(key, None)
-        if self._stopped:
-            # Begun again by the next process, whatever came of it here.
-            return
-        if self.owed.pop(key, None) is None:
-            return
-        if self.over:
-            if not self.owed:
-                await self._vanish()
-        elif outcome is None:
-            # To be struck off.
+    def struck_off(self) -> None:
+        """An action has ended: have that stored, or let go if it was the last."""
+        if not self.over:
             self._wake()
-        elif isinstance(effect, PostEvent):
-            name = outcome.event
-            self._put(ScxmlEvent(name, type="platform", send_id=effect.send_id, has_data=False))
-        else:
-            self._hear_of(effect, outcome)
-
-    def _why(self, error: Exception, url: str) -> str:
-        """Why something with a URL went wrong, for the session's own log."""
-        if isinstance(error, GmsError):
-            return f"{url}: {error}"
-        self.log.failure("Failed for session {session_id}", session_id=self.session_id)
-        return f"{url}: something went wrong on our side; the log says more"
-
-    def _hear_of(self, operation: StartOperation, outcome: Outcome) -> None:
-        self._put(ScxmlEvent(outcome.event, {"requestid": operation.request_id, **outcome.data}))
-
-    def _drop(self, key: str) -> None:
-        self.owed.pop(key, None)
-        running = self._running.pop(key, None)
-        if running is not None:
-            running.cancel()
+        elif not self.actions.owed:
+            self._host.tasks.spawn("the end of a session", self._vanish())
 
     def _late(self, request_id: str) -> None:
         waiting = self._requests.pop(request_id, None)
@@ -718,17 +642,14 @@ class HostedSession:
         if self.interpreter.awake:
             self._host.dropped()
         self.interpreter.close()
-        for key, (effect, _) in list(self.owed.items()):
-            if key not in self._running:
-                self._begin(key, effect)
-        if self.owed:
+        self.actions.begin(tuple(self.actions.owed))
+        if self.actions.owed:
             self._call = self._host.timers.callLater(CLOSING_S, self._give_up)
         else:
             self._host.gone(self)
 
     def _give_up(self) -> None:
-        for key in list(self.owed):
-            self._drop(key)
+        self.actions.drop()
         self._host.tasks.spawn("the end of a session", self._vanish())
 
     async def _vanish(self) -> None:
@@ -753,7 +674,7 @@ class HostedSession:
                 source=self.about.source,
             )
 
-    def _note(self, level: int, text: str) -> None:
+    def note(self, level: int, text: str) -> None:
         """Keep a line of the session's own log; what it says may be anybody's secret."""
         self.lines.append((self._host.wall.now(), level, text[:500]))
         self.log.debug("Session {session_id}: a line of its log", session_id=self.session_id)

@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 from gms_twisted.app.hosted_session import About, HostedSession
 from gms_twisted.app.operations import Outcome
 from gms_twisted.app.orchestration import SessionOver
+from gms_twisted.app.session_actions import MAX_POSTS
 from gms_twisted.app.session_records import DOCUMENT, SESSION
 from gms_twisted.app.telephony import ADDED, Interaction
 from gms_twisted.config.ors_options import OrsOptions
@@ -303,7 +304,7 @@ class ProgramTests(Fixture):
         for _ in range(5):
             house.tell(session, "go")
         house.clock.advance(0)
-        self.assertEqual((hosted.owed, hosted.under_way), ({}, 0))
+        self.assertEqual((hosted.actions.owed, hosted.actions.under_way), ({}, 0))
 
     def test_farewell_at_once(self) -> None:
         """A final state's action that ends at once lets the session go at once."""
@@ -313,3 +314,29 @@ class ProgramTests(Fixture):
         self.assertEqual(house.server.sessions, {})
         self.assertIsNone(house.record(session))
         self.assertEqual(house.clock.getDelayedCalls(), [])
+
+
+class BoundTests(Fixture):
+    """What one session may have at a time."""
+
+    def test_posts(self) -> None:
+        """So many events are on their way to URLs; one more is not sent, and an error."""
+        text = """<datamodel><data id="lost" expr="0"/></datamodel><state id="a">
+          <transition event="go">
+            <send type="'basichttp'" event="'x'" target="'http://far/x'"/></transition>
+          <transition event="error.communication"><script>_data.lost++;</script></transition>
+          </state>"""
+        house, session = self.started(text)
+        held: Deferred[None] = Deferred()
+        house.posts.held = held
+        for _ in range(MAX_POSTS + 3):
+            house.tell(session, "go")
+        house.clock.advance(0)
+        self.assertEqual(len(house.posts.posted), MAX_POSTS)
+        self.assertEqual(house.data(session)["lost"], 3)
+        held.callback(None)
+        house.posts.held = None
+        house.clock.advance(0)
+        house.tell(session, "go")
+        self.assertEqual(len(house.posts.posted), MAX_POSTS + 1)
+        self.assertEqual(house.server.sessions[session.session_id].actions.under_way, 0)

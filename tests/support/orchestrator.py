@@ -99,9 +99,11 @@ class Posts:
     """A web that takes every event, or none.
 
     :ivar fault: what a post raises, ``None`` for nothing.
+    :ivar held: a post waits for it.
     """
 
     def __init__(self) -> None:
+        self.held: Deferred[None] | None = None
         self.fault: Exception | None = None
         self.posted: list[PostEvent] = []
         self.works = True
@@ -109,6 +111,10 @@ class Posts:
     async def post(self, effect: PostEvent) -> None:
         """Take it."""
         self.posted.append(effect)
+        if self.held is not None:
+            waiting: Deferred[None] = Deferred()
+            self.held.chainDeferred(waiting)
+            await waiting
         if self.fault is not None:
             raise self.fault
         if not self.works:
