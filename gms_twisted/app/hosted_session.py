@@ -52,6 +52,7 @@ from gms_twisted.scxml.interpreter import Interpreter, QueueFull, Step
 from gms_twisted.scxml.loader import DocumentError
 from gms_twisted.scxml.model import Document
 from gms_twisted.scxml.queued_events import EventTooLarge
+from gms_twisted.scxml.snapshot import documents_of
 from gms_twisted.store.interfaces import Change, Delete, Put, Store, Unit, UnitId
 
 MAX_REQUESTS = 100
@@ -71,6 +72,9 @@ CLOSING_S = 60.0
 
 MAX_TAKEN = 50
 """So many notifications are remembered, lest one be taken twice."""
+
+MAX_OTHERS = 20
+"""So many documents of invoked charts are kept before those that are over are forgotten."""
 
 MAX_LOG = 50
 """So many lines of a session's log are kept for operators."""
@@ -391,6 +395,11 @@ class HostedSession:
             self.actions.drop(but=fresh)
         hops, self._hops = self._hops, 0
         saved = b"" if finished else self.interpreter.save() or b""
+        if len(self.about.others) > MAX_OTHERS:
+            # Of a session that cannot be stored none is of use to anybody.
+            used = documents_of(saved) if saved else ()
+            others = self.about.others
+            self.about.others = {url: one for url, one in others.items() if url in used}
         changes = self._changes(saved)
         self._storing_for, self._stored = self._stored, []
         self._storing = True
@@ -592,7 +601,8 @@ class HostedSession:
                 self.log.failure("Failed to load for {session}", session=self.session_id)
             self.interpreter.document_loaded(effect.token, DocumentError(str(error)))
         else:
-            self.about.others[document.url] = document
+            # By the name that the chart knows it by.
+            self.about.others[effect.url] = document
             self.interpreter.document_loaded(effect.token, document)
         self._wake()
 

@@ -59,6 +59,9 @@ DEFAULT_LIFE_S = 3600.0
 BASIC_HTTP = "http://www.w3.org/TR/scxml/#BasicHTTPEventProcessor"
 SCXML_PROCESSOR = "http://www.w3.org/TR/scxml/#SCXMLEventProcessor"
 
+MAX_KEPT = 200
+"""So many documents are stored before those that no session runs any more are looked for."""
+
 MANY_CONTEXTS = 400
 """So many script contexts that are gone leave some 64 MiB to the allocator."""
 
@@ -164,6 +167,7 @@ class EmbeddedOrchestrator:
         self._thread_time = thread_time
         self._give_back = give_back
         self._stopped = False
+        self._kept_enough = MAX_KEPT
         self._dropped = 0
         self._tidying: DelayedCall | None = None
         self._counters = counters
@@ -202,7 +206,8 @@ class EmbeddedOrchestrator:
             if len(page) < _PAGE:
                 break
             after = page[-1].key
-        await self._forget_documents(documents)
+        self.kept = set(documents)
+        await self._forget_documents()
         if self.sessions:
             self.log.info("{count} sessions go on", count=len(self.sessions))
 
@@ -296,14 +301,17 @@ class EmbeddedOrchestrator:
             error=error.code,
         )
 
-    async def _forget_documents(self, documents: Mapping[str, Document | None]) -> None:
-        used = {one.about.document.digest for one in self.sessions.values()}
+    async def _forget_documents(self) -> None:
+        """Remove the documents that no session runs; whoever needs one later stores it again."""
+        used: set[str] = set()
         for one in self.sessions.values():
-            used |= {document.digest for document in one.about.others.values()}
-        self.kept = used
-        unused = tuple(Delete(DOCUMENT, digest) for digest in documents if digest not in used)
+            used.add(one.about.document.digest)
+            used.update(document.digest for document in one.about.others.values())
+        unused = self.kept - used
+        self.kept -= unused
+        self._kept_enough = max(MAX_KEPT, 2 * len(self.kept))
         if unused:
-            await self._tidied(*unused)
+            await self._tidied(*(Delete(DOCUMENT, digest) for digest in unused))
 
     # Orchestrator.
 
@@ -511,6 +519,8 @@ class EmbeddedOrchestrator:
         if self.sessions.pop(session.session_id, None) is not None:
             self.ended_total += 1
             self._counters.add("gms_scxml_sessions_ended_total")
+            if len(self.kept) > self._kept_enough:
+                self.tasks.spawn("forgetting of applications", self._forget_documents())
             if self.owners is not None:
                 self.tasks.spawn(
                     "the rest of a session", self.owners.session_gone(session.session_id)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
-from gms_twisted.app.hosted_session import About, HostedSession
+from gms_twisted.app.hosted_session import MAX_OTHERS, About, HostedSession
 from gms_twisted.app.operations import Outcome
 from gms_twisted.app.orchestration import SessionOver
+from gms_twisted.app.orchestrator import MAX_KEPT
 from gms_twisted.app.session_actions import MAX_POSTS
 from gms_twisted.app.session_records import DOCUMENT, SESSION
 from gms_twisted.app.telephony import ADDED, Interaction
@@ -16,7 +17,7 @@ from gms_twisted.scxml.events import ScxmlEvent
 from gms_twisted.scxml.interpreter import Interpreter, Step
 from gms_twisted.scxml.settings import Limits
 from gms_twisted.store.interfaces import Put, Unit, UnitId
-from tests.app.test_orchestrator import ACTION, ECHO, FAREWELL, Fixture
+from tests.app.test_orchestrator import ACTION, ECHO, FAREWELL, TIMER, Fixture
 from tests.support.orchestrator import OrchestratorHouse
 
 
@@ -202,6 +203,21 @@ class RecoveryTests(Fixture):
         again = OrchestratorHouse(self, {}, house=house)
         self.assertEqual(again.ask(session, "status").body, "1")
 
+    def test_invoked_by_another_name(self) -> None:
+        """A session goes on with the charts that it invoked, however it named them."""
+        text = """<state id="a"><invoke src="child#part" id="c"/>
+          <transition event="done.invoke" target="b"/></state><state id="b"/>"""
+        child = """<state id="a"><onentry><send event="'ring'" delay="'30s'"/></onentry>
+          <transition event="ring" target="y"/></state><final id="y"/>"""
+        house = OrchestratorHouse(self, {"app": text, "child": child})
+        session = house.start("app")
+        house.clock.advance(0)
+        house.die()
+        again = OrchestratorHouse(self, {}, house=house)
+        again.clock.advance(30)
+        again.clock.advance(0)
+        self.assertEqual(again.states(session), ["b"])
+
 
 class Broken(Interpreter):
     """One with a fault of the program.
@@ -340,3 +356,36 @@ class BoundTests(Fixture):
         house.tell(session, "go")
         self.assertEqual(len(house.posts.posted), MAX_POSTS + 1)
         self.assertEqual(house.server.sessions[session.session_id].actions.under_way, 0)
+
+    def test_documents(self) -> None:
+        """Applications whose text is another each time are forgotten with their sessions."""
+        house = self.house_of(TIMER)
+        stays = house.start("app")
+        for number in range(2 * MAX_KEPT):
+            house.documents.comment = f"<!-- {number} -->"
+            house.run(house.server.end(house.start("app")))
+        self.assertLess(len(house.run(house.store.scan(DOCUMENT))), MAX_KEPT + 3)
+        self.assertLess(len(house.server.kept), MAX_KEPT + 3)
+        house.start("app")
+        house.die()
+        again = OrchestratorHouse(self, {}, house=house)
+        self.assertEqual(len(again.server.sessions), 2)
+        self.assertEqual(again.states(stays), ["a"])
+
+    def test_invoked_documents(self) -> None:
+        """So are charts that a session invokes, once they are over."""
+        text = """<datamodel><data id="n" expr="0"/></datamodel>
+          <state id="a"><onentry><script>_data.n++;</script></onentry>
+            <invoke srcexpr="'child#' + _data.n"/><transition event="go" target="a"/></state>"""
+        child = """<state id="a"/>"""
+        house = OrchestratorHouse(self, {"app": text, "child": child})
+        session = house.start("app")
+        for number in range(3 * MAX_OTHERS):
+            house.documents.comment = f"<!-- {number} -->"
+            house.tell(session, "go")
+            house.clock.advance(0)
+        hosted = house.server.sessions[session.session_id]
+        self.assertLess(len(hosted.about.others), MAX_OTHERS + 3)
+        house.die()
+        again = OrchestratorHouse(self, {}, house=house)
+        self.assertEqual(again.states(session), ["a"])

@@ -38,23 +38,27 @@ class Documents:
     """Applications by name.
 
     :ivar texts: what there is, without the first and last element.
+    :ivar comment: what they end with; other bytes make another document.
     :ivar faults: what reading one raises, by name.
     """
 
     def __init__(self, texts: Mapping[str, str]) -> None:
         self.texts = dict(texts)
         self.faults: dict[str, Exception] = {}
+        self.comment = ""
         self.asked: list[tuple[str, str]] = []
 
     async def load(self, source: str, base: str = "") -> Document:
         """Read one."""
         self.asked.append((source, base))
-        name = source.rpartition("/")[2]
+        name = source.rpartition("/")[2].partition("#")[0]
         if name in self.faults:
             raise self.faults[name]
         if name not in self.texts:
             raise ApplicationUnusable("It cannot be read.")
-        return load_document((HEAD + self.texts[name] + "</scxml>").encode(), f"http://x/{name}")
+        return load_document(
+            (HEAD + self.texts[name] + self.comment + "</scxml>").encode(), f"http://x/{name}"
+        )
 
 
 class Actions:
