@@ -9,12 +9,12 @@ Knows: what counts as saying so.  Does not know: chats, sessions, subscriptions.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
 from twisted.logger import Logger
 
 from gms_twisted.app.chat_records import ChatRecords
+from gms_twisted.app.orchestration import json_object
 from gms_twisted.app.service_records import SERVICE, ServiceInstance
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.domain.errors import GmsError, NotFound, Unavailable
@@ -86,11 +86,8 @@ class ChatPermission:
 
         ``_status`` counts at the top or inside ``message``, as the reference prints it.
         """
-        try:
-            answer = json.loads(body)
-        except ValueError:
-            return
-        if not isinstance(answer, dict):
+        answer = json_object(body)
+        if answer is None:
             return
         inner = answer.get("message")
         status = answer.get("_status")

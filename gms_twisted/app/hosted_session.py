@@ -26,35 +26,34 @@ from typing import Protocol
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from gms_twisted.app.operations import Outcome, Owner, Tell
+from gms_twisted.app.operations import Owner
 from gms_twisted.app.orchestration import AnswerLate, Reply, SessionOver
 from gms_twisted.app.pauses import pause
+from gms_twisted.app.session_actions import ActionHost, SessionActions
 from gms_twisted.app.session_records import (
+    DOCUMENT,
     SESSION,
-    OwedEffect,
     SessionRecord,
     document_put,
 )
 from gms_twisted.app.session_turns import AwakeSessions, SessionTurns
-from gms_twisted.app.tasks import Tasks
-from gms_twisted.domain.errors import GmsError, TooLarge, TooManyRequests
+from gms_twisted.domain.errors import GmsError, TooLarge, TooManyRequests, Unavailable
 from gms_twisted.domain.ids import GmsUser
-from gms_twisted.domain.sources import DelayedCall, IdSource, Timers, WallClock
+from gms_twisted.domain.sources import DelayedCall, Timers, WallClock
 from gms_twisted.scxml.effects import (
     Effect,
     LoadDocument,
     LogText,
-    PostEvent,
     Respond,
     SendToSession,
-    StartOperation,
 )
 from gms_twisted.scxml.events import ScxmlEvent
 from gms_twisted.scxml.interpreter import Interpreter, QueueFull, Step
 from gms_twisted.scxml.loader import DocumentError
 from gms_twisted.scxml.model import Document
 from gms_twisted.scxml.queued_events import EventTooLarge
-from gms_twisted.store.interfaces import Change, Delete, Store, Unit, UnitId
+from gms_twisted.scxml.snapshot import documents_of
+from gms_twisted.store.interfaces import Change, Delete, Put, Store, Unit, UnitId
 
 MAX_REQUESTS = 100
 """Most requests that wait for one session's answers."""
@@ -62,8 +61,11 @@ MAX_REQUESTS = 100
 MAX_BATCH = 20
 """Most events between two commits of one session."""
 
-RETRY_S = 2.0
-"""Until a commit that failed is tried again."""
+RETRY_S, MAX_RETRY_S = 2.0, 16.0
+"""Until a commit that failed is tried again: the first time, and after many."""
+
+LOOK_AGAIN_S = 60.0
+"""Until a service that cannot be read is looked for again."""
 
 CLOSING_S = 60.0
 """Time for the actions of a final state."""
@@ -71,31 +73,23 @@ CLOSING_S = 60.0
 MAX_TAKEN = 50
 """So many notifications are remembered, lest one be taken twice."""
 
+MAX_OTHERS = 20
+"""So many documents of invoked charts are kept before those that are over are forgotten."""
+
 MAX_LOG = 50
 """So many lines of a session's log are kept for operators."""
 
 
-class Host(Protocol):
+class Host(ActionHost, Protocol):
     """What a session needs of those around it."""
 
     store: Store
     timers: Timers
     wall: WallClock
-    ids: IdSource
-    tasks: Tasks
     turns: SessionTurns
     awake: AwakeSessions
     kept: set[str]
     """Digests of documents that are stored."""
-
-    async def act(self, owner: Owner, operation: StartOperation, tell: Tell) -> Outcome | None:
-        """Carry an action out."""
-
-    async def post_out(self, effect: PostEvent) -> None:
-        """Post an event to a URL.
-
-        :raises GmsError: it was not taken.
-        """
 
     async def load(self, url: str, base: str) -> Document:
         """Get the document of an invoked chart.
@@ -179,12 +173,13 @@ class HostedSession:
         self.events = 0
         self.number = 0
         self.lines: deque[Line] = deque(maxlen=MAX_LOG)
-        self.owed: dict[str, tuple[OwedEffect, float]] = {}
+        owner = Owner(about.session_id, about.user, about.service)
+        self.actions = SessionActions(host, owner, self)
         self.interactions: dict[str, Mapping[str, object]] = {}
         self._host = host
-        self._running: dict[str, Deferred[None]] = {}
         self._requests: dict[str, Deferred[Reply]] = {}
         self._stored: list[Deferred[None]] = []
+        self._storing_for: list[Deferred[None]] = []
         self._taken: deque[str] = deque(maxlen=MAX_TAKEN)
         self._hops = 0
         self._begins = 0.0
@@ -192,6 +187,8 @@ class HostedSession:
         self._struck = 0
         self._storing = False
         self._stirred = False
+        self._stopped = False
+        self._fault: GmsError | None = None
         self._call: DelayedCall | None = None
         self._armed_at = 0.0
 
@@ -222,16 +219,16 @@ class HostedSession:
 
     def resume(self, record: SessionRecord) -> None:
         """Go on after a restart: what is owed is begun again, calls are gone."""
-        now = self._host.wall.now()
         self._taken.extend(record.taken)
-        self.owed = {key: (effect, now) for key, effect in record.owed.items()}
+        self.actions.resume(record.owed)
         self.over = record.over
         self._begins = record.begins
         if record.over:
             self._close()
             return
-        for key, (effect, _) in list(self.owed.items()):
-            self._begin(key, effect)
+        self.actions.begin(tuple(record.owed))
+        if record.interactions:
+            self.interpreter.set_interactions(())
         for interaction_id in record.interactions:
             data = {"interactionid": interaction_id}
             self._put(ScxmlEvent("interaction.deleted", data))
@@ -248,9 +245,9 @@ class HostedSession:
         :raises AnswerLate: it did not answer in time; its answer will be dropped.
         :raises TooManyRequests: too much waits for it.
         :raises TooLarge: the parameters are more than an event may have.
+        :raises Unavailable: the process ends; the session goes on in the next one.
         """
-        if self.over:
-            raise _over()
+        self._check()
         if len(self._requests) >= MAX_REQUESTS:
             raise TooManyRequests("Too many requests wait for this session.", 1.0)
         request_id = self._host.ids.hex(32)
@@ -271,13 +268,16 @@ class HostedSession:
 
         :param push_id: one that was taken before is not taken again.
         :raises TooManyRequests: too much waits for it.
+        :raises Unavailable: as for :meth:`ask`.
         """
-        if push_id and push_id in self._taken:
+        self._check()
+        if not push_id or push_id not in self._taken:
+            self._push(event)
+            self._hops = max(self._hops, hops)
+            if push_id:
+                self._taken.append(push_id)
+        elif not self._storing and not self._stirred:
             return
-        self._push(event)
-        self._hops = max(self._hops, hops)
-        if push_id:
-            self._taken.append(push_id)
         await self._stirring()
 
     def hear(self, event: ScxmlEvent) -> None:
@@ -293,11 +293,21 @@ class HostedSession:
         self.interpreter.set_interactions(list(self.interactions.values()))
 
     async def end(self) -> None:
-        """End the session, exit handlers included; stored on return."""
-        if self.over:
+        """End the session, exit handlers included; stored on return.
+
+        :raises Unavailable: as for :meth:`ask`.
+        :raises GmsError: it is ended, and cannot be stored yet.
+        """
+        if self.over and not self._stopped:
             return
-        self.interpreter.terminate(self._host.wall.now())
+        self.give_up()
         await self._stirring()
+
+    def give_up(self) -> None:
+        """End the session soon, whoever can be told or not."""
+        if not self.over:
+            self.interpreter.terminate(self._host.wall.now())
+            self._wake()
 
     def sleep(self) -> bool:
         """Give the script context up, if that can be."""
@@ -311,9 +321,25 @@ class HostedSession:
         if self._call is not None and self._call.active():
             self._call.cancel()
         self._call = None
-        self.over = True
-        self._refuse(_over())
+        # A final state that was stored is no less over in the next process.
+        self._stopped = self.over = True
+        self.actions.stop()
+        self._disappoint(Unavailable("The server is ending; the session goes on in the next one."))
         self.interpreter.close()
+
+    def _check(self) -> None:
+        """See that the session can be given something.
+
+        :raises SessionOver: it is over.
+        :raises Unavailable: it goes on in the next process.
+        :raises GmsError: it cannot be stored, just now.
+        """
+        if self._stopped:
+            raise Unavailable("The server is ending.")
+        if self.over:
+            raise _over()
+        if self._fault is not None:
+            raise self._fault.with_traceback(None)
 
     # Running.
 
@@ -321,6 +347,20 @@ class HostedSession:
         """Do a little; called in turn with all other sessions."""
         if self.over or self._storing:
             return False
+        try:
+            return self._step()
+        except Exception:  # noqa: BLE001 - nobody must wait for a session that cannot go on
+            self.log.failure(
+                "Failed in a step of session {session_id} of {source}",
+                session_id=self.session_id,
+                source=self.about.source,
+            )
+        self.interpreter.ended_by = "error"
+        self.interpreter.ended_why = "it failed in a step; the log says more"
+        self._settle(finished=True)
+        return False
+
+    def _step(self) -> bool:
         step = self.interpreter.step(self._host.wall.now())
         struck, self._struck = self._struck, self.interpreter.struck
         if self._struck > struck:
@@ -358,12 +398,15 @@ class HostedSession:
             )
 
     def _wake(self) -> None:
+        if self._stopped:
+            return
         self._stirred = True
         if not self._storing:
             self._host.turns.wake(self)
 
     async def _stirring(self) -> None:
         """Wait until all that the session has in its queue now is done and stored."""
+        self._check()
         done: Deferred[None] = Deferred()
         self._stored.append(done)
         self._wake()
@@ -372,65 +415,58 @@ class HostedSession:
     def _settle(self, *, finished: bool) -> None:
         """A stable configuration: store it, then carry out what it decided."""
         effects = self.interpreter.take_effects()
-        now = self._host.wall.now()
-        fresh: list[str] = []
-        for effect in effects:
-            if isinstance(effect, StartOperation | PostEvent):
-                key = (
-                    effect.request_id
-                    if isinstance(effect, StartOperation)
-                    else self._host.ids.hex(32)
-                )
-                self.owed[key] = (effect, now)
-                fresh.append(key)
         if finished:
-            for key in [one for one in self.owed if one not in fresh]:
-                self._drop(key)
+            self.over = True
+            self._say_why()
+        fresh = self.actions.take(effects)
+        if finished:
+            self.actions.drop(but=fresh)
         hops, self._hops = self._hops, 0
-        waiters, self._stored = self._stored, []
         saved = b"" if finished else self.interpreter.save() or b""
+        if len(self.about.others) > MAX_OTHERS:
+            # Of a session that cannot be stored none is of use to anybody.
+            used = documents_of(saved) if saved else ()
+            others = self.about.others
+            self.about.others = {url: one for url, one in others.items() if url in used}
+        changes = self._changes(saved)
+        self._storing_for, self._stored = self._stored, []
         self._storing = True
         self._host.tasks.spawn(
-            "a session's step", self._store(effects, fresh, waiters, saved, hops, finished=finished)
+            "a session's step", self._store(effects, fresh, changes, hops, finished=finished)
         )
 
     async def _store(
         self,
         effects: Sequence[Effect],
         fresh: Sequence[str],
-        waiters: Sequence[Deferred[None]],
-        saved: bytes,
+        changes: Sequence[Change],
         hops: int,
         *,
         finished: bool,
     ) -> None:
         if finished:
-            self.over = True
-            self._say_why()
-            await self._host.release(self)
-        await self._commit(self._changes(saved))
+            await self._release()
+        await self._commit(changes)
         self._storing = False
+        if self._stopped:
+            return
         for effect in effects:
             self._carry_out(effect)
-        for key in fresh:
-            if key in self.owed:
-                self._begin(key, self.owed[key][0], hops)
+        self.actions.begin(fresh, hops)
+        waiters, self._storing_for = self._storing_for, []
         self._answered(waiters)
         if finished:
             self._close()
-        elif self.interpreter.pending or self._stored:
-            self._wake()
         else:
             self._idle()
 
     def _changes(self, saved: bytes) -> tuple[Change, ...]:
         about, host = self.about, self._host
-        if self.over and not self.owed:
+        if self.over and not self.actions.owed:
             return (Delete(SESSION, self.session_id),)
         documents = {about.document.digest: about.document}
         documents |= {one.digest: one for one in about.others.values()}
-        unkept = {digest: one for digest, one in documents.items() if digest not in host.kept}
-        host.kept.update(unkept)
+        unkept = [one for digest, one in documents.items() if digest not in host.kept]
         record = SessionRecord(
             session_id=self.session_id,
             source=about.source,
@@ -440,37 +476,56 @@ class HostedSession:
             user=about.user,
             service=about.service,
             others={url: one.digest for url, one in about.others.items()},
-            owed={key: effect for key, (effect, _) in self.owed.items()},
+            owed=self.actions.owed,
             interactions=tuple(self.interactions),
             taken=tuple(self._taken),
             over=self.over,
             begins=self._begins,
             saved=saved,
         )
-        puts = [document_put(one) for one in unkept.values()]
+        puts = [document_put(one) for one in unkept]
         return (*puts, record.to_put())
 
     async def _commit(self, changes: Sequence[Change]) -> None:
-        """Store, however long it takes; those who wait for answers are told at once."""
+        """Store, however long it takes; those who wait are told at once."""
         unit = Unit(UnitId(self._host.ids.uuid()), tuple(changes))
+        wait_s = RETRY_S
         while True:
             try:
                 await self._host.store.commit(unit)
-                return
+                break
             except CancelledError:
                 raise
             except GmsError as error:
-                self.log.warn(
-                    "Session {session_id} cannot be stored, tried again: {error}",
-                    session_id=self.session_id,
-                    error=error.code,
-                )
-                self._refuse(error)
-            await pause(self._host.timers, RETRY_S)
+                if self._fault is None:
+                    self.log.warn(
+                        "Session {session_id} cannot be stored, tried again: {error}",
+                        session_id=self.session_id,
+                        error=error.code,
+                    )
+                self._fault = error
+                self._disappoint(error)
+            await pause(self._host.timers, wait_s)
+            wait_s = min(2 * wait_s, MAX_RETRY_S)
+        self._fault = None
+        # Not before: another session may be stored, and the process end, while this one is not.
+        self._host.kept.update(
+            one.key for one in changes if isinstance(one, Put) and one.kind == DOCUMENT
+        )
+
+    async def _release(self) -> None:
+        try:
+            await self._host.release(self)
+        except CancelledError:
+            raise
+        except Exception:  # noqa: BLE001 - it is over, whatever stays behind
+            self.log.failure(
+                "Failed to free what session {session_id} holds", session_id=self.session_id
+            )
 
     def _idle(self) -> None:
         """Nothing to do until something comes."""
-        if self.interpreter.pending or self._stored:
+        if self._stirred or self.interpreter.pending or self._stored:
             self._wake()
             return
         self._arm()
@@ -509,14 +564,33 @@ class HostedSession:
             self._arm()
 
     async def _time_is_up(self) -> None:
-        until = await self._host.lasts_until(self)
+        now = self._host.wall.now()
+        try:
+            until = await self._host.lasts_until(self)
+        except GmsError as error:
+            self.log.warn(
+                "The service of session {session_id} cannot be read, tried again: {error}",
+                session_id=self.session_id,
+                error=error.code,
+            )
+            until = now + LOOK_AGAIN_S
+        except CancelledError:
+            raise
+        except Exception:  # noqa: BLE001 - it must not live for ever
+            self.log.failure(
+                "Failed to look for the service of session {session_id}",
+                session_id=self.session_id,
+            )
+            until = now + LOOK_AGAIN_S
+        if self.over:
+            return
         if until > self._host.wall.now():
             self.ends_at = until
             self._arm()
             return
         sentence = "The session's time is over."
-        self._note(3, sentence, sentence)
-        await self.end()
+        self.note(3, sentence, sentence)
+        self.give_up()
 
     # Effects.
 
@@ -529,7 +603,7 @@ class HostedSession:
                 waiting.callback(Reply(effect.positive, effect.body))
         elif isinstance(effect, LogText):
             text = f"{effect.label}: {effect.text}" if effect.label else effect.text
-            self._note(effect.level, text, effect.place)
+            self.note(effect.level, text, effect.place)
         elif isinstance(effect, SendToSession):
             if not self._host.deliver(effect, self.session_id):
                 self._put(
@@ -546,53 +620,26 @@ class HostedSession:
     async def _load(self, effect: LoadDocument) -> None:
         try:
             document = await self._host.load(effect.url, self.about.document.url)
-        except GmsError as error:
-            self._note(2, str(error), "A document to be invoked cannot be had.")
+        except CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the session must hear of every end
+            if isinstance(error, GmsError):
+                self.note(2, f"{effect.url}: {error}", "A document to be invoked cannot be had.")
+            else:
+                self.log.failure("Failed to load for {session}", session=self.session_id)
             self.interpreter.document_loaded(effect.token, DocumentError(str(error)))
         else:
-            self.about.others[document.url] = document
+            # By the name that the chart knows it by.
+            self.about.others[effect.url] = document
             self.interpreter.document_loaded(effect.token, document)
         self._wake()
 
-    def _begin(self, key: str, effect: OwedEffect, hops: int = 0) -> None:
-        self._running[key] = self._host.tasks.spawn(
-            "an action of a session", self._do(key, effect, hops)
-        )
-
-    async def _do(self, key: str, effect: OwedEffect, hops: int) -> None:
-        outcome: Outcome | None = None
-        if isinstance(effect, PostEvent):
-            try:
-                await self._host.post_out(effect)
-            except GmsError as error:
-                self._note(2, f"{effect.url}: {error}", "An event could not be posted.")
-                outcome = Outcome("error.communication")
-        else:
-            about = self.about
-            owner = Owner(self.session_id, about.user, about.service, hops, key)
-            outcome = await self._host.act(owner, effect, lambda news: self._hear_of(effect, news))
-        self._running.pop(key, None)
-        if self.owed.pop(key, None) is None:
-            return
-        if self.over:
-            if not self.owed:
-                await self._vanish()
-        elif outcome is None:
-            await self._stirring()
-        elif isinstance(effect, PostEvent):
-            name = outcome.event
-            self._put(ScxmlEvent(name, type="platform", send_id=effect.send_id, has_data=False))
-        else:
-            self._hear_of(effect, outcome)
-
-    def _hear_of(self, operation: StartOperation, outcome: Outcome) -> None:
-        self._put(ScxmlEvent(outcome.event, {"requestid": operation.request_id, **outcome.data}))
-
-    def _drop(self, key: str) -> None:
-        self.owed.pop(key, None)
-        running = self._running.pop(key, None)
-        if running is not None:
-            running.cancel()
+    def struck_off(self) -> None:
+        """An action has ended: have that stored, or let go if it was the last."""
+        if not self.over:
+            self._wake()
+        elif not self.actions.owed:
+            self._host.tasks.spawn("the end of a session", self._vanish())
 
     def _late(self, request_id: str) -> None:
         waiting = self._requests.pop(request_id, None)
@@ -605,6 +652,15 @@ class HostedSession:
         for waiting in requests.values():
             if not waiting.called:
                 waiting.errback(error)
+
+    def _disappoint(self, error: GmsError) -> None:
+        """Refuse requests, and tell those who wait for something to be stored."""
+        self._refuse(error)
+        waiters = (*self._storing_for, *self._stored)
+        self._storing_for, self._stored = [], []
+        for waiter in waiters:
+            if not waiter.called:
+                waiter.errback(error)
 
     @staticmethod
     def _answered(waiters: Sequence[Deferred[None]]) -> None:
@@ -625,17 +681,14 @@ class HostedSession:
         if self.interpreter.awake:
             self._host.dropped()
         self.interpreter.close()
-        for key, (effect, _) in list(self.owed.items()):
-            if key not in self._running:
-                self._begin(key, effect)
-        if self.owed:
+        self.actions.begin(tuple(self.actions.owed))
+        if self.actions.owed:
             self._call = self._host.timers.callLater(CLOSING_S, self._give_up)
         else:
             self._host.gone(self)
 
     def _give_up(self) -> None:
-        for key in list(self.owed):
-            self._drop(key)
+        self.actions.drop()
         self._host.tasks.spawn("the end of a session", self._vanish())
 
     async def _vanish(self) -> None:
@@ -660,7 +713,7 @@ class HostedSession:
                 source=self.about.source,
             )
 
-    def _note(self, level: int, text: str, plain: str = "") -> None:
+    def note(self, level: int, text: str, plain: str = "") -> None:
         """Keep a line of the session's own log; what it says may be anybody's secret."""
         self.lines.append(Line(self._host.wall.now(), level, text[:500], plain))
         self.log.debug("Session {session_id}: a line of its log", session_id=self.session_id)

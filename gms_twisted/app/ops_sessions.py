@@ -108,9 +108,9 @@ class SessionOverview:
                 {
                     "module": effect.module if isinstance(effect, StartOperation) else "http",
                     "element": effect.element if isinstance(effect, StartOperation) else "send",
-                    "since": since,
+                    "since": session.actions.since[key],
                 }
-                for effect, since in list(session.owed.values())[:MAX_NAMES]
+                for key, effect in list(session.actions.owed.items())[:MAX_NAMES]
             ],
             "log": [
                 {"at": line.at, "level": _LEVELS.get(line.level, "info"), "text": _plain(line)}
@@ -163,7 +163,7 @@ def _row(session: HostedSession) -> Json:
         "events": session.events,
         "strikes": interpreter.strikes,
         "awake": interpreter.awake,
-        "pending": len(session.owed),
+        "pending": len(session.actions.owed),
     }
 
 

@@ -8,6 +8,7 @@ Knows: shapes.  Does not know: where sessions run.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -114,6 +115,15 @@ class Reply:
     body: str = field(repr=False)
 
 
+def json_object(body: str) -> dict[str, object] | None:
+    """A session's answer as an object, ``None`` if it is anything else."""
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
 class Orchestrator(Protocol):
     """Starts sessions and talks to them."""
 
@@ -139,6 +149,7 @@ class Orchestrator(Protocol):
         :raises InvalidRequest: ``start_at`` is farther away than a session may wait.
         :raises OrsUnreachable: no server could be asked.
         :raises TooManyRequests: there are too many sessions.
+        :raises Unavailable: this process takes no sessions any more, or nothing can be stored.
         """
 
     async def request(

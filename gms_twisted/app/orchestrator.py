@@ -33,7 +33,13 @@ from gms_twisted.app.tasks import Tasks
 from gms_twisted.app.telephony import ADDED, DELETED, Interaction
 from gms_twisted.config.ors_options import OrsOptions
 from gms_twisted.domain.counters import Counters
-from gms_twisted.domain.errors import GmsError, InvalidRequest, TooManyRequests, shown
+from gms_twisted.domain.errors import (
+    GmsError,
+    InvalidRequest,
+    TooManyRequests,
+    Unavailable,
+    shown,
+)
 from gms_twisted.domain.ids import GmsUser
 from gms_twisted.domain.sources import DelayedCall, IdSource, Timers, WallClock
 from gms_twisted.scxml.effects import PostEvent, SendToSession, StartOperation
@@ -52,6 +58,9 @@ DEFAULT_LIFE_S = 3600.0
 
 BASIC_HTTP = "http://www.w3.org/TR/scxml/#BasicHTTPEventProcessor"
 SCXML_PROCESSOR = "http://www.w3.org/TR/scxml/#SCXMLEventProcessor"
+
+MAX_KEPT = 200
+"""So many documents are stored before those that no session runs any more are looked for."""
 
 MANY_CONTEXTS = 400
 """So many script contexts that are gone leave some 64 MiB to the allocator."""
@@ -164,6 +173,8 @@ class EmbeddedOrchestrator:
         self._timeout_s = timeout_s
         self._thread_time = thread_time
         self._give_back = give_back
+        self._stopped = False
+        self._kept_enough = MAX_KEPT
         self._dropped = 0
         self._tidying: DelayedCall | None = None
         self._counters = counters
@@ -190,55 +201,66 @@ class EmbeddedOrchestrator:
     # Start and end of the process.
 
     async def recover(self) -> None:
-        """Go on with the sessions that the store has."""
+        """Go on with the sessions that the store has.
+
+        One that cannot be read ends, and its service with it; the others go on.
+        """
         documents = await self._stored_documents()
         breath = Slice(self.timers)
         after = ""
         while True:
             page = await self.store.scan(SESSION, after=after, limit=_PAGE)
             for stored in page:
-                record = SessionRecord.from_record(stored)
                 try:
-                    self._resume(record, documents)
-                except (DocumentError, KeyError, ValueError, TypeError) as error:
-                    await self._lose(record, f"{type(error).__name__}: {error}")
+                    self._resume(SessionRecord.from_record(stored), documents)
+                except Exception as error:  # noqa: BLE001 - a bad record must not stop the start
+                    self.sessions.pop(stored.key, None)
+                    await self._lose(stored.key, f"{type(error).__name__}: {error}")
                 await breath.breathe()
             if len(page) < _PAGE:
                 break
             after = page[-1].key
         self._number_anew()
-        await self._forget_documents(documents)
+        self.kept = set(documents)
+        await self._forget_documents()
         if self.sessions:
             self.log.info("{count} sessions go on", count=len(self.sessions))
 
     def stop(self) -> None:
-        """Hold still; everything is stored."""
+        """Hold still: nothing is taken any more, everything goes on in the next process."""
+        self._stopped = True
         self.turns.stop()
         if self._tidying is not None and self._tidying.active():
             self._tidying.cancel()
         for session in self.sessions.values():
             session.stop()
 
-    async def _stored_documents(self) -> dict[str, Document]:
-        found: dict[str, Document] = {}
+    async def _stored_documents(self) -> dict[str, Document | None]:
+        """All of them, by digest; ``None``: it cannot be read."""
+        found: dict[str, Document | None] = {}
         after = ""
         while True:
             page = await self.store.scan(DOCUMENT, after=after, limit=20)
             for stored in page:
-                url, text, included = document_of(stored)
                 try:
+                    url, text, included = document_of(stored)
                     found[stored.key] = load_document(text, url, None, included)
-                except DocumentError as error:
-                    self.log.warn("{url} cannot be read any more: {error}", url=url, error=error)
+                except (DocumentError, ValueError, KeyError, TypeError, AttributeError) as error:
+                    found[stored.key] = None
+                    self.log.warn(
+                        "Application {key} cannot be read any more: {error}",
+                        key=stored.key,
+                        error=error,
+                    )
             if len(page) < 20:
                 return found
             after = page[-1].key
 
-    def _resume(self, record: SessionRecord, documents: Mapping[str, Document]) -> None:
+    def _resume(self, record: SessionRecord, documents: Mapping[str, Document | None]) -> None:
         if not record.saved and not record.over:
             raise ValueError("its data could not be stored")
-        document = documents[record.digest]
-        others = {url: documents[digest] for url, digest in record.others.items()}
+        document = _usable(documents, record.digest)
+        others = {url: _usable(documents, digest) for url, digest in record.others.items()}
         about = About(
             record.session_id,
             record.source,
@@ -266,27 +288,45 @@ class EmbeddedOrchestrator:
         self._keep(session)
         session.resume(record)
 
-    async def _lose(self, record: SessionRecord, why: str) -> None:
+    async def _lose(self, session_id: str, why: str) -> None:
         """End a session that cannot go on."""
         self.log.warn(
-            "Session {session_id} of {source} cannot go on after the restart: {why}",
-            session_id=record.session_id,
-            source=record.source,
+            "Session {session_id} cannot go on after the restart: {why}",
+            session_id=session_id,
             why=why,
         )
-        if self.owners is not None:
-            await self.owners.session_over(record.session_id)
-        unit = Unit(UnitId(self.ids.uuid()), (Delete(SESSION, record.session_id),))
-        await self.store.commit(unit)
+        try:
+            if self.owners is not None:
+                await self.owners.session_over(session_id)
+        except GmsError as error:
+            self._service_stays(session_id, error)
+        await self._tidied(Delete(SESSION, session_id))
 
-    async def _forget_documents(self, documents: Mapping[str, Document]) -> None:
-        used = {one.about.document.digest for one in self.sessions.values()}
+    async def _tidied(self, *changes: Delete) -> None:
+        """Remove what nobody needs; when that cannot be, the next start does."""
+        try:
+            await self.store.commit(Unit(UnitId(self.ids.uuid()), changes))
+        except GmsError as error:
+            self.log.warn("Old records stay: {error}", error=error.code)
+
+    def _service_stays(self, session_id: str, error: GmsError) -> None:
+        self.log.warn(
+            "The service of session {session_id} stays until its time is over: {error}",
+            session_id=session_id,
+            error=error.code,
+        )
+
+    async def _forget_documents(self) -> None:
+        """Remove the documents that no session runs; whoever needs one later stores it again."""
+        used: set[str] = set()
         for one in self.sessions.values():
-            used |= {document.digest for document in one.about.others.values()}
-        self.kept = used
-        unused = tuple(Delete(DOCUMENT, digest) for digest in documents if digest not in used)
+            used.add(one.about.document.digest)
+            used.update(document.digest for document in one.about.others.values())
+        unused = self.kept - used
+        self.kept -= unused
+        self._kept_enough = max(MAX_KEPT, 2 * len(self.kept))
         if unused:
-            await self.store.commit(Unit(UnitId(self.ids.uuid()), unused))
+            await self._tidied(*(Delete(DOCUMENT, digest) for digest in unused))
 
     # Orchestrator.
 
@@ -325,10 +365,16 @@ class EmbeddedOrchestrator:
         self._keep(session)
         self.started_total += 1
         self.count("gms_scxml_sessions_started_total")
-        await session.start(begins, hold=hold)
+        try:
+            await session.start(begins, hold=hold)
+        except GmsError:
+            # Nobody knows its id.
+            session.give_up()
+            raise
         return SessionAt(session_id)
 
     def _check_room(self) -> None:
+        self._check_running()
         if len(self.sessions) >= self._options.max_sessions:
             raise TooManyRequests("There are too many sessions at the moment.", 5.0)
 
@@ -481,17 +527,15 @@ class EmbeddedOrchestrator:
         try:
             await self.owners.session_over(session.session_id)
         except GmsError as error:
-            self.log.warn(
-                "The service of session {session_id} stays until its time is over: {error}",
-                session_id=session.session_id,
-                error=error.code,
-            )
+            self._service_stays(session.session_id, error)
 
     def gone(self, session: HostedSession) -> None:
         """Forget a session."""
         if self.sessions.pop(session.session_id, None) is not None:
             self.ended_total += 1
             self.count("gms_scxml_sessions_ended_total")
+            if len(self.kept) > self._kept_enough:
+                self.tasks.spawn("forgetting of applications", self._forget_documents())
             if self.owners is not None:
                 self.tasks.spawn(
                     "the rest of a session", self.owners.session_gone(session.session_id)
@@ -529,7 +573,12 @@ class EmbeddedOrchestrator:
         session.number = self._numbers
         self.sessions[session.session_id] = session
 
+    def _check_running(self) -> None:
+        if self._stopped:
+            raise Unavailable("The server is ending.")
+
     def _find(self, session_id: str) -> HostedSession:
+        self._check_running()
         hosted = self.sessions.get(session_id)
         if hosted is None or hosted.over:
             raise SessionUnknown("There is no such session, or it has ended.")
@@ -574,6 +623,17 @@ class EmbeddedOrchestrator:
             pending_sends=options.timers,
             sends_per_s=options.sends_per_s,
         )
+
+
+def _usable(documents: Mapping[str, Document | None], digest: str) -> Document:
+    """One of the stored documents.
+
+    :raises ValueError: it is not there, or cannot be read.
+    """
+    document = documents.get(digest)
+    if document is None:
+        raise ValueError(f"its application {digest} cannot be read")
+    return document
 
 
 def _life(parameters: Mapping[str, str]) -> float:

@@ -208,9 +208,10 @@ class ServiceInstances:
         first_id, data_id = ServiceId(self._ids.uuid()), self._data.new_id()
         expires_at = self._wall.now() + life_s
         prepared: list[Change] = []
-        counted = [first_id]
+        counted, stored = [first_id], False
 
         async def store(changes: Changes, session: SessionAt | None = None) -> None:
+            nonlocal stored
             service_id = counted[-1]
             if session is not None:
                 service_id = ServiceId(session.session_id)
@@ -236,6 +237,7 @@ class ServiceInstances:
                 prepared.extend((instance.to_put(expires_at), *area))
             conditions = (Absent(SERVICE, service_id), *changes.conditions)
             await self._commit((*prepared, *changes.changes), conditions)
+            stored = True
 
         # Counted before the first await, so that a flood cannot pass the limit meanwhile.
         self._count.keep(first_id, expires_at)
@@ -255,7 +257,8 @@ class ServiceInstances:
                 )
             )
         except BaseException:
-            self._count.drop(counted[-1])
+            if not stored:
+                self._count.drop(counted[-1])
             raise
         self.log.info(
             "Service {service_id} of {name}", service_id=counted[-1], name=definition.name
@@ -449,7 +452,9 @@ class ServiceInstances:
                     raise
             again = await self.peek(instance.service_id)
             if again is None:
-                await self._commit(ending.changes, ending.conditions)
+                # Its logic has taken it away meanwhile, and left the data.
+                rest = [self._data.change_for_delete(instance.data_id)] if data else []
+                await self._commit((*ending.changes, *rest), ending.conditions)
                 break
             instance = again
         self._count.drop(instance.service_id)

@@ -96,5 +96,5 @@ def _reply(request: IRequest, answer: object) -> bytes:
     reference labels even ``OK``.
     """
     if isinstance(answer, Verbatim):
-        return body_reply(request, answer.body.encode(), JSON_TYPE, answer.status)
+        return body_reply(request, answer.body.encode("utf-8", "replace"), JSON_TYPE, answer.status)
     return json_reply(request, answer)

@@ -20,7 +20,7 @@ from gms_twisted.scxml.configuration import Configuration
 from gms_twisted.scxml.effects import Effect
 from gms_twisted.scxml.events import PLATFORM, ScxmlEvent
 from gms_twisted.scxml.invocations import Invocation
-from gms_twisted.scxml.machine import Ended, Setting
+from gms_twisted.scxml.machine import Ended, Outbox, Setting
 from gms_twisted.scxml.model import Document
 from gms_twisted.scxml.queued_events import QueuedEvent, QueueFull, queued
 from gms_twisted.scxml.selection import select
@@ -68,7 +68,7 @@ class Interpreter(Configuration):
         server: Mapping[str, object] | None = None,
         thread_time: Callable[[], float] | None = None,
     ) -> None:
-        setting = Setting(limits, server or {}, new_id, [], thread_time)
+        setting = Setting(limits, server or {}, new_id, Outbox(), thread_time)
         super().__init__(document, session_id, location, setting)
         self._arguments = {name: json.dumps(value) for name, value in (parameters or {}).items()}
         self.done_data: object = None

@@ -22,6 +22,8 @@ from gms_twisted.scxml.settings import Limits
 
 SCXML_PROCESSOR = "http://www.w3.org/TR/scxml/#SCXMLEventProcessor"
 HTTP_PROCESSOR = "http://www.w3.org/TR/scxml/#BasicHTTPEventProcessor"
+MAX_LINES = 1_000
+"""Lines of the log until the host takes them; more are left out."""
 NOTHING = '{"d":null,"g":[],"f":[]}'
 
 
@@ -46,6 +48,25 @@ class Pending:
     fields: tuple[tuple[str, str], ...] | None = None
 
 
+class Outbox(list[Effect]):
+    """Effects that the host has not taken yet.
+
+    :ivar asked: how many of them are no lines of the log; ``size`` the characters that
+        those carry.
+    """
+
+    __slots__ = ("asked", "size")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = self.size = 0
+
+    def clear(self) -> None:
+        """Forget them; the host has them."""
+        super().clear()
+        self.asked = self.size = 0
+
+
 @dataclass(slots=True)
 class Setting:
     """What a session is given, and shares with the charts that it invokes.
@@ -57,7 +78,7 @@ class Setting:
     limits: Limits
     server: Mapping[str, object]
     new_id: Callable[[], str]
-    effects: list[Effect]
+    effects: Outbox
     thread_time: Callable[[], float] | None = None
     struck: int = 0
 
@@ -171,7 +192,22 @@ class Machine:
         return min(max(0, line), source.text.count("\n"))
 
     def _log(self, level: int, label: str, text: str, place: str = "") -> None:
-        self._setting.effects.append(LogText(level, label, text, place))
+        effects = self._setting.effects
+        if len(effects) - effects.asked < MAX_LINES:
+            effects.append(LogText(level, label, text, place))
+
+    def _ask(self, effect: Effect, size: int = 0) -> None:
+        """Have the host do something.
+
+        :param size: characters that it carries.
+        :raises Ended: the session asks for more than may be, once too often.
+        """
+        effects, limits = self._setting.effects, self._setting.limits
+        effects.append(effect)
+        effects.asked += 1
+        effects.size += size
+        if effects.asked > limits.effects or effects.size > limits.effect_chars:
+            self._strike("it asks for too much at once")
 
     # Evaluation
 

@@ -52,13 +52,14 @@ class Modules(Sending):
                 self._strike(f"a script at line {content.line} was stopped: {exc.message}")
             raise ContentFailed from None
         self._remember(request_id)
-        self._setting.effects.append(effect)
+        self._ask(effect)
 
     def _attributes(self, attributes: Sequence[tuple[str, Source]]) -> dict[str, object]:
         found = {}
         for name, source in attributes:
             text = self._json(source)
             if text is not None:
+                self._setting.effects.size += len(text)
                 found[name] = _decoded(text)
         return found
 
@@ -91,7 +92,7 @@ class Modules(Sending):
         else:
             body = as_text(value)
         positive = as_text(kind).lower() != "negative"
-        self._setting.effects.append(Respond(request, positive, body))
+        self._ask(Respond(request, positive, body), len(body))
 
 
 def _decoded(text: str) -> object:

@@ -183,9 +183,8 @@ class Sending(Execution):
                 self._enqueue_external(posted(pending.fields, body), self)
                 return
             self._remember(event.send_id)
-            self._setting.effects.append(
-                PostEvent(pending.address, pending.fields, body, event.send_id)
-            )
+            post = PostEvent(pending.address, pending.fields, body, event.send_id)
+            self._ask(post, len(body) + sum(len(value) for _, value in pending.fields or ()))
         elif not self._deliver_near(kind, pending.address, event):
             if kind != "session" or not _SESSION_ID.fullmatch(pending.address):
                 self._error(
@@ -198,10 +197,11 @@ class Sending(Execution):
                 return
             self._remember(event.send_id)
             data = None if event.data is None else json.loads(event.data)
-            self._setting.effects.append(
+            self._ask(
                 SendToSession(
                     pending.address, event.name, data, event.send_id, event.data is not None
-                )
+                ),
+                len(event.data or ""),
             )
 
     def _enqueue_external(self, event: QueuedEvent, sender: Machine) -> None:

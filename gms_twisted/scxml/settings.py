@@ -31,6 +31,8 @@ class Limits:
     :ivar longest_delay_s: of a ``<send>``.
     :ivar payload_bytes: characters of an event's data as JSON, of a value that leaves a
         script.
+    :ivar effects: what the host is asked for until it takes it, log lines apart;
+        ``effect_chars`` the characters that that carries.
     :ivar invoke_depth: charts within charts; ``invocations`` at once by one chart.
     :ivar json_depth: nesting of data that comes in.
     :ivar strikes: overruns that end a session.
@@ -48,6 +50,8 @@ class Limits:
     sends_per_s: int = 50
     longest_delay_s: float = 31 * 86_400.0
     payload_bytes: int = 256 * 1024
+    effects: int = 1_000
+    effect_chars: int = 8 * 1024 * 1024
     invoke_depth: int = 8
     invocations: int = 20
     json_depth: int = 500

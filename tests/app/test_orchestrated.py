@@ -255,6 +255,26 @@ class CreateTests(SynchronousTestCase):
         session_id, _ = rig.only()
         rig.house.run(rig.house.services.find(session_id, None))
 
+    def test_late_is_counted(self) -> None:
+        """One whose session did not answer in time lives, and counts as long as it does (V13)."""
+        rig = Rig(self)
+        rig.sessions.answers["gms.start"] = AnswerLate("late")
+        rig.refused(AnswerLate)
+        self.assertEqual(list(rig.house.services._count._live), [rig.only()[0]])
+
+    def test_answer_that_cannot_be_read(self) -> None:
+        """An answer that is too deep for us, or not as it should be, goes out as it is."""
+        body = "[" * 100_000
+        rig = Rig(self)
+        rig.sessions.answers["gms.start"] = Reply(True, body)
+        self.assertEqual(rig.create(), {"_id": rig.only()[0]})
+        rig.sessions.answers["status"] = Reply(True, body)
+        self.assertEqual(rig.ask(rig.only()[0], "status"), Verbatim(body))
+        rig.sessions.answers["status"] = Reply(False, body)
+        self.assertEqual(rig.ask(rig.only()[0], "status"), Verbatim(body, 400))
+        rig.sessions.answers["status"] = Reply(False, '{"exception": []}')
+        self.assertEqual(rig.ask(rig.only()[0], "status"), Verbatim('{"exception": []}', 400))
+
     def test_counted(self) -> None:
         """It counts as one service, and not at all once it is over (V13)."""
         rig = Rig(self)
@@ -347,6 +367,14 @@ class EndTests(SynchronousTestCase):
         rig.house.run(rig.house.services.delete(service_id, None))
         self.assertEqual(rig.sessions.ended, [service_id])
         self.assertEqual(rig.removed, [service_id])
+        self.assertEqual(rig.records(), 0)
+
+    def test_deleted_with_its_data(self) -> None:
+        """Nothing is left of it, though its session, on ending, has taken the service away."""
+        rig = Rig(self)
+        service_id = rig.made(a="1")
+        rig.sessions.owner = rig.kind
+        rig.house.run(rig.house.services.delete(service_id, None))
         self.assertEqual(rig.records(), 0)
 
     def test_session_over_keeps_the_data(self) -> None:

@@ -9,11 +9,13 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.app.chat_records import ChatState
+from gms_twisted.app.orchestration import Reply
 from gms_twisted.config.options import LimitOptions, ServerOptions
 from gms_twisted.domain.chat import ChatCredentials, ChatServerAddress, Transcript, UserData
 from gms_twisted.domain.ids import ChatSessionId
 from gms_twisted.store.interfaces import Committed, Kind, Record, Unit
 from gms_twisted.store.memory import MemoryStore
+from tests.app.test_orchestrated import Rig
 from tests.support.chat_house import ChatHouse, ChatServerDouble
 from tests.support.rest_client import Exchange
 from tests.support.service_client import FORM, post_form, service_client
@@ -52,6 +54,18 @@ class Fixture(SynchronousTestCase):
         """A refusal has its status and its stable word, in JSON."""
         self.assertEqual((exchange.status, exchange.json()["exception"]), (status, code))
         self.assertTrue(exchange.json()["message"])
+
+
+class ApplicationTests(SynchronousTestCase):
+    """Answers of applications."""
+
+    def test_halves_of_characters(self) -> None:
+        """Half a character, as scripts can make one, is a question mark in the answer."""
+        rig = Rig(self)
+        service_id = rig.made()
+        rig.sessions.answers["status"] = Reply(True, '"\ud83d"')
+        answer = post_form(service_client(rig.house), f"{BASE}/{service_id}/status", "", None)
+        self.assertEqual((answer.status, answer.body), (200, b'"?"'))
 
 
 class BodyTests(Fixture):

@@ -11,7 +11,9 @@ from time import process_time
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from gms_twisted.scxml.events import ScxmlEvent
 from gms_twisted.scxml.interpreter import Step
+from gms_twisted.scxml.machine import MAX_LINES
 from gms_twisted.scxml.settings import Limits
 from tests.support.charts import Chart, mark, old, w3c
 
@@ -322,6 +324,53 @@ class TurnTests(TimedTestCase):
         )
         self.assertGreater(chart.steps.count(Step.MORE), 3)
         self.assertEqual((chart.interpreter.data(), chart.interpreter.strikes), ({"n": 20}, 0))
+
+
+class OutboxTests(SynchronousTestCase):
+    """What a session asks of its host until that takes it is bounded."""
+
+    def asked(self, element: str, limits: Limits, rounds: int = 5_000) -> Chart:
+        """A chart after an event that has it do the same so often."""
+        chart = Chart(
+            old(
+                f"""<script>var n = 0, big = new Array(10001).join('x');</script>
+                <state id="a"><transition event="go" target="b"/></state>
+                <state id="b"><transition cond="n++ &lt; {rounds}">{element}</transition></state>"""
+            ),
+            limits=limits,
+        )
+        chart.interpreter.push(ScxmlEvent("go"))
+        while chart.interpreter.step(chart.now) is Step.MORE:
+            pass
+        return chart
+
+    def test_X01_characters(self) -> None:
+        """Answers and actions that carry too much end the session, before memory does."""
+        for element in (
+            "<ws:response requestid=\"'r'\" resultcode='big'/>",
+            "<ws:response requestid=\"'r'\"><param name='x' expr='big'/></ws:response>",
+            "<queue:submit queue='big'/>",
+            "<send type=\"'basichttp'\" event=\"'x'\" target=\"'http://far/'\">"
+            "<content expr='big'/></send>",
+        ):
+            chart = self.asked(element, Limits(effect_chars=200_000))
+            self.assertEqual(chart.interpreter.ended_by, "limit", element)
+            self.assertLess(len(chart.interpreter.take_effects()), 60)
+
+    def test_X01_count(self) -> None:
+        """So do too many; as many as may be are no fault, and each time anew."""
+        chart = self.asked("<queue:submit/>", Limits(effects=100))
+        self.assertEqual(chart.interpreter.ended_by, "limit")
+        chart = self.asked("<queue:submit/>", Limits(effects=100), rounds=100)
+        self.assertEqual(chart.interpreter.ended_by, "")
+        self.assertEqual(len(chart.interpreter.take_effects()), 100)
+        self.assertEqual(chart.interpreter.strikes, 0)
+
+    def test_lines(self) -> None:
+        """Lines of the log are no fault; so many are kept."""
+        chart = self.asked("<log expr='n'/>", Limits())
+        self.assertEqual(chart.interpreter.ended_by, "")
+        self.assertEqual(len(chart.interpreter.take_effects()), MAX_LINES)
 
 
 class RetryTests(SynchronousTestCase):

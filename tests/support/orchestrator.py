@@ -38,19 +38,27 @@ class Documents:
     """Applications by name.
 
     :ivar texts: what there is, without the first and last element.
+    :ivar comment: what they end with; other bytes make another document.
+    :ivar faults: what reading one raises, by name.
     """
 
     def __init__(self, texts: Mapping[str, str]) -> None:
         self.texts = dict(texts)
+        self.faults: dict[str, Exception] = {}
+        self.comment = ""
         self.asked: list[tuple[str, str]] = []
 
     async def load(self, source: str, base: str = "") -> Document:
         """Read one."""
         self.asked.append((source, base))
-        name = source.rpartition("/")[2]
+        name = source.rpartition("/")[2].partition("#")[0]
+        if name in self.faults:
+            raise self.faults[name]
         if name not in self.texts:
             raise ApplicationUnusable("It cannot be read.")
-        return load_document((HEAD + self.texts[name] + "</scxml>").encode(), f"http://x/{name}")
+        return load_document(
+            (HEAD + self.texts[name] + self.comment + "</scxml>").encode(), f"http://x/{name}"
+        )
 
 
 class Actions:
@@ -59,9 +67,11 @@ class Actions:
     :ivar running: those that have begun and not ended, by element.
     :ivar begun: all that were begun: owner, operation.
     :ivar cancelled: elements of those that were cancelled.
+    :ivar at_once: how all end, at once; ``None``: when a test says so.
     """
 
     def __init__(self) -> None:
+        self.at_once: Outcome | None = None
         self.running: dict[str, tuple[Deferred[Outcome | None], Tell]] = {}
         self.begun: list[tuple[Owner, StartOperation]] = []
         self.cancelled: list[str] = []
@@ -70,6 +80,8 @@ class Actions:
     async def act(self, owner: Owner, operation: StartOperation, tell: Tell) -> Outcome | None:
         """Wait."""
         self.begun.append((owner, operation))
+        if self.at_once is not None:
+            return self.at_once
 
         def cancel(_: Deferred[Outcome | None]) -> None:
             self.cancelled.append(operation.element)
@@ -88,33 +100,53 @@ class Actions:
 
 
 class Posts:
-    """A web that takes every event, or none."""
+    """A web that takes every event, or none.
+
+    :ivar fault: what a post raises, ``None`` for nothing.
+    :ivar held: a post waits for it.
+    """
 
     def __init__(self) -> None:
+        self.held: Deferred[None] | None = None
+        self.fault: Exception | None = None
         self.posted: list[PostEvent] = []
         self.works = True
 
     async def post(self, effect: PostEvent) -> None:
         """Take it."""
         self.posted.append(effect)
+        if self.held is not None:
+            waiting: Deferred[None] = Deferred()
+            self.held.chainDeferred(waiting)
+            await waiting
+        if self.fault is not None:
+            raise self.fault
         if not self.works:
             raise Unavailable("The answer is 503.")
 
 
 class Owners:
-    """Services of sessions: how long they live, which are over."""
+    """Services of sessions: how long they live, which are over.
+
+    :ivar fault: what looking for one raises, ``None`` for nothing.
+    """
 
     def __init__(self) -> None:
+        self.fault: Exception | None = None
         self.lives: dict[str, float] = {}
         self.over: list[str] = []
         self.gone: list[str] = []
 
     async def lasts_until(self, session_id: str) -> float:
         """As the test has it."""
+        if self.fault is not None:
+            raise self.fault
         return self.lives.get(session_id, 0.0)
 
     async def session_over(self, session_id: str) -> None:
         """Remember."""
+        if self.fault is not None:
+            raise self.fault
         self.over.append(session_id)
 
     async def session_gone(self, session_id: str) -> None:

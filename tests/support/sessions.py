@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -30,6 +31,13 @@ from tests.support.sources import ManualWallClock
 Answer = Reply | Exception | Deferred[Reply]
 
 
+class SessionOwner(Protocol):
+    """Told of ends, before they are answered."""
+
+    async def session_over(self, session_id: str) -> None:
+        """A session is over."""
+
+
 @dataclass
 class Session:
     """One session, and all that it was told.
@@ -54,6 +62,7 @@ class FakeSessions:
     :ivar refusal: what every start fails with.
     :ivar held: what everything that changes sessions waits for first.
     :ivar sessions: those that live, by id.
+    :ivar owner: told of the end of each.
     """
 
     def __init__(self) -> None:
@@ -62,6 +71,7 @@ class FakeSessions:
         self.held: Deferred[None] | None = None
         self.sessions: dict[str, Session] = {}
         self.ended: list[str] = []
+        self.owner: SessionOwner | None = None
 
     async def start(
         self,
@@ -106,6 +116,8 @@ class FakeSessions:
         await self._wait()
         if self.sessions.pop(session.session_id, None) is not None:
             self.ended.append(session.session_id)
+            if self.owner is not None:
+                await self.owner.session_over(session.session_id)
 
     async def event(
         self,

@@ -15,7 +15,6 @@ state charts, HTTP, how a session is reached.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -33,6 +32,7 @@ from gms_twisted.app.orchestration import (
     Servers,
     SessionAt,
     SessionUnknown,
+    json_object,
 )
 from gms_twisted.app.places import read_place
 from gms_twisted.app.service_definitions import ServiceDefinition
@@ -271,11 +271,8 @@ def _created(session_id: str, reply: Reply, *, verbose: bool) -> Mapping[str, ob
 
     A JSON object goes through as it is; anything else, a bare id for example, becomes one.
     """
-    try:
-        answer = json.loads(reply.body)
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
+    answer = json_object(reply.body)
+    if answer is None:
         answer = {"_id": session_id}
     elif not verbose:
         return Verbatim(reply.body)
@@ -295,12 +292,8 @@ def _refusal(body: str) -> int:
 
     Spec: Advanced Chat Service API, "Response": 503 before an agent is available.
     """
-    try:
-        answer = json.loads(body)
-    except ValueError:
-        return 400
-    code = answer.get("exception") if isinstance(answer, dict) else None
-    return 503 if code in _NOT_NOW else 400
+    code = (json_object(body) or {}).get("exception")
+    return 503 if isinstance(code, str) and code in _NOT_NOW else 400
 
 
 def _texts(fields: Mapping[str, FormValue]) -> dict[str, object]:
