@@ -96,6 +96,12 @@ class OwnerRules(Protocol):
     async def session_over(self, session_id: str) -> None:
         """The session is at its end: so is the service, and what it holds is free."""
 
+    async def adopt(self, session: SessionAt, source: str, parameters: Mapping[str, str]) -> None:
+        """Make a service for a session that somebody else has started.
+
+        :raises TooManyRequests: there are too many services.
+        """
+
 
 class EmbeddedOrchestrator:
     """A :class:`gms_twisted.app.orchestration.SessionServer`.
@@ -318,6 +324,23 @@ class EmbeddedOrchestrator:
             await hosted.end()
 
     # SessionServer.
+
+    async def start_for_another(
+        self, source: str, parameters: Mapping[str, str], start_at: float | None = None
+    ) -> SessionAt:
+        """See :meth:`gms_twisted.app.orchestration.SessionServer.start_for_another`."""
+        session = await self.start(source, parameters, start_at=start_at)
+        if self.owners is None:
+            return session
+        try:
+            await self.owners.adopt(session, source, parameters)
+        except BaseException:
+            await self.end(session)
+            raise
+        if not self.has(session.session_id):
+            # It was over before it had a service.
+            await self.owners.session_over(session.session_id)
+        return session
 
     async def event(
         self,

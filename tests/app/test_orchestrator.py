@@ -172,6 +172,41 @@ class StartTests(Fixture):
         self.assertEqual(again.data(session)["x"], "1")
 
 
+class AnothersTests(Fixture):
+    """Sessions of somebody whose services are elsewhere."""
+
+    def begin(self, house: OrchestratorHouse) -> SessionAt:
+        """Start one."""
+        return house.run(house.server.start_for_another("app", {}))
+
+    def test_adopted(self) -> None:
+        """It has a service here as long as it runs."""
+        house = self.house_of(ECHO)
+        session = self.begin(house)
+        self.assertEqual((house.owners.adopted, house.owners.over), ([session.session_id], []))
+        house.tell(session, "stop")
+        self.assertEqual(house.owners.over, [session.session_id])
+
+    def test_over_at_once(self) -> None:
+        """One that ends where it begins leaves no service."""
+        house = self.house_of('<final id="a"/>')
+        session = self.begin(house)
+        self.assertEqual(house.owners.adopted, [session.session_id])
+        self.assertEqual(house.owners.over[-1], session.session_id)
+
+    def test_no_room(self) -> None:
+        """Without room for a service there is no session."""
+        house = self.house_of(ECHO)
+        house.owners.full = True
+        house.fail(house.server.start_for_another("app", {}), TooManyRequests)
+        self.assertEqual(house.server.sessions, {})
+
+    def test_ours(self) -> None:
+        """One that is started for a service of this server is not given another."""
+        house, _ = self.started(ECHO)
+        self.assertEqual(house.owners.adopted, [])
+
+
 class RequestTests(Fixture):
     """Requests and their answers."""
 

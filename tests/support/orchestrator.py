@@ -17,7 +17,7 @@ from gms_twisted.app.session_records import SESSION, SessionRecord
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.ors_options import OrsOptions
 from gms_twisted.domain.counters import Counters
-from gms_twisted.domain.errors import Unavailable
+from gms_twisted.domain.errors import TooManyRequests, Unavailable
 from gms_twisted.scxml.effects import PostEvent, StartOperation
 from gms_twisted.scxml.loader import load_document
 from gms_twisted.scxml.model import Document
@@ -107,6 +107,8 @@ class Owners:
     def __init__(self) -> None:
         self.lives: dict[str, float] = {}
         self.over: list[str] = []
+        self.adopted: list[str] = []
+        self.full = False
 
     async def lasts_until(self, session_id: str) -> float:
         """As the test has it."""
@@ -115,6 +117,12 @@ class Owners:
     async def session_over(self, session_id: str) -> None:
         """Remember."""
         self.over.append(session_id)
+
+    async def adopt(self, session: SessionAt, source: str, parameters: Mapping[str, str]) -> None:
+        """Remember, if there is room."""
+        if self.full:
+            raise TooManyRequests("Full.", 1.0)
+        self.adopted.append(session.session_id)
 
 
 class FaultyStore(MemoryStore):

@@ -31,7 +31,7 @@ from gms_twisted.app.orchestration import (
     SessionUnknown,
 )
 from gms_twisted.app.places import read_place
-from gms_twisted.app.service_definitions import ServiceDefinition
+from gms_twisted.app.service_definitions import MAX_NAME_BYTES, ServiceDefinition
 from gms_twisted.app.service_kinds import Beginning, Verbatim
 from gms_twisted.app.service_records import Changes, ServiceInstance
 from gms_twisted.app.services import ServiceInstances
@@ -182,6 +182,26 @@ class OrchestratedServices:
             return
         if not await self._chats.is_going_on(instance):
             await self._services.over(instance)
+
+    async def adopt(self, session: SessionAt, source: str, parameters: Mapping[str, str]) -> None:
+        """Make a service for a session that somebody else has started.
+
+        A ``_ttl`` that is none counts as absent, as it does for the session.
+        """
+        own = {
+            name: value
+            for name, value in parameters.items()
+            if name.startswith("_") and name not in ("_data_id", "_service_name")
+        }
+        name = parameters.get("_service_name", "").strip() or source
+        user = parameters.get("gms_user", "")
+        try:
+            life_s = ServiceDefinition(name, True, source).life(own, self.default_life_s)
+        except InvalidRequest:
+            life_s = self.default_life_s
+        await self._services.adopt(
+            session, name[:MAX_NAME_BYTES], source, own, GmsUser(user) if user else None, life_s
+        )
 
     # Parts.
 
