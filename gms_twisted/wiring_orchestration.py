@@ -140,6 +140,7 @@ class OrchestrationHouse:
                 modules,
                 forget=(queue.session_ended, calls.session_ended),
                 event_bytes=256 * 1024,
+                clear=(self._notifications.session_gone,),
             )
             self.embedded = EmbeddedOrchestrator(
                 store,

@@ -76,6 +76,9 @@ class ModuleActions(Protocol):
     def session_ended(self, session_id: str) -> None:
         """Forget a session, and withdraw what it waits for."""
 
+    def session_gone(self, session_id: str) -> None:
+        """The last action of a session that has ended is over: clear what it has left."""
+
 
 class Poster(Protocol):
     """Posts events to URLs."""
@@ -476,6 +479,7 @@ class EmbeddedOrchestrator:
         if self.sessions.pop(session.session_id, None) is not None:
             self.ended_total += 1
             self._counters.add("gms_scxml_sessions_ended_total")
+            self._modules.session_gone(session.session_id)
 
     # Parts.
 

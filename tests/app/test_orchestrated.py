@@ -20,7 +20,6 @@ from gms_twisted.app.orchestration import (
     RequestUnhandled,
     SessionAt,
     SessionOver,
-    SessionUnknown,
 )
 from gms_twisted.app.service_kinds import Verbatim
 from gms_twisted.app.session_chats import SessionChats
@@ -278,12 +277,12 @@ class RequestTests(SynchronousTestCase):
         self.assertIn("update", str(rig.house.fail(work, InvalidRequest)))
 
     def test_session_is_over(self) -> None:
-        """A session that is gone takes its service along: 404 now and later."""
+        """A session that is gone takes its service along: the same 404 now and later (G06)."""
         rig = Rig(self)
         service_id = rig.made()
         rig.sessions.sessions.clear()
         work = rig.house.services.request(service_id, "status", {}, None)
-        rig.house.fail(work, SessionUnknown)
+        rig.house.fail(work, ServiceNotFound)
         rig.house.fail(rig.house.services.find(service_id, None), ServiceNotFound)
 
     def test_unknown_request(self) -> None:

@@ -445,6 +445,14 @@ class ActionTests(Fixture):
         again.clock.advance(0)
         self.assertIsNone(again.record(session))
 
+    def test_cleared_after_the_farewell(self) -> None:
+        """What a session leaves is cleared once the actions of its final state are over."""
+        house, session = self.started(FAREWELL)
+        house.tell(session, "stop")
+        self.assertEqual((house.actions.ended, house.actions.gone), ([session.session_id], []))
+        house.actions.end("cancel", None)
+        self.assertEqual(house.actions.gone, [session.session_id])
+
     def test_farewell_takes_too_long(self) -> None:
         """It has a minute; then the session is gone."""
         house, session = self.started(FAREWELL)

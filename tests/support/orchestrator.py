@@ -66,6 +66,7 @@ class Actions:
         self.begun: list[tuple[Owner, StartOperation]] = []
         self.cancelled: list[str] = []
         self.ended: list[str] = []
+        self.gone: list[str] = []
 
     async def act(self, owner: Owner, operation: StartOperation, tell: Tell) -> Outcome | None:
         """Wait."""
@@ -81,6 +82,10 @@ class Actions:
     def session_ended(self, session_id: str) -> None:
         """Remember."""
         self.ended.append(session_id)
+
+    def session_gone(self, session_id: str) -> None:
+        """Remember."""
+        self.gone.append(session_id)
 
     def end(self, element: str, outcome: Outcome | None) -> None:
         """End one."""

@@ -34,7 +34,7 @@ from gms_twisted.app.places import read_place
 from gms_twisted.app.service_definitions import MAX_NAME_BYTES, ServiceDefinition
 from gms_twisted.app.service_kinds import Beginning, Verbatim
 from gms_twisted.app.service_records import Changes, ServiceInstance
-from gms_twisted.app.services import ServiceInstances
+from gms_twisted.app.services import ServiceInstances, not_found
 from gms_twisted.config.ors_options import OrsOptions
 from gms_twisted.domain.errors import GmsError, InvalidRequest
 from gms_twisted.domain.ids import GmsUser
@@ -138,7 +138,7 @@ class OrchestratedServices:
     ) -> object:
         """Ask the session.
 
-        :raises SessionUnknown: it is over.
+        :raises ServiceNotFound: its session is over.
         :raises RequestUnhandled: it has no such request.
         :raises AnswerLate: it did not answer in time.
         """
@@ -150,7 +150,7 @@ class OrchestratedServices:
         except SessionUnknown:
             # It ended while nobody looked, or its server has lost it.
             await self.session_over(instance.service_id)
-            raise
+            raise not_found() from None
         if reply.positive:
             await self._announced.answered(instance, reply.body)
         return Verbatim(reply.body, refused=not reply.positive)

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from twisted.logger import Logger
+
 from gms_twisted.app.modules.failures import ApiOutcomes, StatusOf, UnknownElement
 from gms_twisted.app.modules.values import Attributes, json_text, needed, read_json, text
 from gms_twisted.app.notifications import DeliveryUnknown, Notifications, Published
@@ -49,6 +51,8 @@ class GsgNotification:
         ``_use_debug_push_certificate``).
     """
 
+    log = Logger()
+
     prefix = "gsgNotification"
 
     def __init__(
@@ -70,6 +74,24 @@ class GsgNotification:
     def reconfigure(self, options: PushOptions) -> None:
         """Follow other options (``push/max_body``)."""
         self._options = options
+
+    def session_gone(self, session_id: str) -> None:
+        """End the subscriptions that a session has made for itself and did not delete.
+
+        Choice: an application that is ended from outside has no final state to do it in.
+        After a crash in between they stay until they expire.
+        """
+        self._tasks.spawn("the subscriptions of a session", self._clear(session_id))
+
+    async def _clear(self, session_id: str) -> None:
+        try:
+            await self._subscriptions.delete_of(session_id)
+        except GmsError as error:
+            self.log.warn(
+                "The subscriptions of session {session_id} stay until they expire: {error}",
+                session_id=session_id,
+                error=error.code,
+            )
 
     async def act(self, owner: Owner, operation: StartOperation, tell: Tell) -> Outcome:
         """Ask the Notification API; the event has ``content`` and ``status``.

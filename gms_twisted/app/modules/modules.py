@@ -35,6 +35,7 @@ class Modules:
 
     :param modules: by the name that :attr:`StartOperation.module` has.
     :param forget: told of each session that has ended.
+    :param clear: told of each session when the last of its actions is over, too.
     :param event_bytes: most data of an event, as JSON; what is longer is a failure.
     """
 
@@ -45,9 +46,11 @@ class Modules:
         modules: Mapping[str, Module],
         forget: Sequence[Callable[[str], None]] = (),
         event_bytes: int = EVENT_BYTES,
+        clear: Sequence[Callable[[str], None]] = (),
     ) -> None:
         self._modules = modules
         self._forget = forget
+        self._clear = clear
         self._event_bytes = event_bytes
         self._running: dict[str, int] = {}
 
@@ -55,6 +58,11 @@ class Modules:
         """Forget a session; its actions are the caller's to cancel."""
         for forget in self._forget:
             forget(session_id)
+
+    def session_gone(self, session_id: str) -> None:
+        """Clear what a session has left behind, after the actions of its final state."""
+        for clear in self._clear:
+            clear(session_id)
 
     async def act(self, owner: Owner, operation: StartOperation, tell: Tell) -> Outcome | None:
         """Carry an action out; whatever happens, the session is told how it ended.

@@ -277,6 +277,14 @@ class DeleteTests(Fixture):
         self.assertEqual(outcome.event, "gsgNotification.deleteSubscriber.done")
         self.assertEqual(self.subscription().subscriber, "other")
 
+    def test_session_gone(self) -> None:
+        """What a session leaves behind ends with it; what others have stays."""
+        self.house.subscribe(subscriber=SESSION)
+        self.house.subscribe(subscriber="other")
+        self.module.session_gone(SESSION)
+        self.house.clock.advance(0)
+        self.assertEqual(self.subscription().subscriber, "other")
+
     def test_missing(self) -> None:
         """Without an id there is nothing to delete."""
         for element in ("delete", "deleteSubscriber"):

@@ -108,6 +108,13 @@ class ModulesTests(SynchronousTestCase):
         outcome = rig.ask(operation("walking", "walk"))
         self.assertEqual((outcome.event, outcome.data["error"]), ("error.x.walk", "toolarge"))
 
+    def test_session_gone(self) -> None:
+        """Those who clear are told, and nobody else."""
+        ended: list[str] = []
+        gone: list[str] = []
+        Modules({}, [ended.append], clear=[gone.append]).session_gone("s")
+        self.assertEqual((ended, gone), ([], ["s"]))
+
     def test_session_ended(self) -> None:
         """Whoever keeps something of a session is told of its end."""
         ended: list[str] = []
