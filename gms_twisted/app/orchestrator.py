@@ -175,6 +175,7 @@ class EmbeddedOrchestrator:
             for stored in page:
                 record = SessionRecord.from_record(stored)
                 try:
+                    await self._check_service(record)
                     self._resume(record, documents)
                 except (DocumentError, KeyError, ValueError, TypeError) as error:
                     await self._lose(record, f"{type(error).__name__}: {error}")
@@ -206,6 +207,20 @@ class EmbeddedOrchestrator:
             if len(page) < 20:
                 return found
             after = page[-1].key
+
+    async def _check_service(self, record: SessionRecord) -> None:
+        """See that a session did not lose its service in a crash, before it was made.
+
+        A service whose life is over may have left its session behind in a conversation.
+
+        :raises ValueError: it did; nobody knows of the session.
+        """
+        if self.owners is None or not record.service or record.over:
+            return
+        if record.ends_at - self._options.session_grace_s <= self.wall.now():
+            return
+        if not await self.owners.lasts_until(record.session_id):
+            raise ValueError("its service was never made")
 
     def _resume(self, record: SessionRecord, documents: Mapping[str, Document]) -> None:
         if not record.saved and not record.over:

@@ -207,6 +207,35 @@ class AnothersTests(Fixture):
         self.assertEqual(house.owners.adopted, [])
 
 
+class ServiceTests(Fixture):
+    """Sessions and their services over a restart."""
+
+    def survives(self, *, service: bool, after_s: float = 0.0) -> bool:
+        """Whether a session does, whose service lives for a minute."""
+        house, session = self.started(ECHO, _service_name="poll", _ttl="60")
+        house.clock.advance(after_s)
+        house.die()
+        # The next process has no service, unless it is told.
+        again = OrchestratorHouse(
+            self, {"app": ECHO}, house=house, lives={session.session_id: 1.0} if service else {}
+        )
+        lives = again.server.has(session.session_id)
+        self.assertEqual(again.record(session) is not None, lives)
+        return lives
+
+    def test_R01_made(self) -> None:
+        """A session with a service goes on."""
+        self.assertTrue(self.survives(service=True))
+
+    def test_R01_never_made(self) -> None:
+        """One that a crash has parted from the making of its service does not."""
+        self.assertFalse(self.survives(service=False))
+
+    def test_outlives(self) -> None:
+        """One whose service has had its time may go on, a conversation lasts as long as it does."""
+        self.assertTrue(self.survives(service=False, after_s=61.0))
+
+
 class RequestTests(Fixture):
     """Requests and their answers."""
 

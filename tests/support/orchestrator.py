@@ -156,6 +156,7 @@ class OrchestratorHouse:
     """Everything that sessions need.
 
     :param house: an earlier one, whose store and clock go on (a restart).
+    :param lives: until when the services of sessions live.
     """
 
     def __init__(
@@ -164,6 +165,7 @@ class OrchestratorHouse:
         texts: Mapping[str, str],
         options: OrsOptions | None = None,
         house: OrchestratorHouse | None = None,
+        lives: Mapping[str, float] | None = None,
     ) -> None:
         self._test = test
         self.clock: Clock = house.clock if house else Clock()
@@ -190,6 +192,7 @@ class OrchestratorHouse:
             options or OrsOptions(),
             lambda: self.timeout_s,
         )
+        self.owners.lives.update(lives or {})
         self.server.owners = self.owners
         if house is not None:
             self.run(self.server.recover())
