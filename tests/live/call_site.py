@@ -166,16 +166,27 @@ KINDS = (SERVICE, SESSION, BOOKING, SUBSCRIPTION)
 
 
 def stored(server: Server) -> dict[str, int]:
-    """How much of each kind a server's store holds; numbers that are held are ``held``."""
+    """How much of each kind a server's store holds; numbers that are held are ``held``.
+
+    What has expired and is only still to be swept away does not count.
+    """
     path = server.data / FILE_NAME
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
-        found = dict(store.execute("SELECT kind, count(*) FROM records GROUP BY kind").fetchall())
-        held = store.execute(
-            "SELECT count(*) FROM reservations WHERE until > ?", (time.time(),)
-        ).fetchone()[0]
+        now = (time.time(),)
+        kept = "SELECT kind, count(*) FROM records WHERE ifnull(expires_at > ?, 1) GROUP BY kind"
+        found = dict(store.execute(kept, now).fetchall())
+        held = store.execute("SELECT count(*) FROM reservations WHERE until > ?", now).fetchone()[0]
     return {**{str(kind): found.get(str(kind), 0) for kind in KINDS}, "held": held}
 
 
 def is_empty(server: Server) -> bool:
     """Tell whether a server's store holds none of these."""
     return not any(stored(server).values())
+
+
+def keys(server: Server, kind: str) -> set[str]:
+    """The keys of a kind of records."""
+    path = server.data / FILE_NAME
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
+        rows = store.execute("SELECT key FROM records WHERE kind = ?", (kind,)).fetchall()
+    return {str(key) for (key,) in rows}
