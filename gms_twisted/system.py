@@ -98,4 +98,5 @@ class SystemWallClock:
 
 
 monotonic = time.monotonic
+thread_time = time.thread_time
 """Seconds on a clock that never jumps; what the reactor is told to use."""

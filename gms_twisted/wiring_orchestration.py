@@ -51,6 +51,7 @@ from gms_twisted.embedded.contact_centre import EmbeddedContactCentre
 from gms_twisted.rest.replies import status_for
 from gms_twisted.scxml.effects import PostEvent
 from gms_twisted.store.interfaces import Store
+from gms_twisted.system import thread_time
 from gms_twisted.transports.document_files import DocumentFolders
 from gms_twisted.transports.ors import OrsEvents
 from gms_twisted.transports.ors_client import OrsClient
@@ -156,6 +157,7 @@ class OrchestrationHouse:
                 site_url,
                 configuration.ors,
                 lambda: _timeout_s(self._configuration),
+                thread_time,
             )
             modules["session"] = Sessions(self.embedded, Fetching(gate), tasks, wall)
             self.centre.watch(self.embedded)

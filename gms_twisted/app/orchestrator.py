@@ -113,6 +113,8 @@ class EmbeddedOrchestrator:
 
     :param interaction_facts: a call as applications see it.
     :param location: base URL of this server; ends in ``/``.
+    :param thread_time: CPU seconds of this thread; without it only single scripts have a
+        limit, and not all those of one step together.
     :ivar owners: the services that sessions belong to.
     """
 
@@ -133,6 +135,7 @@ class EmbeddedOrchestrator:
         location: Callable[[], str],
         options: OrsOptions,
         timeout_s: Callable[[], float],
+        thread_time: Callable[[], float] | None = None,
     ) -> None:
         self.store, self.timers, self.wall, self.ids, self.tasks = store, timers, wall, ids, tasks
         self.turns = SessionTurns(timers)
@@ -148,6 +151,7 @@ class EmbeddedOrchestrator:
         self._poster = poster
         self._facts = interaction_facts
         self._location = location
+        self._thread_time = thread_time
         self._timeout_s = timeout_s
         self._counters = counters
         counters.gauge("gms_scxml_sessions", lambda: len(self.sessions))
@@ -248,6 +252,7 @@ class EmbeddedOrchestrator:
                 server=self._server(),
                 new_id=self._new_id,
                 documents=others,
+                thread_time=self._thread_time,
             )
         session = HostedSession(self, about, interpreter, record.ends_at, self._timeout_s)
         self.sessions[record.session_id] = session
@@ -515,6 +520,7 @@ class EmbeddedOrchestrator:
             location=self._address(session_id),
             server=self._server(),
             new_id=self._new_id,
+            thread_time=self._thread_time,
         )
 
     def _address(self, session_id: str) -> str:
@@ -536,6 +542,8 @@ class EmbeddedOrchestrator:
         options = self._options
         return Limits(
             evaluation_s=options.evaluation_s,
+            # G02: the loop is held for one script's time more at most.
+            turn_s=options.evaluation_s,
             heap_bytes=options.heap,
             event_microsteps=options.microsteps,
             queued_events=options.queued_events,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -96,6 +97,13 @@ PINNED = """
 <state id="a">
   <transition event="status"><ws:response requestid="_event.sendid" resultcode="'x'"/></transition>
 </state>
+"""
+
+LONG_BLOCK = """
+<datamodel><data id="n" expr="0"/></datamodel>
+<state id="a"><transition event="go">
+<foreach array="new Array(100).fill(0)" item="i"><assign location="_data.n" expr="_data.n + 1"/>
+</foreach></transition></state>
 """
 
 HOSTILE = """
@@ -622,6 +630,16 @@ class EndTests(Fixture):
             house.tell(hostile, "loop")
         house.fail(house.server.query(hostile.session_id), SessionUnknown)
         self.assertEqual(house.ask(echo, "status").body, "1")
+
+    def test_G02_scripts_of_one_step(self) -> None:
+        """Scripts that are short one by one are stopped when together they take too long."""
+        for step_s, some, all_of_them in ((0.0, False, True), (0.002, True, False)):
+            house, session = self.started(LONG_BLOCK)
+            house.thread_time_s = count(0.0, step_s).__next__
+            house.tell(session, "go")
+            data = house.run(house.server.query(session.session_id))["data"]
+            assert isinstance(data, dict)
+            self.assertEqual((0 < data["n"] < 15, data["n"] == 100), (some, all_of_them))
 
     def test_pinned(self) -> None:
         """A session whose data cannot be stored runs, and ends with the process."""

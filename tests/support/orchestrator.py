@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -177,6 +177,7 @@ class OrchestratorHouse:
         self.actions, self.posts, self.owners = Actions(), Posts(), Owners()
         self.counters = Counters()
         self.timeout_s = 10.0
+        self.thread_time_s: Callable[[], float] = lambda: 0.0
         self.server = EmbeddedOrchestrator(
             self.store,
             self.clock,
@@ -191,6 +192,7 @@ class OrchestratorHouse:
             lambda: "http://localhost:8080/",
             options or OrsOptions(),
             lambda: self.timeout_s,
+            lambda: self.thread_time_s(),
         )
         self.owners.lives.update(lives or {})
         self.server.owners = self.owners
