@@ -542,8 +542,9 @@ class EmbeddedOrchestrator:
         options = self._options
         return Limits(
             evaluation_s=options.evaluation_s,
-            # G02: the loop is held for one script's time more at most.
-            turn_s=options.evaluation_s,
+            # G02: after a script that was stopped the rest of its block still has a little time,
+            # and not as much again for each.
+            turn_s=options.evaluation_s * 1.5,
             heap_bytes=options.heap,
             event_microsteps=options.microsteps,
             queued_events=options.queued_events,
