@@ -54,7 +54,7 @@ from gms_twisted.embedded.contact_centre import EmbeddedContactCentre
 from gms_twisted.rest.replies import status_for
 from gms_twisted.scxml.effects import PostEvent
 from gms_twisted.store.interfaces import Store
-from gms_twisted.system import give_back_memory, running_time
+from gms_twisted.system import ScriptClock, give_back_memory
 from gms_twisted.transports.document_files import DocumentFolders
 from gms_twisted.transports.ors import OrsEvents
 from gms_twisted.transports.ors_client import OrsClient
@@ -158,7 +158,7 @@ class OrchestrationHouse:
                 site_url,
                 configuration.ors,
                 lambda: _timeout_s(self._configuration),
-                running_time,
+                ScriptClock(),
                 give_back_memory,
             )
             modules["session"] = Sessions(self.embedded, Fetching(gate), tasks, wall)

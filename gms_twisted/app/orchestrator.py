@@ -122,6 +122,12 @@ class OwnerRules(Protocol):
     async def session_gone(self, session_id: str) -> None:
         """All that the session did at its end is done, too: nothing of it may be left."""
 
+    async def adopt(self, session: SessionAt, source: str, parameters: Mapping[str, str]) -> None:
+        """Make a service for a session that somebody else has started.
+
+        :raises TooManyRequests: there are too many services.
+        """
+
 
 class EmbeddedOrchestrator:
     """A :class:`gms_twisted.app.orchestration.SessionServer`.
@@ -130,7 +136,8 @@ class EmbeddedOrchestrator:
 
     :param interaction_facts: a call as applications see it.
     :param location: base URL of this server; ends in ``/``.
-    :param thread_time: CPU seconds of the calling thread, or an upper bound of them.
+    :param thread_time: CPU seconds of this thread; without it only single scripts have a
+        limit, and not all those of one step together.
     :param give_back: gives freed memory back to the system; slow, so done in idle time.
     :ivar owners: the services that sessions belong to.
     """
@@ -212,7 +219,9 @@ class EmbeddedOrchestrator:
             page = await self.store.scan(SESSION, after=after, limit=_PAGE)
             for stored in page:
                 try:
-                    self._resume(SessionRecord.from_record(stored), documents)
+                    record = SessionRecord.from_record(stored)
+                    await self._check_service(record)
+                    self._resume(record, documents)
                 except Exception as error:  # noqa: BLE001 - a bad record must not stop the start
                     self.sessions.pop(stored.key, None)
                     await self._lose(stored.key, f"{type(error).__name__}: {error}")
@@ -255,6 +264,20 @@ class EmbeddedOrchestrator:
             if len(page) < 20:
                 return found
             after = page[-1].key
+
+    async def _check_service(self, record: SessionRecord) -> None:
+        """See that a session did not lose its service in a crash, before it was made.
+
+        A service whose life is over may have left its session behind in a conversation.
+
+        :raises ValueError: it did; nobody knows of the session.
+        """
+        if self.owners is None or not record.service or record.over:
+            return
+        if record.ends_at - self._options.session_grace_s <= self.wall.now():
+            return
+        if not await self.owners.lasts_until(record.session_id):
+            raise ValueError("its service was never made")
 
     def _resume(self, record: SessionRecord, documents: Mapping[str, Document | None]) -> None:
         if not record.saved and not record.over:
@@ -403,6 +426,23 @@ class EmbeddedOrchestrator:
             await hosted.end()
 
     # SessionServer.
+
+    async def start_for_another(
+        self, source: str, parameters: Mapping[str, str], start_at: float | None = None
+    ) -> SessionAt:
+        """See :meth:`gms_twisted.app.orchestration.SessionServer.start_for_another`."""
+        session = await self.start(source, parameters, start_at=start_at)
+        if self.owners is None:
+            return session
+        try:
+            await self.owners.adopt(session, source, parameters)
+        except BaseException:
+            await self.end(session)
+            raise
+        if not self.has(session.session_id):
+            # It was over before it had a service.
+            await self.owners.session_over(session.session_id)
+        return session
 
     async def event(
         self,
@@ -617,6 +657,9 @@ class EmbeddedOrchestrator:
         options = self._options
         return Limits(
             evaluation_s=options.evaluation_s,
+            # G02: after a script that was stopped the rest of its block still has a little time,
+            # and not as much again for each.
+            turn_s=options.evaluation_s * 1.5,
             heap_bytes=options.heap,
             event_microsteps=options.microsteps,
             queued_events=options.queued_events,

@@ -22,6 +22,7 @@ from gms_twisted.app.orchestration import (
     ApplicationUnusable,
     OrsUnreachable,
     Reply,
+    RequestUnhandled,
     Servers,
     SessionAt,
     SessionOver,
@@ -31,6 +32,7 @@ from gms_twisted.app.outgoing import Answer, Gate, Limits, TargetRefused, Unreac
 from gms_twisted.domain.errors import TooManyRequests
 from gms_twisted.transports.ors_messages import (
     START,
+    code_of,
     cookie_of,
     form_body,
     reason_of,
@@ -187,6 +189,9 @@ class OrsClient:
                     raise OrsUnreachable
                 failed = True
                 continue
+            if answer.status == _UNKNOWN and code_of(answer) == RequestUnhandled.code:
+                self._order.found(session_id, url)
+                raise RequestUnhandled("This service has no such request.")
             if answer.status == _UNKNOWN:
                 if url == home:
                     self._order.over(session_id)

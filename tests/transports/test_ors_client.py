@@ -14,6 +14,7 @@ from gms_twisted.app.orchestration import (
     ApplicationUnusable,
     Orchestrator,
     OrsUnreachable,
+    RequestUnhandled,
     Servers,
     SessionAt,
     SessionOver,
@@ -346,6 +347,15 @@ class RequestTests(Fixture):
             self.replies[FIRST] = Reply(status)
             self.failureResultOf(self.ask(self.session), kind)
             self.assertEqual(self.asked, [FIRST])
+
+    def test_unhandled(self) -> None:
+        """A 404 of our own kind says which: the request is not known, the session goes on."""
+        body = b'{"message": "No.", "exception": "gms.orchestration.unknown_request"}'
+        self.replies[FIRST] = Reply(404, body)
+        for _ in range(2):
+            self.failureResultOf(self.ask(self.session), RequestUnhandled)
+        self.replies[FIRST] = Reply(200, b"OK")
+        self.assertEqual(self.successResultOf(self.ask(self.session)), Said(True, "OK"))
 
     def test_size(self) -> None:
         """An answer at the limit is taken, a longer one is not."""
