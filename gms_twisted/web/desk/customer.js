@@ -3,7 +3,7 @@ import { fill, h, iconButton } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
 import { cleanName, initials } from "../lib/text.js";
 import { Transcript } from "../lib/transcript.js";
-import { clockTime, dayName, fullTime } from "../lib/times.js";
+import { clockTime, dayName, everySecond, fullTime } from "../lib/times.js";
 import { copyText, dialog, errorState, skeleton } from "../lib/ui.js";
 import { callerKey, callerSections } from "./caller.js";
 import { dataSection, filesSection, idsSection } from "./details.js";
@@ -15,6 +15,7 @@ export class CustomerPane {
     this.histories = new Map();
     this.poke = new PokeBox(desk);
     this.element = h("aside.customer", { id: "customer", tabindex: "-1", aria: { label: t("customer.label") } });
+    everySecond(this.element, () => this.poke.tick());
   }
 
   update() {

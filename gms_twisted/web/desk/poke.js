@@ -2,7 +2,7 @@
 import { fill, h, icon } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
 import { clean } from "../lib/text.js";
-import { clockTime, everySecond, now } from "../lib/times.js";
+import { clockTime, now } from "../lib/times.js";
 import { words } from "./link.js";
 
 const LONGEST = 300;
@@ -18,7 +18,6 @@ export class PokeBox {
       h("form.poke-form", { onsubmit: (event) => { event.preventDefault(); void this.send(); } },
         h("label.offscreen", { for: "poke-text" }, t("poke.text")), this.text, this.button),
       this.result);
-    everySecond(this.element, () => this.draw());
   }
 
   get state() {
@@ -36,6 +35,11 @@ export class PokeBox {
     this.text.placeholder = clean(offer.text, LONGEST) || t("poke.text");
     this.draw();
     return this.element;
+  }
+
+  /** A second is over. */
+  tick() {
+    if (this.chat && this.element.isConnected) this.draw();
   }
 
   draw() {
