@@ -23,10 +23,11 @@ export class WatchView {
     const { watch, beginning, connection } = this.visitor;
     const { state } = watch;
     const live = connection.state === "connected";
+    const [before] = this.key ? JSON.parse(this.key) : [""];
+    if (state === "available" && before !== state) this.error = "";
     const waited = duration((Date.now() - (watch.wish?.since ?? Date.now())) / 1000);
     const key = JSON.stringify([state, beginning, live, waited, this.error]);
     if (this.key === key || !state) return;
-    const [before] = this.key ? JSON.parse(this.key) : [""];
     this.key = key;
     fill(this.facts,
       fact(t("watch.status"), h("code", {}, state)),
