@@ -1,6 +1,7 @@
 /** How the customer's page calls for attention while another tab is in front. */
 
 const title = document.title;
+let shown = null;
 
 /** Ask whether notifications may be shown: only when a customer wants to be told something. */
 export function mayNotify() {
@@ -16,16 +17,23 @@ export function callFor(what, more, tag, onclick) {
   if (document.visibilityState === "visible" && document.hasFocus()) return;
   document.title = `\u25cf ${what}`;
   if (typeof Notification !== "function" || !isSecureContext || Notification.permission !== "granted") return;
-  const shown = new Notification(what, { body: more, tag, lang: document.documentElement.lang });
+  shown = new Notification(what, { body: more, tag, lang: document.documentElement.lang });
   shown.onclick = () => {
     window.focus();
-    shown.close();
+    calm();
     onclick();
   };
 }
 
+/** It has been seen, or is true no more. */
+export function calm() {
+  if (document.title !== title) document.title = title;
+  shown?.close();
+  shown = null;
+}
+
 function seen() {
-  if (document.visibilityState === "visible" && document.hasFocus() && document.title !== title) document.title = title;
+  if (document.visibilityState === "visible" && document.hasFocus()) calm();
 }
 
 addEventListener("focus", seen);

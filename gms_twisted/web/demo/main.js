@@ -5,7 +5,7 @@ import { clean, cleanName } from "../lib/text.js";
 import { noticeText, Transcript, typingLine } from "../lib/transcript.js";
 import { duration, everySecond, fullTime } from "../lib/times.js";
 import { applyTheme, confirmDialog, emptyState, errorState, field, preference, setPreference, themeButton, toast } from "../lib/ui.js";
-import { callFor, mayNotify } from "./attention.js";
+import { callFor, calm, mayNotify } from "./attention.js";
 import { Visitor } from "./visitor.js";
 import { WatchView } from "./watch-view.js";
 import { Wire } from "./wire.js";
@@ -209,11 +209,11 @@ function draw() {
 
 function drawButton(count) {
   const { phase, watch } = visitor;
-  const key = `${phase}${watch.state}${count}`;
+  const key = `${phase}${watch.state}${Boolean(visitor.poke)}${count}`;
   if (chatButton.dataset.state === key) return;
   chatButton.dataset.state = key;
   chatButton.classList.toggle("calling", watch.state === "available" || count > 0);
-  const words = phase === "watching" ? `watch.phase.${watch.state}` : ["idle", "starting", "ended"].includes(phase) ? "demo.open" : "demo.back";
+  const words = visitor.poke ? "nudge.title" : phase === "watching" ? `watch.phase.${watch.state}` : ["idle", "starting", "ended"].includes(phase) ? "demo.open" : "demo.back";
   fill(chatButton, icon(phase === "watching" ? "bell" : "chat"), t(words),
     count > 0 && h("span.badge", { aria: { label: t("unread", { n: count }) } }, count));
 }
@@ -258,6 +258,7 @@ function announce() {
   const words = !key ? ["", ""] : poke ? [t("nudge.title"), clean(poke.text, 300)] : [t(`watch.${watch.state}`), t(`watch.${watch.state}.text`)];
   announcer.textContent = key && sheet.hidden ? words.join(": ") : "";
   if (key) callFor(words[0], words[1], "gms-demo", () => openSheet());
+  else calm();
 }
 
 function drawBar() {

@@ -31,7 +31,7 @@ export class WatchView {
     this.key = key;
     fill(this.facts,
       fact(t("watch.status"), h("code", {}, state)),
-      fact(t("watch.news"), t(live ? "watch.news.live" : "watch.news.asked", { n: ASK_MS / 1000 })),
+      state !== "expired" && fact(t("watch.news"), t(live ? "watch.news.live" : "watch.news.asked", { n: ASK_MS / 1000 })),
       state !== "expired" && fact(t("watch.since"), waited));
     fill(this.problem, this.error && [icon("alert"), h("span", {}, this.error)]);
     if (before === state && this.busy === beginning) return;

@@ -16,8 +16,7 @@ export class PokeBox {
     this.result = h("p.small.poke-result", { role: "status" });
     this.element = h("section.poke", {}, h("h3", {}, t("poke.title")),
       h("form.poke-form", { onsubmit: (event) => { event.preventDefault(); void this.send(); } },
-        h("label.offscreen", { for: "poke-text" }, t("poke.text")), this.text, this.button),
-      this.result);
+        h("label.offscreen", { for: "poke-text" }, t("poke.text")), this.text, this.button, this.result));
   }
 
   get state() {

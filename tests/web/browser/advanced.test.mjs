@@ -127,8 +127,8 @@ describe("advanced chat", REAL, () => {
     const wire = customer.page.locator(".wire");
     const item = wire.locator(".wire-item", { hasText: "ixn/chat/send" }).last();
     await item.waitFor();
-    for (const words of ["/status", ".agentavailable.", ".poke."]) {
-      assert.ok(await wire.locator(".wire-item").filter({ hasText: words }).count() > 0, words);
+    for (const words of ["/status", "/_genesys a2c.advanced.service.agentavailable.", "/_genesys a2c.advanced.service.poke."]) {
+      assert.ok(await wire.locator(".wire-text").filter({ hasText: words }).count() > 0, words);
     }
     await customer.page.locator(".wire-close").click();
   });
@@ -158,7 +158,7 @@ describe("advanced chat without a connection", REAL, () => {
       await context.addInitScript(() => { delete globalThis.WebSocket; });
       await context.route("**/genesys/cometd", (route) => route.abort());
       const customer = await context.newPage();
-      await wantNews(customer, server.url, { name: "Paula Fragt", subject: "Ohne Leitung" }, "Sagen Sie mir, wenn jemand frei ist");
+      await wantNews(customer, server.url, { name: "Paula Fragt", subject: "Ohne Leitung" }, "Sagen Sie mir Bescheid");
       await customer.locator(".watch-facts", { hasText: "alle 5 s abgefragt" }).waitFor();
       await goReady(page);
       await customer.locator('.watch[data-state="available"]').waitFor();
