@@ -37,6 +37,7 @@ describe("advanced chat", REAL, () => {
     await page.locator(selector).fill(text);
     await page.keyboard.press("Enter");
   };
+  const onTheWire = (words) => customer.page.locator(".wire-text", { hasText: words }).first().waitFor({ state: "attached" });
   const pokeButton = () => desk.page.locator(".poke button");
 
   it("waits as long as nobody is free, through a reload", async () => {
@@ -44,6 +45,7 @@ describe("advanced chat", REAL, () => {
     await state("waiting");
     await customer.page.locator(".watch-facts", { hasText: "pushed to this page" }).waitFor();
     assert.match(await customer.page.locator(".watch-facts").innerText(), /Status of the service\s*waiting/);
+    await onTheWire("POST /genesys/1/service/request-chat-poll");
     await audit(customer.page, "waiting");
     await customer.page.reload();
     await state("waiting");
@@ -58,6 +60,7 @@ describe("advanced chat", REAL, () => {
     await customer.page.locator(".chat-button.calling", { hasText: "An agent is free" }).waitFor();
     assert.match(await customer.page.title(), /^\u25cf An agent is free/);
     assert.deepEqual(await customer.page.evaluate(() => globalThis.told.at(-1)[0]), "An agent is free");
+    await onTheWire("/_genesys a2c.advanced.service.agentavailable.");
     await audit(customer.page, "called in the shop");
     await customer.page.evaluate(() => { delete document.hasFocus; dispatchEvent(new Event("focus")); });
     assert.doesNotMatch(await customer.page.title(), /\u25cf/);
@@ -124,12 +127,7 @@ describe("advanced chat", REAL, () => {
 
   it("shows all of it on the wire", async () => {
     await customer.page.getByRole("button", { name: "What happens on the wire" }).click();
-    const wire = customer.page.locator(".wire");
-    const item = wire.locator(".wire-item", { hasText: "ixn/chat/send" }).last();
-    await item.waitFor();
-    for (const words of ["/status", "/_genesys a2c.advanced.service.agentavailable.", "/_genesys a2c.advanced.service.poke."]) {
-      assert.ok(await wire.locator(".wire-text").filter({ hasText: words }).count() > 0, words);
-    }
+    for (const words of ["/status", "/ixn/chat", "/_genesys service.chat.refresh.", "/_genesys a2c.advanced.service.poke."]) await onTheWire(words);
     await customer.page.locator(".wire-close").click();
   });
 
