@@ -37,6 +37,7 @@ from gms_twisted.app.ops_health import HealthWatch
 from gms_twisted.app.ops_services import StoredServices
 from gms_twisted.app.ops_sessions import SessionOverview
 from gms_twisted.app.ops_sources import OpsSources
+from gms_twisted.app.poking import Poking
 from gms_twisted.app.storage_areas import StorageAreas
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.app.traffic import Traffic
@@ -72,6 +73,7 @@ from gms_twisted.rest.root import Api
 from gms_twisted.rest.service_door import ServiceDoor
 from gms_twisted.rest.services import ServicesApi
 from gms_twisted.rest.storage import StorageApi
+from gms_twisted.rest.waiting import WaitingApi
 from gms_twisted.store.interfaces import Store
 from gms_twisted.store.memory import MemoryStore
 from gms_twisted.store.sqlite import sqlite_path, sqlite_store
@@ -300,6 +302,7 @@ class House:
                     ids,
                     configuration.chat_server.agent_grace_s,
                 ),
+                Poking(self.services),
             )
 
         self.health = NodeHealth(lambda: self.areas.room.usage.writable)
@@ -408,13 +411,14 @@ class House:
             ChatApi(self.chats, door, lookups),
             ContactCentreApi(AdminCalls(self.orchestration.centre), base.tasks),
             desk_api,
-            DemoApi(self.identity, base.ids),
+            DemoApi(self.identity, base.ids, lambda: self.services.definitions),
             Pages(),
         )
         if self.orchestration.embedded is not None:
             node = configuration.server.node_id
             api.add(OrchestratorApi(self.orchestration.embedded, base.tasks, node))
         if base.chat_server is not None:
+            api.add(WaitingApi(self.identity, base.chat_server.rooms))
             path = configuration.chat.chat_load_balancer_url_path
             api.add(balancer_page(path, base.chat_server.balancer_page))
         return api

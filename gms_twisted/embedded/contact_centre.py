@@ -174,11 +174,12 @@ class EmbeddedContactCentre:
             raise TelephonyFailed("invaliddestination", "This is no phone number.")
         if len(call.source) > _MAX_SOURCE:
             raise TelephonyFailed("invalidsource", "This is no place to call from.")
-        data = checked_data(call.user_data, "udata")
+        given = checked_data(call.user_data, "udata")
         facts = await self._about(call.session_id)
         known = self._placed.get(call.call_id)
         if known is not None:
             return known
+        data = _with_facts(given, facts)
         made = self._call("outbound", number, call.source, data, call.session_id, facts)
         made.state, made.request_id = CallState.DIALING, call.call_id
         after_s = self.options.outbound_answer_after_s
@@ -198,7 +199,7 @@ class EmbeddedContactCentre:
             self._arriving -= 1
         if facts is None:
             raise NoMatch("The service that this call is for has just ended.")
-        data = dict(list({**given, **facts.data, **given}.items())[:MAX_DATA])
+        data = _with_facts(given, facts)
         call = self._call("inbound", arrival.ani, arrival.dnis, data, facts.session_id, facts)
         self.change(lambda exchange, at: self._answer_customer(exchange, call, at))
         return call.view()
@@ -354,6 +355,12 @@ class EmbeddedContactCentre:
     def _due(self) -> None:
         self._timer = None
         self.change(lambda exchange, at: exchange.handle_deadlines(at))
+
+
+def _with_facts(given: Mapping[str, str], facts: ServiceFacts | None) -> dict[str, str]:
+    """What is attached to a call: what came with it first, then its service's data."""
+    data = {} if facts is None else facts.data
+    return dict(list({**given, **data, **given}.items())[:MAX_DATA])
 
 
 def _show(listener: CallListener, effect: Changed | Forgotten | Missed | GroupChanged) -> None:

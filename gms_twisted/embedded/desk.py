@@ -47,6 +47,7 @@ from gms_twisted.embedded.desk_parameters import (
     pushable_url,
     text_of,
 )
+from gms_twisted.embedded.desk_poke import DeskPokes, Poker
 from gms_twisted.embedded.desk_shapes import (
     Shape,
     agent_shape,
@@ -81,6 +82,7 @@ class Desk:
     """Agents at their desks.  Implements ``RoomListener``.
 
     :param voice: their calls; ``None``: there is no contact centre.
+    :param poker: nudges customers; ``None``: none can be.
     """
 
     log = Logger()
@@ -100,6 +102,7 @@ class Desk:
         chat_server: ChatServerOptions,
         limits: LimitOptions,
         voice: DeskCalls | None = None,
+        poker: Poker | None = None,
     ) -> None:
         self._rooms = rooms
         self._accounts = accounts
@@ -112,6 +115,7 @@ class Desk:
         self._limits = limits
         self._voice = voice
         self._marks = ReadMarks(store, wall, ids, chat.chat_session_ttl_s)
+        self._pokes = DeskPokes(poker, rooms, timers)
         self._desks: dict[AgentName, AgentDesk] = {}
         self._calls: dict[str, Call] = {
             "hello": self._hello,
@@ -126,6 +130,7 @@ class Desk:
             "requeue": self._requeue,
             "history": self._history,
             "past": self._past,
+            **self._pokes.calls(),
             **DeskAdministration(accounts, self.states, self._voice_of).calls(),
             **(NO_VOICE if voice is None else voice.calls()),
         }
@@ -376,7 +381,7 @@ class Desk:
         return {
             "summary": desk.summary(session),
             "events": events_shape(session, transcript, desk.name),
-            "customer": customer_shape(session, files),
+            "customer": customer_shape(session, files, await self._pokes.offer(session)),
         }
 
     # What happens in the rooms

@@ -21,8 +21,11 @@ _NOTICES = {
 }
 _KINDS = {EventKind.JOINED: "joined", EventKind.LEFT: "left", EventKind.MESSAGE: "message"}
 _PASSING = frozenset({"typing_started", "typing_stopped"})
+POKE_URL = "poke_url"
+"""Among a chat's data: its customer can be poked."""
+
 _OWN_KEYS = frozenset(
-    {"fldnFirstName", "fldnLastName", "fldnEmailAddress", "GMS_ServiceId", "gms_user"}
+    {"fldnFirstName", "fldnLastName", "fldnEmailAddress", "GMS_ServiceId", "gms_user", POKE_URL}
 )
 
 
@@ -95,8 +98,8 @@ def summary_shape(session: SessionInfo, agent: AgentName, unread: int, read: int
     }
 
 
-def customer_shape(session: SessionInfo, files: list[Shape]) -> Shape:
-    """What is known about the customer."""
+def customer_shape(session: SessionInfo, files: list[Shape], poke: Shape | None) -> Shape:
+    """What is known about the customer; ``poke`` where it can be poked."""
     return {
         "nickname": session.nickname,
         "first_name": session.first_name,
@@ -106,6 +109,7 @@ def customer_shape(session: SessionInfo, files: list[Shape]) -> Shape:
         "service": session.service_id,
         "data": {key: text for key, text in session.user_data.items() if key not in _OWN_KEYS},
         "files": files,
+        "poke": poke,
     }
 
 

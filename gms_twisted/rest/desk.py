@@ -10,7 +10,7 @@ Knows: cookies, headers, JSON members.  Does not know: the rules of accounts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from twisted.web.iweb import IRequest
 
@@ -28,6 +28,8 @@ from gms_twisted.rest.root import route
 COOKIE = "gms_desk"
 CSRF = b"X-Gms-Csrf"
 LINK_PAGE = "/desk/#link="
+DEMO_SERVICES = ("request-chat", "request-chat-poll")
+"""What the customer page can use."""
 
 
 def _members(request: IRequest) -> Mapping[str, object]:
@@ -157,11 +159,25 @@ class DeskApi:
 
 
 class DemoApi:
-    """A made-up user for each visitor of the customer page."""
+    """A made-up user for each visitor of the customer page.
 
-    def __init__(self, identity: Identity, ids: IdSource) -> None:
+    :param services: names of the services that are configured.
+    """
+
+    def __init__(
+        self, identity: Identity, ids: IdSource, services: Callable[[], Collection[str]]
+    ) -> None:
         self._identity = identity
         self._ids = ids
+        self._services = services
+
+    @route("/demo/api/services", "GET")
+    async def services(self, request: IRequest) -> bytes:
+        """Say which services there are of those that the page can use."""
+        configured = self._services()
+        return json_reply(
+            request, {"services": [name for name in DEMO_SERVICES if name in configured]}
+        )
 
     @route("/demo/api/visitor", "POST", body=BodyKind.JSON)
     async def visitor(self, request: IRequest) -> bytes:

@@ -439,6 +439,15 @@ class RedirectTests(CentreCase):
 class OutboundTests(CentreCase):
     """Customers who are called."""
 
+    def test_shows_its_services_data(self) -> None:
+        """What came with the service is the call's; what the application attaches beats it."""
+        self.services.facts["s1"] = ServiceFacts(
+            "s1", "a-service", "s1", data={"order": "17", "plan": "Family"}
+        )
+        call = OutboundCall("c1", "s1", "rp", "650-466-1111", {"plan": "Gold"})
+        shown = self.admin.call(self.run_now(self.centre.create_call(call)))
+        self.assertEqual(shown.user_data, {"order": "17", "plan": "Gold"})
+
     def test_answered_after_a_while(self) -> None:
         """Then the session has it, and not before."""
         call = self.call_out()

@@ -46,6 +46,7 @@ class DeskCase(SynchronousTestCase):
     def setUp(self) -> None:
         """Make a server with nobody in it yet."""
         self.clock = Clock()
+        self.services = ["request-inbound-delay", "request-chat-poll", "request-chat"]
         wall, ids = ManualWallClock(self.clock), SystemIds()
         server = ServerOptions()
         identity = Identity(server, wall, loopback_only=True, visitor_key=b"k" * 32)
@@ -58,7 +59,9 @@ class DeskCase(SynchronousTestCase):
             AddressLimiter(self.clock, 5 / 60, 5, Networks(())),
         )
         api = Api(clock=self.clock)
-        api.add(DeskApi(self.accounts, Tasks()), DemoApi(identity, ids), Pages())
+        api.add(
+            DeskApi(self.accounts, Tasks()), DemoApi(identity, ids, lambda: self.services), Pages()
+        )
         admission = RestAdmission(
             api, identity, Origins(server), HttpOptions(), Passwords(server, {})
         )
@@ -102,6 +105,19 @@ class DeskCase(SynchronousTestCase):
     def login(self, password: str = PASSWORD, name: str = "ada") -> Response:
         """Log in."""
         return self.ask("POST", "/desk/api/login", {"name": name, "password": password})
+
+
+class DemoServicesTests(DeskCase):
+    """``GET /demo/api/services``."""
+
+    def test_follows_the_configuration(self) -> None:
+        """A service that is switched off is left out from then on."""
+        whole = self.ask("GET", "/demo/api/services").json()
+        self.services.remove("request-chat-poll")
+        self.assertEqual(whole, {"services": ["request-chat", "request-chat-poll"]})
+        self.assertEqual(
+            self.ask("GET", "/demo/api/services").json(), {"services": ["request-chat"]}
+        )
 
 
 class LoginTests(DeskCase):
@@ -298,6 +314,21 @@ class WholeServerTests(SynchronousTestCase):
             self.assertIn("_id", answer.json())
             forged = create.replace(bearer.encode(), bearer.encode()[:-3] + b"AAA")
             self.assertEqual(self.talk(house, forged)[0].status, 401, options)
+
+    def test_a_visitor_learns_its_place(self) -> None:
+        """The page can ask where its chat waits; one that does not wait has no place."""
+        house, _ = make_house(self.folder())
+        ask = request("POST", "/demo/api/visitor", JSON, body=b"{}")
+        [visitor] = [answer.json() for answer in self.talk(house, ask)]
+        body = json.dumps({"token": visitor["token"], "service": "none"}).encode()
+        [answer] = self.talk(house, request("POST", "/demo/api/queue", JSON, body=body))
+        self.assertEqual((answer.status, answer.json()), (200, {"position": None}))
+
+    def test_which_services_there_are(self) -> None:
+        """The page hears which of those that it can use are configured, and of no others."""
+        house, _ = make_house(self.folder())
+        [answer] = self.talk(house, request("GET", "/demo/api/services"))
+        self.assertEqual(answer.json(), {"services": ["request-chat", "request-chat-poll"]})
 
     def test_a_visitor_stays_the_same(self) -> None:
         """A good token is renewed for its user; any other makes a new one."""

@@ -18,6 +18,7 @@ from gms_twisted.domain.chat import ChatCredentials
 from gms_twisted.domain.ids import ChatSessionId, ClientId, GmsUser
 from gms_twisted.embedded.desk import Desk
 from gms_twisted.embedded.desk_calls import DeskCalls
+from gms_twisted.embedded.desk_poke import Poker
 from gms_twisted.embedded.flex import FlexSide
 from gms_twisted.embedded.passwords import ScryptHasher
 from gms_twisted.embedded.room_host import RoomHost
@@ -142,6 +143,7 @@ class DeskCase(SynchronousTestCase):
             ChatServerOptions(),
             LimitOptions(),
             self.voice(),
+            self.poker(),
         )
         self.run_now(self.rooms.start())
         self.flex = FlexSide(self.rooms, self.store, self.clock, self.wall, self.ids)
@@ -149,6 +151,10 @@ class DeskCase(SynchronousTestCase):
 
     def voice(self) -> DeskCalls | None:
         """The contact centre's side: none here."""
+        return None
+
+    def poker(self) -> Poker | None:
+        """Who nudges customers: nobody here."""
         return None
 
     async def files(self, service_id: str) -> Sequence[Mapping[str, object]]:
@@ -186,7 +192,7 @@ class DeskCase(SynchronousTestCase):
         """Make a call."""
         return await self.channels.handlers["desk"](window, {"do": do, **members})
 
-    def customer(self, nickname: str = "VasyaP", user: str = "vasya") -> Customer:
+    def customer(self, nickname: str = "VasyaP", user: str = "vasya", **more: str) -> Customer:
         """A customer starts a chat."""
         login = self.run_now(self.flex.handle(FlexLogin(1, nickname)))
         assert login.credentials is not None
@@ -196,6 +202,7 @@ class DeskCase(SynchronousTestCase):
             "GMS_ServiceId": "service-1",
             "gms_user": user,
             "product": "shoes",
+            **more,
         }
         join = FlexJoin(2, login.credentials, "Environment:default", "test", data)
         status = self.run_now(self.flex.handle(join))

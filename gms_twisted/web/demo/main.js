@@ -5,7 +5,9 @@ import { clean, cleanName } from "../lib/text.js";
 import { noticeText, Transcript, typingLine } from "../lib/transcript.js";
 import { duration, everySecond, fullTime } from "../lib/times.js";
 import { applyTheme, confirmDialog, emptyState, errorState, field, preference, setPreference, themeButton, toast } from "../lib/ui.js";
+import { callFor, calm, mayNotify } from "./attention.js";
 import { Visitor } from "./visitor.js";
+import { WatchView } from "./watch-view.js";
 import { Wire } from "./wire.js";
 
 const MAX_MESSAGE = 4000;
@@ -45,6 +47,7 @@ const title = h("h2.one-line", { id: "sheet-title" });
 const subtitle = h("p.small.muted.one-line", { role: "status" });
 const endButton = h("button.danger-quiet.quiet", { type: "button", onclick: () => void askLeave() }, t("demo.end"));
 const bar = h("div", { role: "status", aria: { live: "polite" } });
+const announcer = h("p.offscreen", { role: "status" });
 const body = h("div.sheet-body");
 const sheet = h("section.sheet", { id: "sheet", hidden: true, aria: { labelledby: "sheet-title" } },
   h("header.sheet-head", {}, iconButton("chevron", t("demo.minimise"), () => closeSheet()), h("div.sheet-who", {}, title, subtitle), endButton),
@@ -52,6 +55,8 @@ const sheet = h("section.sheet", { id: "sheet", hidden: true, aria: { labelledby
 
 const typing = h("div.typing", { role: "status", aria: { live: "polite" } });
 const waiting = h("div.waiting", { role: "status" });
+const nudge = h("div.nudge", { role: "alert", hidden: true });
+const watchView = new WatchView({ visitor, onclose: () => closeSheet() });
 const text = h("textarea", {
   id: "message", rows: 1, maxlength: MAX_MESSAGE, placeholder: t("demo.placeholder"), enterkeyhint: "send", dir: "auto", aria: { label: t("composer.label") },
   oninput: () => { visitor.typed(Boolean(text.value.trim())); sizeText(); },
@@ -84,6 +89,8 @@ function submit() {
   text.focus();
 }
 
+let later = null;
+
 function startForm() {
   const name = h("input", { id: "start-name", type: "text", autocomplete: "name", required: true, maxlength: 60, value: cleanName(visitor.saved.name ?? "") });
   const subject = h("input", { id: "start-subject", type: "text", required: true, maxlength: 120, autocomplete: "off" });
@@ -91,21 +98,28 @@ function startForm() {
   const consent = h("input", { id: "start-consent", type: "checkbox", required: true });
   const message = h("div.form-error", { role: "alert" });
   const button = h("button.primary", { type: "submit" }, t("demo.start"));
+  later = h("div.later", { hidden: !visitor.advanced },
+    h("button", { type: "submit", value: "later" }, icon("bell"), t("watch.ask")),
+    h("p.small.muted", {}, t("watch.ask.text")));
+  const disable = (off) => [button, later.firstElementChild].forEach((each) => { each.disabled = off; });
   return h("form.form.start", {
     onsubmit: async (event) => {
       event.preventDefault();
       fill(message);
-      button.disabled = true;
+      disable(true);
+      const details = { name: name.value.trim(), subject: subject.value.trim(), email: email.value.trim() };
+      const wantsNews = event.submitter?.value === "later";
+      if (wantsNews) mayNotify();
       try {
-        await visitor.start({ name: name.value.trim(), subject: subject.value.trim(), email: email.value.trim() });
+        await (wantsNews ? visitor.watchFor(details) : visitor.start(details));
       } catch (error) {
         fill(message, icon("alert"), h("span", {}, error.status ? clean(error.message, 300) : t("error.network")));
-        button.disabled = false;
+        disable(false);
       }
     },
   }, h("p", {}, t("demo.intro")), message, field(t("demo.name"), name), field(t("demo.subject"), subject),
   field(t("demo.email"), email, t("demo.email.hint")),
-  h("div.check", {}, consent, h("label", { for: "start-consent" }, t("demo.consent"))), button);
+  h("div.check", {}, consent, h("label", { for: "start-consent" }, t("demo.consent"))), button, later);
 }
 
 function endedFoot() {
@@ -160,37 +174,47 @@ function schedule() {
 
 function draw() {
   const { phase } = visitor;
-  const wanted = phase === "idle" || phase === "starting" ? "start" : phase === "ended" ? "ended" : "chat";
+  const wanted = { idle: "start", starting: "start", watching: "watch", ended: "ended" }[phase] ?? "chat";
   if (layout !== wanted) {
     const focused = body.contains(document.activeElement);
     if (wanted === "start") {
       transcript.reset();
       fill(body, startForm());
+    } else if (wanted === "watch") {
+      watchView.reset();
+      fill(body, watchView.element);
     } else if (wanted === "chat") {
       if (layout !== "ended") transcript.reset();
-      fill(body, waiting, transcript.element, typing, composer);
+      fill(body, waiting, nudge, transcript.element, typing, composer);
     } else fill(body, visitor.events.length ? transcript.element : emptyState("chat", t("demo.over"), ""), endedFoot());
     layout = wanted;
     if (focused && !sheet.hidden) body.querySelector("textarea, input, button")?.focus();
   }
+  if (later) later.hidden = !visitor.advanced;
+  if (wanted === "watch") watchView.update();
   const agents = [...visitor.agents()].map((name) => cleanName(name));
   title.textContent = phase === "talking" && agents.length ? agents.join(", ") : t("demo.title");
-  subtitle.textContent = t(`demo.phase.${phase}`);
+  subtitle.textContent = t(phase === "watching" ? `watch.phase.${visitor.watch.state}` : `demo.phase.${phase}`);
   endButton.hidden = wanted !== "chat";
-  if (wanted !== "start") transcript.update({ events: visitor.events, pending: visitor.pending });
+  if (wanted === "chat" || wanted === "ended") transcript.update({ events: visitor.events, pending: visitor.pending });
   typingLine(typing, visitor.typing.keys());
   drawWaiting();
+  drawNudge();
   drawBar();
+  announce();
   const news = visitor.events.filter((event) => event.type === "message" && !event.mine).length;
   if (!sheet.hidden) seen = news;
-  drawButton(Math.max(0, news - seen));
+  drawButton(Math.max(0, news - seen) + (visitor.poke ? 1 : 0));
 }
 
 function drawButton(count) {
-  const key = `${visitor.phase}${count}`;
+  const { phase, watch } = visitor;
+  const key = `${phase}${watch.state}${Boolean(visitor.poke)}${count}`;
   if (chatButton.dataset.state === key) return;
   chatButton.dataset.state = key;
-  fill(chatButton, icon("chat"), t(visitor.phase === "idle" || visitor.phase === "ended" ? "demo.open" : "demo.back"),
+  chatButton.classList.toggle("calling", watch.state === "available" || count > 0);
+  const words = visitor.poke ? "nudge.title" : phase === "watching" ? `watch.phase.${watch.state}` : ["idle", "starting", "ended"].includes(phase) ? "demo.open" : "demo.back";
+  fill(chatButton, icon(phase === "watching" ? "bell" : "chat"), t(words),
     count > 0 && h("span.badge", { aria: { label: t("unread", { n: count }) } }, count));
 }
 
@@ -211,9 +235,35 @@ function drawWaiting() {
       h("p.small.muted", {}, t("demo.waiting.text", { time: duration(seconds) }))));
 }
 
+/** What the agent nudged with, until it is answered or put away. */
+function drawNudge() {
+  const { poke } = visitor;
+  const key = poke ? `${poke.id}${poke.text}` : "";
+  if (nudge.dataset.key === key) return;
+  nudge.dataset.key = key;
+  nudge.hidden = !poke;
+  fill(nudge, poke && [icon("bell"),
+    h("div.nudge-text", {}, h("p.small.muted", {}, t("nudge.title")), h("p", { dir: "auto" }, clean(poke.text, 300))),
+    iconButton("close", t("close"), () => { visitor.unpoke(); text.focus(); })]);
+}
+
+let announced = "";
+
+/** Tell a customer who is in the shop, or in another tab, what cannot wait. */
+function announce() {
+  const { poke, watch } = visitor;
+  const key = poke ? `poke${poke.id}` : watch.state === "available" || watch.state === "expired" ? watch.state : "";
+  if (announced === key) return;
+  announced = key;
+  const words = !key ? ["", ""] : poke ? [t("nudge.title"), clean(poke.text, 300)] : [t(`watch.${watch.state}`), t(`watch.${watch.state}.text`)];
+  announcer.textContent = key && sheet.hidden ? words.join(": ") : "";
+  if (key) callFor(words[0], words[1], "gms-demo", () => openSheet());
+  else calm();
+}
+
 function drawBar() {
   const { state, retryAt } = visitor.connection;
-  const off = ["waiting", "connecting", "refused"].includes(state) && layout === "chat" && visitor.client.sessions > 0;
+  const off = ["waiting", "connecting", "refused"].includes(state) && (layout === "chat" || layout === "watch") && visitor.client.sessions > 0;
   const seconds = retryAt ? Math.max(0, Math.ceil((retryAt - Date.now()) / 1000)) : 0;
   const key = off ? `${state}${seconds}` : "";
   if (bar.dataset.key === key) return;
@@ -229,7 +279,7 @@ function openSheet() {
   setPreference("demo.open", true);
   draw();
   transcript.toBottom();
-  body.querySelector("textarea, input")?.focus();
+  body.querySelector("textarea, input, .watch .primary")?.focus();
 }
 
 function closeSheet() {
@@ -263,10 +313,11 @@ fill(document.getElementById("app"),
   h("header.demo-top", {},
     h("a.demo-home", { href: "../" }, icon("back", "turns"), h("span", {}, t("demo.page"))),
     h("span.spacer"), wireButton, themeButton()),
-  h("div.stage", {}, h("div.phone", {}, shop, sheet), wire.element));
+  h("div.stage", {}, h("div.phone", {}, shop, sheet), wire.element), announcer);
 showWire(preference("demo.wire", matchMedia("(min-width: 1000px)").matches));
 everySecond(sheet, () => {
   if (visitor.phase === "waiting") drawWaiting();
+  if (visitor.phase === "watching") watchView.update();
   if (visitor.connection.state === "waiting") drawBar();
 });
 setInterval(() => void visitor.askPlace(), PLACE_EVERY_MS);
@@ -275,4 +326,5 @@ if (visitor.restore()) {
   if (preference("demo.open", true)) openSheet();
 }
 draw();
+void visitor.askServices();
 addEventListener("pagehide", () => visitor.typed(false));

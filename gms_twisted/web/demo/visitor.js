@@ -3,15 +3,17 @@
  *
  * 1. `POST /demo/api/visitor` gives a random user and a token that proves it.
  * 2. A Bayeux handshake with the token, then a subscription to `/_genesys`.
- * 3. `POST /genesys/1/service/request-chat`, then `POST .../ixn/chat` with `notify_by=comet`.
+ * 3. `POST /genesys/1/service/request-chat`, then `POST .../ixn/chat` with `notify_by=comet`.  Or the
+ *    advanced service of `watch.js` first, and `ixn/chat` once it has said that an agent is free.
  * 4. Messages go out with `ixn/chat/send` and come back, like everybody's, on `/_genesys`.
  *
  * After a new Bayeux session something may have been missed: `refresh?transcriptPosition=N` has
  * the server send again what came after N.  Knows no document.
  */
 import { BayeuxClient, BayeuxError } from "../lib/bayeux.js";
+import { PublicApi } from "./public-api.js";
+import { readNews, SERVICE, Watch } from "./watch.js";
 
-const STORED = "gms.demo";
 const KINDS = {
   "Message.Text": "message", "Notice.Joined": "joined", "Notice.Left": "left", "Notice.PushUrl": "push_url",
   "Notice.Custom": "custom", "Notice.TypingStarted": "typing_started", "Notice.TypingStopped": "typing_stopped",
@@ -42,27 +44,15 @@ function essence(text) {
   return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, "").trim();
 }
 
-/** A refusal of the API: `status`, and `message` for people. */
-export class RefusedError extends Error {
-  constructor(status, body, retryAfter = 0) {
-    super(body?.message || `The server answered ${status}.`);
-    this.name = "RefusedError";
-    this.status = status;
-    this.retryAfter = retryAfter;
-  }
-}
-
 export class Visitor {
   /**
    * @param {{base: string, onchange: () => void, wire: (entry: *) => void, storage?: Storage}} options
    *   `base`: address of the server; `wire` is told about every request and Bayeux message.
    */
   constructor({ base, onchange, wire, storage = globalThis.localStorage }) {
-    this.base = base;
+    this.api = new PublicApi({ base, wire, storage });
     this.onchange = onchange;
-    this.wire = wire;
-    this.storage = storage;
-    /** @type {"idle"|"starting"|"waiting"|"talking"|"ended"} */
+    /** @type {"idle"|"starting"|"watching"|"waiting"|"talking"|"ended"} */
     this.phase = "idle";
     this.endedBy = "";
     this.events = [];
@@ -75,7 +65,17 @@ export class Visitor {
     this.replaying = false;
     /** Number of the last event that is on screen. */
     this.position = 0;
-    this.saved = this.load();
+    /** What the agent nudged the customer with: `{id, text}`. */
+    this.poke = null;
+    this.beginning = false;
+    /** Whether there is the advanced service; unknown at first. */
+    this.advanced = false;
+    this.watch = new Watch({
+      request: (path, options) => this.request(path, options),
+      connected: () => this.connection.state === "connected",
+      onchange: () => this.onchange(),
+      keep: (wish) => this.save({ watch: wish }),
+    });
     this.typingSent = 0;
     this.subscribed = false;
     this.client = new BayeuxClient({
@@ -85,74 +85,29 @@ export class Visitor {
     });
     this.client.on("state", (state) => this.connectionChanged(state));
     this.client.on("session", ({ first }) => this.session(first));
-    this.client.on("wire", (detail) => this.wire({ kind: "bayeux", ...detail }));
-  }
-
-  // ---- what is kept in this browser ---------------------------------------------------------
-
-  load() {
-    try {
-      const value = JSON.parse(this.storage.getItem(STORED) ?? "{}");
-      return value && typeof value === "object" ? value : {};
-    } catch {
-      return {};
-    }
-  }
-
-  save(changes) {
-    this.saved = { ...this.saved, ...changes };
-    try {
-      this.storage.setItem(STORED, JSON.stringify(this.saved));
-    } catch {
-      // Without storage the chat works, but does not survive a reload.
-    }
+    this.client.on("wire", (detail) => wire({ kind: "bayeux", ...detail }));
   }
 
   get service() {
     return this.saved.service ?? null;
   }
 
-
   // ---- requests -----------------------------------------------------------------------------
 
-  /** A token that is good for another minute at least; renewed for the same user. */
-  async token() {
-    if (this.saved.token && this.saved.expires - 60000 > Date.now()) return this.saved.token;
-    const answer = await this.request("demo/api/visitor", { json: this.saved.token ? { token: this.saved.token } : {}, bare: true });
-    this.save({ token: answer.token, user: answer.user, expires: Date.now() + answer.expires_s * 1000 });
-    return answer.token;
+  get saved() {
+    return this.api.saved;
   }
 
-  /** @param {string} path @param {{form?: Object, json?: Object, bare?: boolean}} [options] */
-  async request(path, { form, json, bare = false } = {}) {
-    const url = new URL(path, this.base).href;
-    const headers = {
-      "Content-Type": json ? "application/json" : "application/x-www-form-urlencoded;charset=UTF-8",
-      ...(bare ? {} : { Authorization: `Bearer ${await this.token()}` }),
-    };
-    const body = json ? JSON.stringify(json) : new URLSearchParams(form ?? {}).toString();
-    const entry = { kind: "http", method: "POST", url, headers, body, status: null, answer: "" };
-    this.wire(entry);
-    let response;
-    try {
-      response = await fetch(url, { method: "POST", headers, body, credentials: "same-origin", cache: "no-store" });
-      entry.answer = await response.text();
-    } catch (error) {
-      entry.status = 0;
-      entry.answer = String(error);
-      this.wire(entry);
-      throw new RefusedError(0, null);
-    }
-    entry.status = response.status;
-    this.wire(entry);
-    let answer = null;
-    try {
-      answer = JSON.parse(entry.answer);
-    } catch {
-      // Not ours: the status is all there is.
-    }
-    if (!response.ok) throw new RefusedError(response.status, answer, Number(response.headers.get("Retry-After")) || 0);
-    return answer ?? {};
+  save(changes) {
+    this.api.save(changes);
+  }
+
+  token() {
+    return this.api.token();
+  }
+
+  request(path, options) {
+    return this.api.request(path, options);
   }
 
   chat(operation = "", form = {}) {
@@ -164,10 +119,11 @@ export class Visitor {
 
   /** Take up the chat that this browser was in; false when there is none. */
   restore() {
-    if (!this.service) return false;
-    this.phase = "waiting";
-    this.restoring = true;
+    if (!this.service && !this.saved.watch) return false;
+    this.phase = this.service ? "waiting" : "watching";
+    this.restoring = Boolean(this.service);
     this.connect();
+    if (!this.service) this.watch.take(this.saved.watch);
     this.onchange();
     return true;
   }
@@ -180,8 +136,35 @@ export class Visitor {
     this.client.start();
   }
 
+  /** See whether the advanced service can be offered. */
+  async askServices() {
+    try {
+      const { services } = await this.request("demo/api/services", { method: "GET", bare: true });
+      this.advanced = services.includes(SERVICE);
+    } catch {
+      // Not known: then it is not offered.
+    }
+    this.onchange();
+  }
+
   /** Begin a chat.  @param {{name: string, subject: string, email: string}} details */
-  async start({ name, subject, email }) {
+  start(details) {
+    return this.starting(async () => {
+      const service = await this.request("genesys/1/service/request-chat", { form: { _verbose: "true" } });
+      await this.enter(service._id, details);
+    });
+  }
+
+  /** Wait to be told that an agent is free.  @param {{name: string, subject: string, email: string}} details */
+  watchFor(details) {
+    return this.starting(async () => {
+      await this.watch.begin(details);
+      this.save({ name: details.name, subject: details.subject });
+      this.phase = "watching";
+    });
+  }
+
+  async starting(work) {
     this.phase = "starting";
     this.forgetTranscript();
     this.onchange();
@@ -189,20 +172,63 @@ export class Visitor {
       await this.token();
       this.connect();
       await this.connected(3000);
-      const service = await this.request("genesys/1/service/request-chat", { form: { _verbose: "true" } });
-      const id = service._id;
-      const created = await this.request(`genesys/1/service/${encodeURIComponent(id)}/ixn/chat`, {
-        form: { _verbose: "true", notify_by: "comet", userDisplayName: name, firstName: name, subject, ...(email ? { email } : {}) },
-      });
-      this.save({ service: id, chat: created.chatSessionId ?? "", position: 0, name, subject, since: Date.now() });
-      this.phase = "waiting";
-      this.replay();
-      void this.askPlace();
+      await work();
     } catch (error) {
       this.phase = "idle";
-      this.onchange();
       throw error;
+    } finally {
+      this.onchange();
     }
+  }
+
+  /** The chat of a service. */
+  async enter(id, { name, subject, email }) {
+    const created = await this.request(`genesys/1/service/${encodeURIComponent(id)}/ixn/chat`, {
+      form: { _verbose: "true", notify_by: "comet", userDisplayName: name, firstName: name, subject, ...(email ? { email } : {}) },
+    });
+    this.save({ service: id, chat: created.chatSessionId ?? "", position: 0, name, subject, since: Date.now() });
+    this.phase = "waiting";
+    this.replay();
+    void this.askPlace();
+  }
+
+  /** An agent is free: begin the chat.  Only the customer decides when, for only the customer knows. */
+  async begin() {
+    const { wish } = this.watch;
+    if (!wish || this.beginning) return;
+    this.beginning = true;
+    this.onchange();
+    try {
+      await this.enterFree(wish);
+      this.watch.stop();
+    } catch (error) {
+      if (error.status === 404) this.watch.becomes("expired");
+      throw error;
+    } finally {
+      this.beginning = false;
+      this.onchange();
+    }
+  }
+
+  /** The server may hear of the free agent a moment after us; whether one still is, it says itself. */
+  async enterFree(wish) {
+    try {
+      await this.enter(wish.id, wish);
+    } catch (error) {
+      if (error.code !== "gms.chat.no_agent") throw error;
+      await this.watch.ask();
+      if (this.watch.state !== "available") throw error;
+      await this.enter(wish.id, wish);
+    }
+  }
+
+  /** Wait no longer, or put away that it was in vain. */
+  unwatch() {
+    this.phase = "idle";
+    this.watch.cancel().catch(() => {
+      // It ends by itself when its time is over.
+    });
+    void this.client.disconnect();
     this.onchange();
   }
 
@@ -221,12 +247,15 @@ export class Visitor {
   }
 
   session(first) {
+    this.watch.moved();
     if (!this.service || this.phase === "ended" || this.phase === "starting") return;
     if (!first || this.restoring) this.replay();
   }
 
   connectionChanged({ state, retryAt }) {
+    const lost = this.connection.state === "connected" && state !== "connected";
     this.connection = { state, retryAt };
+    if (lost) this.watch.moved();
     this.onchange();
   }
 
@@ -252,10 +281,29 @@ export class Visitor {
   // ---- what comes in ------------------------------------------------------------------------
 
   delivered(data) {
+    const news = readNews(data);
+    if (news) {
+      if (news.kind === "poke") this.poked(news, data.id);
+      else this.watch.heard(news);
+      return;
+    }
     const message = data?.message;
     if (!message || typeof message !== "object" || !Array.isArray(message.transcriptToShow)) return;
     const own = data.tag === undefined || String(data.tag).endsWith(`.${this.service}`) || message.chatSessionId === this.saved.chat;
     if (own && this.service) this.answered(message);
+    this.onchange();
+  }
+
+  /** The agent asks for a sign of life; what was delivered twice is shown once. */
+  poked({ service, text }, id) {
+    if (service !== this.service || !text || (id && id === this.lastPoke)) return;
+    this.lastPoke = id;
+    this.poke = { id, text };
+    this.onchange();
+  }
+
+  unpoke() {
+    this.poke = null;
     this.onchange();
   }
 
@@ -331,6 +379,7 @@ export class Visitor {
     if (message) Object.assign(message, { state: "sending", error: "" });
     else this.pending.push((message = { ref, text, at: Date.now() / 1000, state: "sending", error: "" }));
     this.typingSent = 0;
+    this.poke = null;
     this.onchange();
     try {
       const answer = await this.chat("send", { message: text });
@@ -392,6 +441,7 @@ export class Visitor {
     if (this.phase === "ended") return;
     this.phase = "ended";
     this.endedBy = by;
+    this.poke = null;
     this.leaving = false;
     this.pending = [];
     for (const timer of this.typing.values()) clearTimeout(timer);

@@ -23,6 +23,12 @@ export function shortPath(path) {
   return path.replace(/[^/]{20,}/g, (part) => `${part.slice(0, 6)}\u2026`);
 }
 
+/** What a Bayeux message is about: its channel, and the tag of what it delivers. */
+export function subject({ channel, data }) {
+  const tag = typeof data?.tag === "string" ? data.tag.replace(/[^.]{20,}/g, (part) => `${part.slice(0, 6)}\u2026`) : "";
+  return tag ? `${channel} ${tag}` : channel;
+}
+
 /** A shell's single-quoted word. */
 function quoted(text) {
   return `'${String(text).replaceAll("'", "'\\''")}'`;
@@ -119,7 +125,7 @@ export class Wire {
 
   bayeux(entry, open) {
     const out = entry.direction === "out";
-    const channels = [...new Set(entry.messages.map((message) => message.channel))].join(", ");
+    const channels = [...new Set(entry.messages.map(subject))].join(", ");
     const body = JSON.stringify(entry.messages);
     return h("details", { open },
       summary(entry, "Bayeux", channels, h("span.chip", {}, t(`wire.${entry.direction}`), ` \u00b7 ${entry.transport === "websocket" ? "ws" : "http"}`)),

@@ -3,16 +3,19 @@ import { fill, h, iconButton } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
 import { cleanName, initials } from "../lib/text.js";
 import { Transcript } from "../lib/transcript.js";
-import { clockTime, dayName, fullTime } from "../lib/times.js";
+import { clockTime, dayName, everySecond, fullTime } from "../lib/times.js";
 import { copyText, dialog, errorState, skeleton } from "../lib/ui.js";
 import { callerKey, callerSections } from "./caller.js";
 import { dataSection, filesSection, idsSection } from "./details.js";
+import { PokeBox } from "./poke.js";
 
 export class CustomerPane {
   constructor(desk) {
     this.desk = desk;
     this.histories = new Map();
+    this.poke = new PokeBox(desk);
     this.element = h("aside.customer", { id: "customer", tabindex: "-1", aria: { label: t("customer.label") } });
+    everySecond(this.element, () => this.poke.tick());
   }
 
   update() {
@@ -38,8 +41,11 @@ export class CustomerPane {
     }
     if (!history) void this.loadHistory(chat.id);
     const { customer, summary } = chat;
-    fill(this.element, this.top(), this.person(chat), dataSection(customer.data), filesSection(customer.files), this.past(chat, history),
+    const { activeElement } = document;
+    fill(this.element, this.top(), this.person(chat), this.poke.of(chat), dataSection(customer.data), filesSection(customer.files), this.past(chat, history),
       idsSection([[t("service.id"), customer.service ?? summary.service], [t("chat.id"), chat.id], [t("gms.user"), customer.gms_user]]));
+    // What is being written goes on being written.
+    if (this.poke.element.contains(activeElement)) activeElement.focus({ preventScroll: true });
   }
 
   top() {

@@ -1,8 +1,9 @@
 /** What a healthy server does not show, with the stand-in: refusals, lost connections, races. */
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, it } from "node:test";
+import { Advanced } from "../mock/advanced.mjs";
 import { startMock } from "../mock/server.mjs";
-import { enterDesk, openContext, startBrowser } from "./support.mjs";
+import { audit, enterDesk, openContext, PAYLOADS, startBrowser, wantNews } from "./support.mjs";
 
 describe("the desk", () => {
   let server;
@@ -294,5 +295,153 @@ describe("the customer's page", () => {
     await page.locator(".start button.primary").click();
     assert.ok(await page.locator("#start-consent").evaluate((element) => element.matches(":invalid")));
     assert.equal(server.world.chats.size, before);
+  });
+});
+
+describe("the customer who waits for an agent", () => {
+  let server;
+  let chromium;
+  let context;
+  let page;
+
+  before(async () => {
+    server = await startMock();
+    chromium = await startBrowser();
+  });
+
+  after(async () => {
+    await chromium?.stop();
+    await server?.stop();
+  });
+
+  beforeEach(async () => {
+    server.world.failing = null;
+    server.world.advanced ??= new Advanced(server.world);
+    await context?.close();
+    ({ context } = await openContext(chromium.browser, server.url, { width: 390, height: 844 }));
+    page = await context.newPage();
+  });
+
+  const state = (name) => page.locator(`.watch[data-state="${name}"]`).waitFor();
+  const ask = () => wantNews(page, server.url, { name: "Wanda", subject: "Later" });
+
+  it("is not offered it where the service is switched off", async () => {
+    server.world.advanced = null;
+    await page.goto(`${server.url}demo/`);
+    await page.locator(".chat-button").click();
+    await page.getByRole("button", { name: "Start chat" }).waitFor();
+    await page.locator(".wire-item", { hasText: "demo/api/services" }).locator(".chip.green").waitFor({ state: "attached" });
+    assert.equal(await page.getByRole("button", { name: "Tell me" }).count(), 0);
+  });
+
+  it("is told why it cannot be, and keeps the form", async () => {
+    server.world.failing = (path) => (path.endsWith("/request-chat-poll") ? new server.Refusal(504, "No Orchestration Server answers.") : undefined);
+    await page.goto(`${server.url}demo/`);
+    await page.locator(".chat-button").click();
+    await page.locator("#start-name").fill("Wanda");
+    await page.locator("#start-subject").fill("Keep me");
+    await page.locator("#start-consent").check();
+    await page.getByRole("button", { name: "Tell me when" }).click();
+    await page.locator(".form-error", { hasText: "No Orchestration Server answers." }).waitFor();
+    assert.equal(await page.locator("#start-subject").inputValue(), "Keep me");
+  });
+
+  it("is told that it was in vain, and may ask again", async () => {
+    await ask();
+    await state("waiting");
+    server.world.advanced.become("expired");
+    await state("expired");
+    await audit(page, "expired");
+    await page.getByRole("button", { name: "Ask again" }).click();
+    await page.locator("#start-name").waitFor();
+    assert.equal(await page.locator("#start-name").inputValue(), "Wanda");
+    await page.reload();
+    await page.locator(".chat-button", { hasText: "Ask us" }).waitFor({ state: "attached" });
+  });
+
+  it("is told so too when the service has ended while nobody listened", async () => {
+    await ask();
+    await state("waiting");
+    server.world.services.clear();
+    await page.reload();
+    await state("expired");
+  });
+
+  it("waits on when the agent was gone before the chat began", async () => {
+    await ask();
+    server.world.advanced.become("available");
+    await state("available");
+    server.world.advanced.become("waiting", { silent: true });
+    await page.getByRole("button", { name: "Start chat" }).click();
+    await state("waiting");
+    await page.getByText("The agent has just been taken.").waitFor();
+    await audit(page, "missed");
+    server.world.advanced.become("available");
+    await state("available");
+    assert.equal(await page.locator(".watch .form-error").innerText(), "");
+    await page.getByRole("button", { name: "Start chat" }).click();
+    await page.locator("#message").waitFor();
+  });
+
+  it("hears of what happened while the connection was lost", async () => {
+    await ask();
+    await state("waiting");
+    server.world.advanced.become("available", { silent: true });
+    server.world.restart();
+    await state("available");
+  });
+
+  it("says so when the chat cannot begin, and can try again", async () => {
+    await ask();
+    server.world.advanced.become("available");
+    await state("available");
+    server.world.failing = (path) => (path.endsWith("/ixn/chat") ? new server.Refusal(503, "No chat server is to be had.") : undefined);
+    await page.getByRole("button", { name: "Start chat" }).click();
+    await page.locator(".form-error", { hasText: "No chat server is to be had." }).waitFor();
+    server.world.failing = null;
+    await page.getByRole("button", { name: "Start chat" }).click();
+    await page.locator("#message").waitFor();
+  });
+
+  it("is shown a poke once, as text, until it is put away", async () => {
+    await ask();
+    server.world.advanced.become("available");
+    await page.getByRole("button", { name: "Start chat" }).click();
+    await page.locator("#message").waitFor();
+    const service = [...server.world.advanced.services.keys()].at(-1);
+    server.world.advanced.tell(service, "poke", PAYLOADS[1]);
+    await page.locator(".nudge", { hasText: PAYLOADS[1] }).waitFor();
+    server.world.advanced.tell("another", "poke", "not for me");
+    await page.locator(".nudge .icon-button").click();
+    await page.locator(".nudge").waitFor({ state: "hidden" });
+    assert.ok(await page.locator("#message").evaluate((element) => element === document.activeElement));
+  });
+
+  it("may be poked from the desk with the service's own text, and not when the chat is over", async () => {
+    const world = server.world;
+    world.newChat({ nickname: "Plain", agent: "anna" });
+    const chat = world.newChat({ nickname: "Quiet", agent: "anna", poke: { text: "Are you still there?", pause_s: 10 } });
+    world.advanced.services.set(chat.service, { user: "nobody", state: "available" });
+    await page.setViewportSize({ width: 1440, height: 900 });
+    await enterDesk(page, server.url);
+    await page.locator(".chat .item-main", { hasText: "Plain" }).click();
+    await page.locator(".customer .person-name", { hasText: "Plain" }).waitFor();
+    assert.equal(await page.locator(".poke").count(), 0);
+    await page.locator(".chat .item-main", { hasText: "Quiet" }).click();
+    assert.equal(await page.locator("#poke-text").getAttribute("placeholder"), "Are you still there?");
+    world.failing = (what) => (what === "poke" ? new server.Refusal(503, "The event was not delivered to every device.") : undefined);
+    await page.locator(".poke button").click();
+    await page.locator(".poke-result.failed", { hasText: "not delivered" }).waitFor();
+    assert.ok(await page.locator(".poke button").isEnabled());
+    world.failing = null;
+    await page.locator("#poke-text").fill("Half a sen");
+    chat.customer = "away";
+    world.tell("anna", { type: "chat_changed", summary: world.summary(chat) });
+    await page.locator(".person .presence.away").waitFor();
+    assert.ok(await page.locator("#poke-text").evaluate((element) => element === document.activeElement));
+    assert.equal(await page.locator("#poke-text").inputValue(), "Half a sen");
+    world.close(chat);
+    await page.locator(".person .presence.closed").waitFor();
+    assert.ok(await page.locator(".poke button").isDisabled());
   });
 });

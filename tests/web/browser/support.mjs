@@ -79,6 +79,25 @@ export async function goReady(page) {
   await page.locator('.switch[aria-checked="true"]').waitFor();
 }
 
+/** Switch to away unless it is so. */
+export async function goAway(page) {
+  const button = page.locator(".switch:enabled");
+  await button.waitFor();
+  if ((await button.getAttribute("aria-checked")) === "true") await button.click();
+  await page.locator('.switch[aria-checked="false"]').waitFor();
+}
+
+/** Ask on the customer's page to be told when an agent is free. */
+export async function wantNews(page, server, { name, subject }, button = "Tell me when an agent is free") {
+  await page.goto(new URL("demo/", server).href);
+  await page.locator(".chat-button").click();
+  await page.locator("#start-name").fill(name);
+  await page.locator("#start-subject").fill(subject);
+  await page.locator("#start-consent").check();
+  await page.getByRole("button", { name: button }).click();
+  await page.locator(".watch").waitFor();
+}
+
 /** Begin a chat on the customer's page. */
 export async function startChat(page, server, { name, subject, email = "" }) {
   await page.goto(new URL("demo/", server).href);

@@ -69,6 +69,7 @@ export async function handle(world, request, response) {
     const waiting = [...world.chats.values()].filter((chat) => !chat.agent && !chat.closed).sort((one, other) => one.since - other.since);
     return json(200, { position: waiting.findIndex((chat) => chat.service === service) + 1 || null });
   }
+  if (path === "/demo/api/services") return json(200, { services: world.advanced ? ["request-chat", "request-chat-poll"] : ["request-chat"] });
   if (path === "/health") return json(200, { status: "ok" });
   if (path.startsWith("/genesys/1/")) return api(world, request, path.slice(11).split("/").map(decodeURIComponent), fields(request, body), json);
   const found = await file(path);
@@ -123,6 +124,7 @@ function api(world, request, parts, data, json) {
   if (parts[0] !== "service") throw new Refusal(404, "There is no such resource.", "gms.not_found");
   const user = /^Bearer ([^:]+)/.exec(request.headers.authorization ?? "")?.[1] ?? request.headers.gms_user ?? null;
   if (parts.length === 2 && request.method === "DELETE") {
+    world.advanced?.forget(parts[1]);
     if (!world.services?.delete(parts[1])) throw new Refusal(404, "There is no such service.", "gms.service.not_found");
     return json(200, {});
   }
@@ -130,16 +132,22 @@ function api(world, request, parts, data, json) {
     const service = `${id()}-${id()}`;
     world.services ??= new Map();
     world.services.set(service, data);
+    if (parts[1] === "request-chat-poll") {
+      if (!world.advanced) throw new Refusal(404, "There is no such service.", "gms.service.unknown_name");
+      return json(200, world.advanced.create(service, user));
+    }
     return json(200, { _id: service, "_chatIxnAPI-CREATE-URL": `/genesys/1/service/${service}/ixn/chat` });
   }
   const [, service, first, , operation] = parts;
   if (!world.services?.has(service)) throw new Refusal(404, "There is no such service.", "gms.service.not_found");
+  if (first === "status" && world.advanced?.knows(service)) return json(200, world.advanced.status(service));
   if (first === "update") {
     Object.assign(world.services.get(service), data);
     return json(200, {});
   }
   if (!operation) {
-    const chat = world.newChat({ service, user, nickname: data.userDisplayName ?? "Customer", first_name: data.firstName, last_name: data.lastName, subject: data.subject ?? "", email: data.email ?? "", data: { source: "customer page", ...world.services.get(service) } });
+    world.advanced?.check(service);
+    const chat = world.newChat({ service, user, nickname: data.userDisplayName ?? "Customer", first_name: data.firstName, last_name: data.lastName, subject: data.subject ?? "", email: data.email ?? "", data: { source: "customer page", ...world.services.get(service) }, poke: world.advanced?.knows(service) ? { text: world.advanced.text, pause_s: 10 } : null });
     world.services.set(service, chat);
     return json(200, { message: "Messages will sent over CometD service channel /_genesys", _id: service, comet_channel: "/_genesys", chatIxnState: "CONNECTED", chatSessionId: chat.chat, transcriptPosition: "1", transcriptToShow: [] });
   }

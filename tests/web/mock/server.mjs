@@ -9,6 +9,7 @@
 import { createServer } from "node:http";
 import { fileURLToPath } from "node:url";
 import { WebSocketServer } from "ws";
+import { Advanced } from "./advanced.mjs";
 import { handle } from "./http.mjs";
 import { answerOps, madeUp } from "./ops.mjs";
 import { Voice } from "./voice.mjs";
@@ -35,6 +36,8 @@ export class World {
     this.silent = false;
     /** Telephony; null as of a server without. */
     this.voice = new Voice(this);
+    /** The advanced chat service; null as of a server without. */
+    this.advanced = new Advanced(this);
     /** What operators see. */
     this.ops = madeUp();
     this.websockets = true;
@@ -105,7 +108,7 @@ export class World {
     return {
       summary: this.summary(chat),
       events: chat.events.filter((event) => event.position > after && !event.type.startsWith("typing")).map((event) => this.seen(event, chat.agent)),
-      customer: { nickname: chat.nickname, first_name: chat.first_name ?? "", last_name: chat.last_name ?? "", email: chat.email, gms_user: chat.user ?? "buzz", service: chat.service, data: chat.data, files: chat.files },
+      customer: { nickname: chat.nickname, first_name: chat.first_name ?? "", last_name: chat.last_name ?? "", email: chat.email, gms_user: chat.user ?? "buzz", service: chat.service, data: chat.data, files: chat.files, poke: chat.poke ?? null },
     };
   }
 
@@ -170,6 +173,12 @@ export class World {
       },
       typing: () => {
         this.append(mine(), { type: data.on ? "typing_started" : "typing_stopped", nickname: agent.display_name, party: "AGENT" }, name);
+        return {};
+      },
+      poke: () => {
+        const { poke, service } = mine();
+        if (!poke) throw new Refusal(404, "This customer has nothing that could be poked.", "gms.desk.no_poke");
+        this.advanced.tell(service, "poke", data.text || poke.text);
         return {};
       },
       push_url: () => say(mine(), "push_url", data.url),

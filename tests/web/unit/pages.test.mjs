@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { cannedFor, hostAllowed } from "../../../gms_twisted/web/desk/conversation.js";
 import { overlap, Visitor } from "../../../gms_twisted/web/demo/visitor.js";
-import { asCurl, pretty, shortPath } from "../../../gms_twisted/web/demo/wire.js";
+import { asCurl, pretty, shortPath, subject } from "../../../gms_twisted/web/demo/wire.js";
 import { ICONS } from "../../../gms_twisted/web/lib/icons.js";
 import { CREATES, learn, sampleOf } from "../../../gms_twisted/web/resources/services.js";
 import { plan } from "../../../gms_twisted/web/lib/transcript.js";
@@ -153,6 +153,12 @@ describe("the wire", () => {
   it("quotes a curl command for a shell", () => {
     assert.equal(asCurl({ url: "http://h/x", headers: { A: "it's" }, body: "b='$(id)'" }),
       "curl -X POST 'http://h/x' \\\n  -H 'A: it'\\''s' \\\n  --data-raw 'b='\\''$(id)'\\'''");
+  });
+
+  it("says what a delivered message is about", () => {
+    assert.equal(subject({ channel: "/_genesys", data: { tag: "a2c.advanced.service.poke.0da34a9d0c5e46a6953c8e2f", message: "x" } }), "/_genesys a2c.advanced.service.poke.0da34a\u2026");
+    assert.equal(subject({ channel: "/meta/connect" }), "/meta/connect");
+    assert.equal(subject({ channel: "/x", data: { tag: 5 } }), "/x");
   });
 
   it("cuts identifiers in paths", () => assert.equal(shortPath("/genesys/1/service/0da34a9d-0c5e-46a6-953c/ixn/chat"), "/genesys/1/service/0da34a\u2026/ixn/chat"));
