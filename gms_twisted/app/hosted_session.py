@@ -18,7 +18,6 @@ found, what states mean.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -33,13 +32,14 @@ from gms_twisted.app.session_actions import ActionHost, SessionActions
 from gms_twisted.app.session_records import (
     DOCUMENT,
     SESSION,
+    OwedEffect,
     SessionRecord,
     document_put,
 )
 from gms_twisted.app.session_turns import AwakeSessions, SessionTurns
 from gms_twisted.domain.errors import GmsError, TooLarge, TooManyRequests, Unavailable
 from gms_twisted.domain.ids import GmsUser
-from gms_twisted.domain.sources import DelayedCall, Timers, WallClock
+from gms_twisted.domain.sources import DelayedCall, Timers
 from gms_twisted.scxml.effects import (
     Effect,
     LoadDocument,
@@ -85,7 +85,6 @@ class Host(ActionHost, Protocol):
 
     store: Store
     timers: Timers
-    wall: WallClock
     turns: SessionTurns
     awake: AwakeSessions
     kept: set[str]
@@ -148,7 +147,8 @@ class HostedSession:
         self._timeout_s = timeout_s
         self.over = False
         self.events = 0
-        self.lines: deque[tuple[float, int, str]] = deque(maxlen=MAX_LOG)
+        # Lists: an empty deque takes 600 bytes.
+        self.lines: list[tuple[float, int, str]] = []
         owner = Owner(about.session_id, about.user, about.service)
         self.actions = SessionActions(host, owner, self)
         self.interactions: dict[str, Mapping[str, object]] = {}
@@ -156,7 +156,7 @@ class HostedSession:
         self._requests: dict[str, Deferred[Reply]] = {}
         self._stored: list[Deferred[None]] = []
         self._storing_for: list[Deferred[None]] = []
-        self._taken: deque[str] = deque(maxlen=MAX_TAKEN)
+        self._taken: list[str] = []
         self._hops = 0
         self._begins = 0.0
         self._batch = 0
@@ -171,6 +171,11 @@ class HostedSession:
     def session_id(self) -> str:
         """Its id."""
         return self.about.session_id
+
+    @property
+    def owed(self) -> Mapping[str, tuple[OwedEffect, float]]:
+        """What it has begun outside and not seen the end of, by id, and since when."""
+        return self.actions.owed
 
     # Beginning.
 
@@ -251,6 +256,7 @@ class HostedSession:
             self._hops = max(self._hops, hops)
             if push_id:
                 self._taken.append(push_id)
+                del self._taken[:-MAX_TAKEN]
         elif not self._storing and not self._stirred:
             return
         await self._stirring()
@@ -448,7 +454,7 @@ class HostedSession:
             user=about.user,
             service=about.service,
             others={url: one.digest for url, one in about.others.items()},
-            owed=self.actions.owed,
+            owed={key: effect for key, (effect, _) in self.actions.owed.items()},
             interactions=tuple(self.interactions),
             taken=tuple(self._taken),
             over=self.over,
@@ -687,6 +693,7 @@ class HostedSession:
     def note(self, level: int, text: str) -> None:
         """Keep a line of the session's own log; what it says may be anybody's secret."""
         self.lines.append((self._host.wall.now(), level, text[:500]))
+        del self.lines[:-MAX_LOG]
         self.log.debug("Session {session_id}: a line of its log", session_id=self.session_id)
 
 

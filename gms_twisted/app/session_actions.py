@@ -19,7 +19,7 @@ from gms_twisted.app.operations import Outcome, Owner, Tell
 from gms_twisted.app.session_records import OwedEffect
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.domain.errors import GmsError
-from gms_twisted.domain.sources import IdSource
+from gms_twisted.domain.sources import IdSource, WallClock
 from gms_twisted.scxml.effects import Effect, PostEvent, StartOperation
 from gms_twisted.scxml.events import ScxmlEvent
 
@@ -32,6 +32,7 @@ class ActionHost(Protocol):
 
     tasks: Tasks
     ids: IdSource
+    wall: WallClock
 
     async def act(self, owner: Owner, operation: StartOperation, tell: Tell) -> Outcome | None:
         """Carry an action out."""
@@ -60,13 +61,15 @@ class SessionActions:
     """Actions of one session.
 
     :param owner: the session, without an action.
-    :ivar owed: what has not come to its end, by id.
+    :ivar owed: what has not come to its end, by id, and since when (Unix seconds).
     """
 
     log = Logger()
 
+    __slots__ = ("_actor", "_host", "_owner", "_running", "_stopped", "owed")
+
     def __init__(self, host: ActionHost, owner: Owner, actor: Actor) -> None:
-        self.owed: dict[str, OwedEffect] = {}
+        self.owed: dict[str, tuple[OwedEffect, float]] = {}
         self._host = host
         self._owner = owner
         self._actor = actor
@@ -80,7 +83,8 @@ class SessionActions:
 
     def resume(self, owed: Mapping[str, OwedEffect]) -> None:
         """Know what an earlier process has left."""
-        self.owed = dict(owed)
+        now = self._host.wall.now()
+        self.owed = {key: (effect, now) for key, effect in owed.items()}
 
     def stop(self) -> None:
         """Hold still: whatever comes of them now, the next process begins them again."""
@@ -89,7 +93,8 @@ class SessionActions:
     def take(self, effects: Sequence[Effect]) -> Sequence[str]:
         """Note the actions among a step's effects; returns their ids, see :meth:`begin`."""
         fresh: list[str] = []
-        posts = sum(isinstance(one, PostEvent) for one in self.owed.values())
+        now = self._host.wall.now()
+        posts = sum(isinstance(one, PostEvent) for one, _ in self.owed.values())
         for effect in effects:
             if isinstance(effect, StartOperation):
                 key = effect.request_id
@@ -102,7 +107,7 @@ class SessionActions:
             else:
                 key = self._host.ids.hex(32)
                 posts += 1
-            self.owed[key] = effect
+            self.owed[key] = effect, now
             fresh.append(key)
         return fresh
 
@@ -112,10 +117,9 @@ class SessionActions:
         :param hops: events in a row that led here.
         """
         for key in keys:
-            effect = self.owed.get(key)
-            if effect is None or key in self._running:
+            if key not in self.owed or key in self._running:
                 continue
-            work = self._do(key, effect, hops)
+            work = self._do(key, self.owed[key][0], hops)
             running = self._host.tasks.spawn("an action of a session", work)
             if not running.called:
                 self._running[key] = running
