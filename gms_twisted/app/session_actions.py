@@ -72,7 +72,7 @@ class SessionActions:
         self.owed: dict[str, tuple[OwedEffect, float]] = {}
         self._host = host
         self._owner = owner
-        self._actor = actor
+        self._actor: Actor | None = actor
         self._running: dict[str, Deferred[None]] = {}
         self._stopped = False
 
@@ -90,6 +90,10 @@ class SessionActions:
         """Hold still: whatever comes of them now, the next process begins them again."""
         self._stopped = True
 
+    def forget(self) -> None:
+        """Know the session no more; in a circle both would stay until a collector looks."""
+        self._actor = None
+
     def take(self, effects: Sequence[Effect]) -> Sequence[str]:
         """Note the actions among a step's effects; returns their ids, see :meth:`begin`."""
         fresh: list[str] = []
@@ -101,7 +105,7 @@ class SessionActions:
             elif not isinstance(effect, PostEvent):
                 continue
             elif posts >= MAX_POSTS:
-                self._actor.note(2, f"{effect.url}: {MAX_POSTS} posts are on their way already")
+                self._note(f"{effect.url}: {MAX_POSTS} posts are on their way already")
                 self._not_posted(effect)
                 continue
             else:
@@ -147,7 +151,8 @@ class SessionActions:
             self._tell(effect, outcome)
         elif isinstance(effect, PostEvent) and not posted:
             self._not_posted(effect)
-        self._actor.struck_off()
+        if self._actor is not None:
+            self._actor.struck_off()
 
     async def _post(self, effect: PostEvent) -> bool:
         try:
@@ -155,7 +160,7 @@ class SessionActions:
         except CancelledError:
             raise
         except GmsError as error:
-            self._actor.note(2, f"{effect.url}: {error}")
+            self._note(f"{effect.url}: {error}")
             return False
         except Exception:  # noqa: BLE001 - the session must hear of every end
             self.log.failure("Failed to post for {session}", session=self._owner.session_id)
@@ -164,8 +169,16 @@ class SessionActions:
 
     def _tell(self, operation: StartOperation, outcome: Outcome) -> None:
         data = {"requestid": operation.request_id, **outcome.data}
-        self._actor.hear(ScxmlEvent(outcome.event, data))
+        self._hear(ScxmlEvent(outcome.event, data))
 
     def _not_posted(self, effect: PostEvent) -> None:
         name = "error.communication"
-        self._actor.hear(ScxmlEvent(name, type="platform", send_id=effect.send_id, has_data=False))
+        self._hear(ScxmlEvent(name, type="platform", send_id=effect.send_id, has_data=False))
+
+    def _hear(self, event: ScxmlEvent) -> None:
+        if self._actor is not None:
+            self._actor.hear(event)
+
+    def _note(self, text: str) -> None:
+        if self._actor is not None:
+            self._actor.note(2, text)

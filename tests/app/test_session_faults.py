@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 from twisted.internet.defer import Deferred
 
 from gms_twisted.app.hosted_session import MAX_OTHERS, About, HostedSession
@@ -267,6 +270,16 @@ class ProgramTests(Fixture):
             self.assertEqual(house.run(house.store.scan(SESSION)), [])
             self.assertEqual(house.clock.getDelayedCalls(), [])
 
+    def test_store(self) -> None:
+        """A store that fails as nobody foresaw is one that cannot write."""
+        house, session = self.started(ECHO)
+        house.store.fault = RuntimeError("commit")
+        house.fail(house.server.tell(session, "status", {}), Unavailable)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        house.store.fault = None
+        house.clock.advance(2)
+        self.assertEqual(house.ask(session, "status").body, "2")
+
     def test_release(self) -> None:
         """A session ends although what it holds outside cannot be freed."""
         house, session = self.started(ECHO)
@@ -389,3 +402,22 @@ class BoundTests(Fixture):
         house.die()
         again = OrchestratorHouse(self, {}, house=house)
         self.assertEqual(again.states(session), ["a"])
+
+    def test_memory(self) -> None:
+        """Of a session that is over nothing stays, and that without the garbage collector.
+
+        Sessions live long enough to be looked at rarely by that.
+        """
+        for text, event in ((ECHO, "stop"), (FAREWELL, "stop"), (ACTION, "")):
+            house, session = self.started(text)
+            house.actions.at_once = Outcome("queue.cancel.done")
+            house.tell(session, "go")
+            left = weakref.ref(house.server.sessions[session.session_id])
+            gc.collect()
+            gc.disable()
+            try:
+                house.run(house.server.end(session)) if not event else house.tell(session, event)
+                house.clock.advance(0)
+                self.assertIsNone(left(), text)
+            finally:
+                gc.enable()
