@@ -154,6 +154,7 @@ class HostedSession:
         self._storing = False
         self._stirred = False
         self._stopped = False
+        self._losing = False
         self._call: DelayedCall | None = None
         self._armed_at = 0.0
 
@@ -341,7 +342,7 @@ class HostedSession:
         self._batch += 1
         if step is Step.STABLE and self.interpreter.pending and self._batch < MAX_BATCH:
             return True
-        self._stirred = False
+        self._stirred = self._losing = False
         self._batch = 0
         self._settle(finished=step is Step.FINISHED)
         return False
@@ -361,6 +362,9 @@ class HostedSession:
         try:
             self._push(event)
         except (TooManyRequests, TooLarge):
+            if self._losing:
+                return
+            self._losing = True
             self.log.warn(
                 "Session {session_id} has no room for an event; {name} is lost",
                 session_id=self.session_id,
