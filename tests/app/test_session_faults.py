@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 import weakref
+from typing import cast
 
 from twisted.internet.defer import Deferred
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
 from gms_twisted.app.hosted_session import MAX_OTHERS, About, HostedSession
 from gms_twisted.app.operations import Outcome
@@ -362,8 +363,9 @@ class BoundTests(Fixture):
         """A session without room for events is a line in the log, not one for each event."""
         house, session = self.started(ECHO, OrsOptions(queued_events=10))
         lines: list[LogEvent] = []
-        globalLogPublisher.addObserver(lines.append)
-        self.addCleanup(globalLogPublisher.removeObserver, lines.append)
+        observer = cast("ILogObserver", lines.append)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
         hosted = house.server.sessions[session.session_id]
         for _ in range(100):
             hosted.hear(ScxmlEvent("status"))
