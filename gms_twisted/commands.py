@@ -104,16 +104,16 @@ def restore_backup(arguments: argparse.Namespace) -> int:
 
 
 def user_export(arguments: argparse.Namespace) -> int:
-    """Print the chats kept of a user, as JSON."""
+    """Print the chats and the orchestration sessions of a user, as JSON."""
     answer = ask(Path(arguments.data), "user-export", user=arguments.user)
     if answer.get("ok"):
-        print(json.dumps(answer["chats"], ensure_ascii=False, indent=2))
+        print(json.dumps(answer["found"], ensure_ascii=False, indent=2))
         return 0
-    return _report(answer, "chats")
+    return _report(answer, "found")
 
 
 def user_delete(arguments: argparse.Namespace) -> int:
-    """Delete the chats kept of a user; open ones are closed first."""
+    """End the orchestration sessions of a user, then close and delete the chats."""
     answer = ask(Path(arguments.data), "user-delete", user=arguments.user)
     return _report(answer, "deleted")
 
@@ -208,10 +208,10 @@ def parser() -> argparse.ArgumentParser:
     tried = command("self-check", check_self, "try the server through the URL that clients use")
     tried.add_argument("--url", default="", help="default: server/external_url_base")
     tried.add_argument("--data", "-d", default="./var", help="the server's data directory")
-    shown = command("user-export", user_export, "print the chats kept of a user, as JSON")
+    shown = command("user-export", user_export, "print the chats and sessions of a user, as JSON")
     shown.add_argument("user", help="the gms_user")
     shown.add_argument("--data", "-d", default="./var", help="the server's data directory")
-    gone = command("user-delete", user_delete, "delete the chats kept of a user")
+    gone = command("user-delete", user_delete, "end the sessions of a user and delete the chats")
     gone.add_argument("user", help="the gms_user")
     gone.add_argument("--data", "-d", default="./var", help="the server's data directory")
     commands.add_parser(

@@ -306,15 +306,19 @@ class Process(MultiService):
         return {"url": self._house.site_url(), "mode": self._house.identity.mode}
 
     async def _user_export(self, asked: Mapping[str, object]) -> Mapping[str, object]:
-        assert self._base is not None
-        return {"chats": await export_user(self._base.store, str(asked.get("user", "")))}
+        assert self._base is not None and self._house is not None
+        user = str(asked.get("user", ""))
+        chats = await export_user(self._base.store, user)
+        sessions = await self._house.orchestration.users.export(user)
+        return {"found": {"chats": chats, "sessions": sessions}}
 
     async def _user_delete(self, asked: Mapping[str, object]) -> Mapping[str, object]:
-        assert self._base is not None
-        if self._base.chat_server is None:
-            raise InvalidRequest("The built-in chat server is not used: nothing is kept here.")
-        user = str(asked.get("user", ""))
-        return {"deleted": await self._base.chat_server.rooms.delete_user(user)}
+        assert self._base is not None and self._house is not None
+        user, rooms = str(asked.get("user", "")), self._base.chat_server
+        # First, for what a session does at its end may still be said in a chat.
+        sessions = await self._house.orchestration.users.end(user)
+        chats = 0 if rooms is None else await rooms.rooms.delete_user(user)
+        return {"deleted": f"{chats} chats, {sessions} sessions"}
 
     # Ending
 

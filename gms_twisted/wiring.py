@@ -35,6 +35,7 @@ from gms_twisted.app.loop_lag import LoopLag
 from gms_twisted.app.ops import Ops
 from gms_twisted.app.ops_health import HealthWatch
 from gms_twisted.app.ops_services import StoredServices
+from gms_twisted.app.ops_sessions import SessionOverview
 from gms_twisted.app.ops_sources import OpsSources
 from gms_twisted.app.storage_areas import StorageAreas
 from gms_twisted.app.tasks import Tasks
@@ -47,6 +48,7 @@ from gms_twisted.embedded.admin_calls import AdminCalls
 from gms_twisted.embedded.chat_server import ChatServer
 from gms_twisted.embedded.desk import Desk
 from gms_twisted.embedded.desk_calls import DeskCalls
+from gms_twisted.embedded.ops_calls import CallOverview
 from gms_twisted.embedded.ops_chats import ChatOverview
 from gms_twisted.embedded.passwords import ScryptHasher
 from gms_twisted.http.addresses import Networks
@@ -303,6 +305,8 @@ class House:
         self.health = NodeHealth(lambda: self.areas.room.usage.writable)
         self.health.add("storage", self.areas.room.health)
         self.push.watch(self.health)
+        self.health.add("orchestration", self.orchestration.health.health)
+        self.health.add("contact-centre", self.orchestration.figures.health)
         tell_about(self.comet, base.counters, self.health)
         watch = HealthWatch(self.health, wall, self._facts)
         self.traffic = Traffic(reactor, wall, base.counters, each=watch.look)
@@ -418,6 +422,7 @@ class House:
     def _ops_sources(self) -> OpsSources:
         """Who tells the operator page what; a source that is left out is "not available"."""
         base, chats = self._base, None
+        sessions = self.orchestration.embedded
         if base.chat_server is not None and self.desk is not None:
             chats = ChatOverview(base.chat_server.rooms, self.accounts, self.desk.states)
         return OpsSources(
@@ -427,6 +432,8 @@ class House:
             notifications=self.push.views,
             senders=self.push.senders,
             problems=base.problems,
+            sessions=None if sessions is None else SessionOverview(sessions),
+            calls=CallOverview(self.orchestration.centre),
         )
 
     def _facts(self) -> Mapping[str, object]:

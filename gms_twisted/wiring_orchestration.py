@@ -34,6 +34,7 @@ from gms_twisted.app.modules.queue import Queue
 from gms_twisted.app.modules.session import Sessions
 from gms_twisted.app.modules.yahoo_placefinder import YahooPlacefinder
 from gms_twisted.app.operations import Module
+from gms_twisted.app.ops_sessions import OrchestrationHealth
 from gms_twisted.app.orchestration import Servers
 from gms_twisted.app.orchestrator import EmbeddedOrchestrator
 from gms_twisted.app.orchestrators import Orchestrators
@@ -42,16 +43,18 @@ from gms_twisted.app.places import Places
 from gms_twisted.app.session_chats import SessionChats
 from gms_twisted.app.storage_areas import StorageAreas
 from gms_twisted.app.tasks import Tasks
+from gms_twisted.app.user_sessions import UserSessions
 from gms_twisted.application_check import folders
 from gms_twisted.config.options import Configuration
 from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.errors import Unavailable
 from gms_twisted.domain.sources import IdSource, WallClock
+from gms_twisted.embedded.centre_figures import CentreFigures
 from gms_twisted.embedded.contact_centre import EmbeddedContactCentre
 from gms_twisted.rest.replies import status_for
 from gms_twisted.scxml.effects import PostEvent
 from gms_twisted.store.interfaces import Store
-from gms_twisted.system import give_back_memory, running_time
+from gms_twisted.system import ScriptClock, give_back_memory
 from gms_twisted.transports.document_files import DocumentFolders
 from gms_twisted.transports.ors import OrsEvents
 from gms_twisted.transports.ors_client import OrsClient
@@ -102,6 +105,7 @@ class OrchestrationHouse:
             kinds.access.phones,
             configuration.contact_centre,
         )
+        self.figures = CentreFigures(self.centre, counters)
         self._order = ServerOrder(*_order_of(configuration))
         self._client = OrsClient(gate, self._order, self._request_limits(configuration))
         self.embedded: EmbeddedOrchestrator | None = None
@@ -154,13 +158,14 @@ class OrchestrationHouse:
                 site_url,
                 configuration.ors,
                 lambda: _timeout_s(self._configuration),
-                running_time,
+                ScriptClock(),
                 give_back_memory,
             )
             modules["session"] = Sessions(self.embedded, Fetching(gate), tasks, wall)
             self.centre.watch(self.embedded)
         self.orchestrators = Orchestrators(self.embedded, self._client)
         self._follow_servers(configuration)
+        self.health = OrchestrationHealth(self.embedded, self._client)
         self.services = OrchestratedServices(
             kinds.services,
             self.orchestrators,
@@ -174,6 +179,7 @@ class OrchestrationHouse:
         kinds.services.register_orchestrated(self.services)
         kinds.keeper.listener = SessionChats(self.orchestrators, tasks)
         push.orchestrate(self.orchestrators)
+        self.users = UserSessions(store, reactor, kinds.services, self.embedded)
 
     async def start(self) -> None:
         """Go on with the sessions that are stored."""

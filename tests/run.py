@@ -189,6 +189,19 @@ def step_attacks() -> Result:
     )
 
 
+def step_orchestration() -> Result:
+    """Run services whose logic is elsewhere, dies, or is hostile, in real processes."""
+    return run(
+        PYTHON,
+        "-m",
+        "twisted.trial",
+        "tests.live.orchestration",
+        "tests.live.session_kills",
+        "tests.live.script_attacks",
+        "tests.live.scxml_samples",
+    )
+
+
 def step_clients() -> Result:
     """Run the real Bayeux clients against a real server."""
     need_packages(ROOT / "tests" / "clients")
@@ -233,6 +246,7 @@ STEPS: dict[str, Callable[[], Result]] = {
     "readme": step_readme,
     "lifecycle": step_lifecycle,
     "attacks": step_attacks,
+    "orchestration": step_orchestration,
     "clients": step_clients,
     "gateways": step_gateways,
     "browser": step_browser,
@@ -243,7 +257,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the named steps, all by default; the exit status says whether all went well."""
     if "--list" in arguments:
         for name, step in STEPS.items():
-            print(f"{name:10} {(step.__doc__ or '').strip()}")
+            print(f"{name:13} {(step.__doc__ or '').strip()}")
         return 0
     unknown = [name for name in arguments if name not in STEPS]
     if unknown:
@@ -261,7 +275,7 @@ def main(arguments: Sequence[str]) -> int:
         passed += result.passed or (0 if failures else 1)
         failed += failures
         word = "FAILED" if failures else "ok"
-        print(f"{name:10} {word:7} {time.monotonic() - began:6.1f} s", flush=True)
+        print(f"{name:13} {word:7} {time.monotonic() - began:6.1f} s", flush=True)
         if failures:
             bad.append(name)
             print(result.output, flush=True)

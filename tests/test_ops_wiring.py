@@ -25,6 +25,32 @@ class WiringTests(SynchronousTestCase):
         self.assertIsNotNone(ops.sources.services)
         self.assertIsNotNone(ops.sources.chats)
         self.assertIsNotNone(ops.sources.problems)
+        self.assertIsNotNone(ops.sources.sessions)
+        self.assertIsNotNone(ops.sources.calls)
+
+    def test_without_sessions_of_its_own(self) -> None:
+        """Where others run sessions there are none to show; calls there are."""
+        house, _ = make_house(Path(self.mktemp()), "server/_ors=http://10.9.9.9:7010")
+        self.assertIsNone(house.ops.sources.sessions)
+        self.assertIsNotNone(house.ops.sources.calls)
+        parts: Any = house.health.details()["parts"]
+        self.assertEqual(parts["orchestration"], {"ok": True, "embedded": False, "ill_servers": []})
+
+    def test_orchestration_and_calls_are_counted(self) -> None:
+        """For /metrics and /health, from the start."""
+        counters = self.house.door.counters
+        for name in (
+            *("gms_scxml_sessions", "gms_scxml_sessions_awake", "gms_calls", "gms_call_waiting"),
+            *("gms_scxml_sessions_started_total", "gms_scxml_sessions_ended_total"),
+            *("gms_scxml_strikes_total", "gms_scxml_requests_late_total"),
+        ):
+            self.assertEqual(counters.read(name), 0.0, name)
+        parts: Any = self.house.health.details()["parts"]
+        self.assertEqual((parts["orchestration"]["ok"], parts["orchestration"]["sessions"]),
+                         (True, 0))  # fmt: skip
+        self.assertEqual(
+            parts["contact-centre"], {"ok": True, "agents_ready": 0, "calls": 0, "calls_waiting": 0}
+        )
 
     def test_without_the_chat_server(self) -> None:
         """No chats to show."""

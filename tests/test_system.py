@@ -7,7 +7,7 @@ from collections import Counter
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from gms_twisted.system import SystemIds
+from gms_twisted.system import RESAMPLE_S, ScriptClock, SystemIds, give_back_memory
 
 
 class SystemIdsTests(SynchronousTestCase):
@@ -65,3 +65,48 @@ class SystemIdsTests(SynchronousTestCase):
         self.assertNotEqual(os.read(reading, 36).decode(), ids.uuid())
         os.close(reading)
         os.close(writing)
+
+
+class ScriptClockTests(SynchronousTestCase):
+    """The thread's own time, at little cost."""
+
+    def setUp(self) -> None:
+        """Two clocks of the test's own."""
+        self.passed, self.spent, self.asked = 100.0, 7.0, 0
+        self.clock = ScriptClock(lambda: self.passed, self.ask)
+        self.asked = 0
+
+    def ask(self) -> float:
+        """The system's answer."""
+        self.asked += 1
+        return self.spent
+
+    def test_short(self) -> None:
+        """A short time is all the thread's, and the system is not asked."""
+        self.passed += RESAMPLE_S / 2
+        self.assertAlmostEqual(self.clock(), 7.0 + RESAMPLE_S / 2)
+        self.assertEqual(self.asked, 0)
+
+    def test_long(self) -> None:
+        """A longer time is what the system says, others' time left out."""
+        self.passed += 10.0
+        self.spent += 0.025
+        self.assertAlmostEqual(self.clock(), 7.025)
+        self.assertEqual(self.asked, 1)
+        self.passed += RESAMPLE_S / 2
+        self.assertAlmostEqual(self.clock(), 7.025 + RESAMPLE_S / 2)
+
+    def test_real(self) -> None:
+        """With the real clocks it runs while this thread does."""
+        clock = ScriptClock()
+        before = clock()
+        while clock() - before < 0.002:
+            pass
+
+
+class MemoryTests(SynchronousTestCase):
+    """Memory of the real world."""
+
+    def test_given_back(self) -> None:
+        """It can be asked for at any time."""
+        give_back_memory()

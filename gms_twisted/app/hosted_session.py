@@ -30,7 +30,6 @@ from gms_twisted.app.orchestration import AnswerLate, Reply, SessionOver
 from gms_twisted.app.session_actions import ActionHost, SessionActions
 from gms_twisted.app.session_records import (
     SESSION,
-    OwedEffect,
     SessionRecord,
     document_put,
 )
@@ -103,6 +102,9 @@ class Host(ActionHost, StoringHost, Protocol):
     def gone(self, session: HostedSession) -> None:
         """Forget a session."""
 
+    def count(self, name: str, by: int = 1) -> None:
+        """Count something that happened to a session."""
+
 
 @dataclass(slots=True)
 class About:
@@ -120,8 +122,28 @@ class About:
     others: dict[str, Document] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a session's log.
+
+    :ivar at: Unix seconds.
+    :ivar level: 1 reporting, 2 error, 3 warning, 4 debug.
+    :ivar text: what the application or an error says; may be anybody's secret.
+    :ivar plain: what of it says nothing about anybody, ``""`` for nothing.
+    """
+
+    at: float
+    level: int
+    text: str = field(repr=False)
+    plain: str = ""
+
+
 class HostedSession:
-    """A session that runs here."""
+    """A session that runs here.
+
+    :ivar number: later sessions of the process have higher ones.
+    :ivar events: steps that it has taken; ``lines`` the last of its log.
+    """
 
     log = Logger()
 
@@ -139,8 +161,9 @@ class HostedSession:
         self._timeout_s = timeout_s
         self.over = False
         self.events = 0
+        self.number = 0
         # Lists: an empty deque takes 600 bytes.
-        self.lines: list[tuple[float, int, str]] = []
+        self.lines: list[Line] = []
         owner = Owner(about.session_id, about.user, about.service)
         self.actions = SessionActions(host, owner, self)
         self.interactions: dict[str, Mapping[str, object]] = {}
@@ -151,6 +174,7 @@ class HostedSession:
         self._hops = 0
         self._begins = 0.0
         self._batch = 0
+        self._struck = 0
         self._storing = False
         self._stirred = False
         self._stopped = False
@@ -162,11 +186,6 @@ class HostedSession:
     def session_id(self) -> str:
         """Its id."""
         return self.about.session_id
-
-    @property
-    def owed(self) -> Mapping[str, tuple[OwedEffect, float]]:
-        """What it has begun outside and not seen the end of, by id, and since when."""
-        return self.actions.owed
 
     # Beginning.
 
@@ -336,6 +355,9 @@ class HostedSession:
 
     def _step(self) -> bool:
         step = self.interpreter.step(self._host.wall.now())
+        struck, self._struck = self._struck, self.interpreter.struck
+        if self._struck > struck:
+            self._host.count("gms_scxml_strikes_total", self._struck - struck)
         if step is Step.MORE:
             return True
         self.events += 1
@@ -448,7 +470,7 @@ class HostedSession:
             user=about.user,
             service=about.service,
             others={url: one.digest for url, one in about.others.items()},
-            owed={key: effect for key, (effect, _) in self.actions.owed.items()},
+            owed=self.actions.owed,
             interactions=tuple(self.interactions),
             taken=tuple(self._taken),
             over=self.over,
@@ -533,7 +555,8 @@ class HostedSession:
             self.ends_at = until
             self._arm()
             return
-        self.note(3, "The session's time is over.")
+        sentence = "The session's time is over."
+        self.note(3, sentence, sentence)
         self.give_up()
 
     # Effects.
@@ -546,9 +569,8 @@ class HostedSession:
             else:
                 waiting.callback(Reply(effect.positive, effect.body))
         elif isinstance(effect, LogText):
-            self.note(
-                effect.level, f"{effect.label}: {effect.text}" if effect.label else effect.text
-            )
+            text = f"{effect.label}: {effect.text}" if effect.label else effect.text
+            self.note(effect.level, text, effect.place)
         elif isinstance(effect, SendToSession):
             if not self._host.deliver(effect, self.session_id):
                 self._put(
@@ -569,7 +591,7 @@ class HostedSession:
             raise
         except Exception as error:  # noqa: BLE001 - the session must hear of every end
             if isinstance(error, GmsError):
-                self.note(2, f"{effect.url}: {error}")
+                self.note(2, f"{effect.url}: {error}", "A document to be invoked cannot be had.")
             else:
                 self.log.failure("Failed to load for {session}", session=self.session_id)
             self.interpreter.document_loaded(effect.token, DocumentError(str(error)))
@@ -589,6 +611,7 @@ class HostedSession:
     def _late(self, request_id: str) -> None:
         waiting = self._requests.pop(request_id, None)
         if waiting is not None and not waiting.called:
+            self._host.count("gms_scxml_requests_late_total")
             waiting.errback(AnswerLate("The service did not answer in time."))
 
     def _refuse(self, error: GmsError) -> None:
@@ -646,9 +669,9 @@ class HostedSession:
                 source=self.about.source,
             )
 
-    def note(self, level: int, text: str) -> None:
+    def note(self, level: int, text: str, plain: str = "") -> None:
         """Keep a line of the session's own log; what it says may be anybody's secret."""
-        self.lines.append((self._host.wall.now(), level, text[:500]))
+        self.lines.append(Line(self._host.wall.now(), level, text[:500], plain))
         del self.lines[:-MAX_LOG]
         self.log.debug("Session {session_id}: a line of its log", session_id=self.session_id)
 

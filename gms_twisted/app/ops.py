@@ -80,6 +80,10 @@ class Ops:
             "chats": self._chats,
             "chat": self._chat,
             "agents": self._agents,
+            "calls": self._voice_calls,
+            "voice_groups": self._voice_groups,
+            "sessions": self._sessions,
+            "session": self._session,
             "services": self._services,
             "service": self._service,
             "groups": self._groups,
@@ -164,7 +168,9 @@ class Ops:
             },
             "available": {
                 "chats": sources.chats is not None,
+                "calls": sources.calls is not None,
                 "services": sources.services is not None,
+                "sessions": sources.sessions is not None,
                 "numbers": sources.numbers is not None,
                 "subscriptions": sources.notifications is not None,
                 "deliveries": sources.notifications is not None,
@@ -210,6 +216,31 @@ class Ops:
         rows = await source.agents()
         ready = sum(row.get("state") == "ready" for row in rows)
         return _page(listed(rows, *_cut(data)), MAX_ROWS) | {"ready": ready}
+
+    async def _voice_calls(self, data: Data) -> Json:
+        source = self.sources.calls
+        return UNAVAILABLE if source is None else _page(source.calls(*_cut(data)), MAX_ROWS)
+
+    async def _voice_groups(self, data: Data) -> Json:
+        source = self.sources.calls
+        return UNAVAILABLE if source is None else _page(source.groups(*_cut(data)), MAX_ROWS)
+
+    async def _sessions(self, data: Data) -> Json:
+        source = self.sources.sessions
+        if source is None:
+            return UNAVAILABLE
+        after, limit, text = _cut(data)
+        return {**_page(source.sessions(after, limit, text), limit), **source.figures()}
+
+    async def _session(self, data: Data) -> Json:
+        source, wanted = self.sources.sessions, _text(data, "id")
+        row = None if source is None else source.session(wanted)
+        if row is None:
+            return _one(None)
+        seen = _one({key: value for key, value in row.items() if key != "data"})["row"]
+        assert isinstance(seen, Mapping)
+        # A member called data is left out of everything else; here its owner has masked it.
+        return {"row": {**seen, "data": shown(row.get("data"))}}
 
     async def _services(self, data: Data) -> Json:
         source = self.sources.services

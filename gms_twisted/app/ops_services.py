@@ -15,7 +15,7 @@ _SLICE = 100
 """Records read and parsed at a time: under 2 ms."""
 LOOKED_AT = 2000
 """Most records that one search looks at."""
-_TELLING = frozenset(
+TELLING = frozenset(
     {
         *("_agent_group", "_device_os", "_provide_code", "_resource_group", "_ttl", "_type"),
         *("_verbose", "_booking_expiration_timeout", "_wait_for_agent"),
@@ -62,7 +62,7 @@ class StoredServices:
             "life_s": instance.life_s,
             "storage": instance.data_id,
             "parameters": {
-                name: text if name in _TELLING else HIDDEN
+                name: text if name in TELLING else HIDDEN
                 for name, text in instance.parameters.items()
             },
         }

@@ -48,6 +48,47 @@ class ChatSource(Protocol):
         """Rows of ``name``, ``display_name``, ``role``, ``state``, ``enabled``, ``chats``."""
 
 
+class SessionSource(Protocol):
+    """Orchestration sessions of this process."""
+
+    def sessions(self, after: str, limit: int, text: str) -> Json:
+        """Page of ``id``, ``application``, ``service``, ``states``, ``started``, ``ends``.
+
+        The states are the innermost ones.  Further ``events`` (taken since the start),
+        ``strikes`` (limits it ran into), ``awake`` (has a script context) and ``pending``
+        (operations under way); the latest session first.
+
+        :param text: an id, or part of one, of an application or a state; ``""`` for all.
+        """
+
+    def figures(self) -> Json:
+        """``live`` and ``awake`` now, ``started_total`` and ``ended_total`` since the start."""
+
+    def session(self, session_id: str) -> Json | None:
+        """One of them, ``None`` when there is none.
+
+        With ``data`` (by name, masked by whoever tells it), ``timers`` (``event``, ``at``),
+        ``operations`` (``module``, ``element``, ``since``) and ``log`` (``at``, ``level``,
+        ``text``, the last line last; masked likewise).
+        """
+
+
+class CallSource(Protocol):
+    """Calls and agent groups of the contact centre."""
+
+    def calls(self, after: str, limit: int, text: str) -> Json:
+        """Page of ``call``, ``direction``, ``state``, ``number``, ``dnis``, ``group``, ``service``.
+
+        Further ``service_name``, ``since``, ``answered``, ``ended`` and ``agent``.  Numbers
+        are masked by whoever tells them; oldest first.
+
+        :param text: an id, or part of any of these; ``""`` for all.
+        """
+
+    def groups(self, after: str, limit: int, text: str) -> Json:
+        """Page of ``name``, ``agents`` (signed in), ``ready``, ``waiting``, ``longest_since``."""
+
+
 class NumberSource(Protocol):
     """Access numbers in their groups, and who holds them."""
 
@@ -113,6 +154,8 @@ class OpsSources:
     notifications: NotificationSource | None = None
     senders: SenderSource | None = None
     problems: ProblemSource | None = None
+    sessions: SessionSource | None = None
+    calls: CallSource | None = None
 
 
 def listed(rows: Sequence[Json], after: str, limit: int, text: str) -> Json:

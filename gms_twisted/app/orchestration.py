@@ -189,6 +189,15 @@ class Orchestrator(Protocol):
 class SessionServer(Orchestrator, Protocol):
     """Sessions that run here, as the HTTP interface offers them."""
 
+    async def start_for_another(
+        self, source: str, parameters: Mapping[str, str], start_at: float | None = None
+    ) -> SessionAt:
+        """As :meth:`Orchestrator.start`, for somebody whose services are not here.
+
+        The session has a service here as well, named by ``_service_name``: access numbers
+        are held by services.
+        """
+
     async def event(
         self,
         session_id: str,

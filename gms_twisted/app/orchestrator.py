@@ -70,6 +70,12 @@ TIDY_S = 60.0
 
 BUSY_S = 1.0
 
+COUNTED = (
+    *("gms_scxml_sessions_started_total", "gms_scxml_sessions_ended_total"),
+    *("gms_scxml_strikes_total", "gms_scxml_requests_late_total"),
+)
+"""What is counted; there from the start, so that a first one is seen as a change."""
+
 _PAGE = 200
 _LONGEST_NAME = 256
 
@@ -116,6 +122,12 @@ class OwnerRules(Protocol):
     async def session_gone(self, session_id: str) -> None:
         """All that the session did at its end is done, too: nothing of it may be left."""
 
+    async def adopt(self, session: SessionAt, source: str, parameters: Mapping[str, str]) -> None:
+        """Make a service for a session that somebody else has started.
+
+        :raises TooManyRequests: there are too many services.
+        """
+
 
 class EmbeddedOrchestrator:
     """A :class:`gms_twisted.app.orchestration.SessionServer`.
@@ -124,7 +136,8 @@ class EmbeddedOrchestrator:
 
     :param interaction_facts: a call as applications see it.
     :param location: base URL of this server; ends in ``/``.
-    :param thread_time: CPU seconds of the calling thread, or an upper bound of them.
+    :param thread_time: CPU seconds of this thread; without it only single scripts have a
+        limit, and not all those of one step together.
     :param give_back: gives freed memory back to the system; slow, so done in idle time.
     :ivar owners: the services that sessions belong to.
     """
@@ -157,6 +170,7 @@ class EmbeddedOrchestrator:
         self.sessions: dict[str, HostedSession] = {}
         self.started_total = 0
         self.ended_total = 0
+        self._numbers = 0
         self._options = options
         self._documents = documents
         self._modules = modules
@@ -171,6 +185,8 @@ class EmbeddedOrchestrator:
         self._dropped = 0
         self._tidying: DelayedCall | None = None
         self._counters = counters
+        for name in COUNTED:
+            counters.add(name, 0)
         counters.gauge("gms_scxml_sessions", lambda: len(self.sessions))
         counters.gauge("gms_scxml_sessions_awake", lambda: len(self.awake))
 
@@ -178,6 +194,11 @@ class EmbeddedOrchestrator:
         """Take new options, for sessions that are there as far as that can be."""
         self._options = options
         self.awake.most = options.max_awake
+
+    @property
+    def max_sessions(self) -> int:
+        """How many there may be."""
+        return self._options.max_sessions
 
     def has(self, session_id: str) -> bool:
         """Tell whether a session runs here."""
@@ -198,7 +219,9 @@ class EmbeddedOrchestrator:
             page = await self.store.scan(SESSION, after=after, limit=_PAGE)
             for stored in page:
                 try:
-                    self._resume(SessionRecord.from_record(stored), documents)
+                    record = SessionRecord.from_record(stored)
+                    await self._check_service(record)
+                    self._resume(record, documents)
                 except Exception as error:  # noqa: BLE001 - a bad record must not stop the start
                     self.sessions.pop(stored.key, None)
                     await self._lose(stored.key, f"{type(error).__name__}: {error}")
@@ -206,6 +229,7 @@ class EmbeddedOrchestrator:
             if len(page) < _PAGE:
                 break
             after = page[-1].key
+        self._number_anew()
         self.kept = set(documents)
         await self._forget_documents()
         if self.sessions:
@@ -241,6 +265,20 @@ class EmbeddedOrchestrator:
                 return found
             after = page[-1].key
 
+    async def _check_service(self, record: SessionRecord) -> None:
+        """See that a session did not lose its service in a crash, before it was made.
+
+        A service whose life is over may have left its session behind in a conversation.
+
+        :raises ValueError: it did; nobody knows of the session.
+        """
+        if self.owners is None or not record.service or record.over:
+            return
+        if record.ends_at - self._options.session_grace_s <= self.wall.now():
+            return
+        if not await self.owners.lasts_until(record.session_id):
+            raise ValueError("its service was never made")
+
     def _resume(self, record: SessionRecord, documents: Mapping[str, Document | None]) -> None:
         if not record.saved and not record.over:
             raise ValueError("its data could not be stored")
@@ -270,7 +308,7 @@ class EmbeddedOrchestrator:
                 thread_time=self._thread_time,
             )
         session = HostedSession(self, about, interpreter, record.ends_at, self._timeout_s)
-        self.sessions[record.session_id] = session
+        self._keep(session)
         session.resume(record)
 
     async def _lose(self, session_id: str, why: str) -> None:
@@ -349,9 +387,9 @@ class EmbeddedOrchestrator:
         ends_at = begins + _life(parameters) + self._options.session_grace_s
         interpreter = self._interpreter(document, session_id, parameters)
         session = HostedSession(self, about, interpreter, ends_at, self._timeout_s)
-        self.sessions[session_id] = session
+        self._keep(session)
         self.started_total += 1
-        self._counters.add("gms_scxml_sessions_started_total")
+        self.count("gms_scxml_sessions_started_total")
         try:
             await session.start(begins, hold=hold)
         except GmsError:
@@ -390,6 +428,23 @@ class EmbeddedOrchestrator:
             await hosted.end()
 
     # SessionServer.
+
+    async def start_for_another(
+        self, source: str, parameters: Mapping[str, str], start_at: float | None = None
+    ) -> SessionAt:
+        """See :meth:`gms_twisted.app.orchestration.SessionServer.start_for_another`."""
+        session = await self.start(source, parameters, start_at=start_at)
+        if self.owners is None:
+            return session
+        try:
+            await self.owners.adopt(session, source, parameters)
+        except BaseException:
+            await self.end(session)
+            raise
+        if not self.has(session.session_id):
+            # It was over before it had a service.
+            await self.owners.session_over(session.session_id)
+        return session
 
     async def event(
         self,
@@ -520,7 +575,7 @@ class EmbeddedOrchestrator:
         """Forget a session."""
         if self.sessions.pop(session.session_id, None) is not None:
             self.ended_total += 1
-            self._counters.add("gms_scxml_sessions_ended_total")
+            self.count("gms_scxml_sessions_ended_total")
             if len(self.kept) > self._kept_enough:
                 self.tasks.spawn("forgetting of applications", self._forget_documents())
             if self.owners is not None:
@@ -542,7 +597,23 @@ class EmbeddedOrchestrator:
         self._dropped = 0
         self._give_back()
 
+    def count(self, name: str, by: int = 1) -> None:
+        """Count something that happened to a session."""
+        self._counters.add(name, by)
+
     # Parts.
+
+    def _number_anew(self) -> None:
+        """Put the sessions that the store had, by id, into the order in which they began."""
+        found = sorted(self.sessions.values(), key=lambda one: one.about.started)
+        self.sessions.clear()
+        for session in found:
+            self._keep(session)
+
+    def _keep(self, session: HostedSession) -> None:
+        self._numbers += 1
+        session.number = self._numbers
+        self.sessions[session.session_id] = session
 
     def _check_running(self) -> None:
         if self._stopped:
@@ -588,6 +659,9 @@ class EmbeddedOrchestrator:
         options = self._options
         return Limits(
             evaluation_s=options.evaluation_s,
+            # G02: after a script that was stopped the rest of its block still has a little time,
+            # and not as much again for each.
+            turn_s=options.evaluation_s * 1.5,
             heap_bytes=options.heap,
             event_microsteps=options.microsteps,
             queued_events=options.queued_events,

@@ -110,10 +110,16 @@ class PhoneNumbers:
         if reason != phonenumbers.ValidationResult.IS_POSSIBLE:
             return None
         number.extension = None
-        if number.italian_leading_zero and (number.number_of_leading_zeros or 1) > 1:
-            # Several leading zeros are read differently each time; such a text is no number.
-            return None
-        return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+        found = str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+        # Zeros at the beginning may be read differently each time; such a text is no number.
+        return found if self._reads_as_itself(found) else None
+
+    def _reads_as_itself(self, found: str) -> bool:
+        try:
+            again = phonenumbers.parse(found, self._region)
+        except phonenumbers.NumberParseException:
+            return False
+        return found == phonenumbers.format_number(again, phonenumbers.PhoneNumberFormat.E164)
 
 
 def _simplified(text: str) -> str:

@@ -50,6 +50,13 @@ class ServiceCount:
         wait_s = self._rates.take(address)
         if wait_s > 0:
             raise TooManyRequests("Too many services were created from this address.", wait_s)
+        self.check_room()
+
+    def check_room(self) -> None:
+        """See whether there may be one more service, whoever makes it.
+
+        :raises TooManyRequests: there are too many.
+        """
         if len(self._live) >= self.limits.v13_services:
             now = self._wall.now()
             self._live = {key: until for key, until in self._live.items() if until > now}

@@ -83,14 +83,12 @@ class Beginning:
     store: StoreWith = field(repr=False)
 
 
-class ServiceKind(Protocol):
-    """A kind of service: what is special about its instances.
+class Starting(Protocol):
+    """Begins a service.
 
-    :ivar default_life_s: life without ``_ttl``.
     :ivar idle: whether the life counts from the last use.
     """
 
-    default_life_s: float
     idle: bool
 
     async def start(self, beginning: Beginning) -> Mapping[str, object] | Verbatim:
@@ -98,6 +96,15 @@ class ServiceKind(Protocol):
 
         Raising refuses the service; before ``store`` was called nothing is written.
         """
+
+
+class ServiceKind(Starting, Protocol):
+    """A kind of service: what is special about its instances.
+
+    :ivar default_life_s: life without ``_ttl``.
+    """
+
+    default_life_s: float
 
     async def request(
         self,

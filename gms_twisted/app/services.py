@@ -31,6 +31,7 @@ from gms_twisted.app.service_kinds import (
     RequestUnknown,
     ServiceAction,
     ServiceKind,
+    Starting,
     Verbatim,
     parameters_of,
     split_fields,
@@ -76,6 +77,20 @@ def _check_internal(internal: bool) -> None:
 def not_found() -> ServiceNotFound:
     """The one answer for unknown, expired and somebody else's (G06)."""
     return ServiceNotFound("There is no such service, or its time is over.")
+
+
+class _Running:
+    """A :class:`Starting` of a session that has been started."""
+
+    idle = False
+
+    def __init__(self, session: SessionAt) -> None:
+        self._session = session
+
+    async def start(self, beginning: Beginning) -> Mapping[str, object] | Verbatim:
+        """Only store the service."""
+        await beginning.store(Changes(), self._session)
+        return {"_id": self._session.session_id}
 
 
 class ServiceInstances:
@@ -195,10 +210,34 @@ class ServiceInstances:
             self._create(definition, kind, parameters, data, user, address, life_s),
         )
 
+    async def adopt(
+        self,
+        session: SessionAt,
+        name: str,
+        service: str,
+        parameters: Mapping[str, str],
+        user: GmsUser | None,
+        life_s: float,
+    ) -> None:
+        """Make the service of a session that runs already, so that it can hold numbers.
+
+        It has no data: that is with whoever has started the session.
+
+        :param name: of the service there.
+        :param service: the application.
+        :raises TooManyRequests: there are too many services.
+        """
+        self._count.check_room()
+        definition = ServiceDefinition(name, orchestrated=True, service=service)
+        await self._tasks.finish(
+            "creation of a service",
+            self._create(definition, _Running(session), parameters, {}, user, "", life_s),
+        )
+
     async def _create(
         self,
         definition: ServiceDefinition,
-        kind: ServiceKind,
+        kind: Starting,
         parameters: Mapping[str, str],
         data: Mapping[str, FormValue],
         user: GmsUser | None,

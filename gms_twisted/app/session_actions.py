@@ -50,8 +50,11 @@ class Actor(Protocol):
     def hear(self, event: ScxmlEvent) -> None:
         """Take an event; raises nothing."""
 
-    def note(self, level: int, text: str) -> None:
-        """Keep a line of its log."""
+    def note(self, level: int, text: str, plain: str = "") -> None:
+        """Keep a line of its log.
+
+        :param plain: what of it says nothing about a person.
+        """
 
     def struck_off(self) -> None:
         """An action has ended, and what is stored is not true any more."""
@@ -61,15 +64,17 @@ class SessionActions:
     """Actions of one session.
 
     :param owner: the session, without an action.
-    :ivar owed: what has not come to its end, by id, and since when (Unix seconds).
+    :ivar owed: what has not come to its end, by id.
+    :ivar since: when each of these was decided here, Unix seconds.
     """
 
     log = Logger()
 
-    __slots__ = ("_actor", "_host", "_owner", "_running", "_stopped", "owed")
+    __slots__ = ("_actor", "_host", "_owner", "_running", "_stopped", "owed", "since")
 
     def __init__(self, host: ActionHost, owner: Owner, actor: Actor) -> None:
-        self.owed: dict[str, tuple[OwedEffect, float]] = {}
+        self.owed: dict[str, OwedEffect] = {}
+        self.since: dict[str, float] = {}
         self._host = host
         self._owner = owner
         self._actor: Actor | None = actor
@@ -83,8 +88,8 @@ class SessionActions:
 
     def resume(self, owed: Mapping[str, OwedEffect]) -> None:
         """Know what an earlier process has left."""
-        now = self._host.wall.now()
-        self.owed = {key: (effect, now) for key, effect in owed.items()}
+        self.owed = dict(owed)
+        self.since = dict.fromkeys(owed, self._host.wall.now())
 
     def stop(self) -> None:
         """Hold still: whatever comes of them now, the next process begins them again."""
@@ -98,20 +103,22 @@ class SessionActions:
         """Note the actions among a step's effects; returns their ids, see :meth:`begin`."""
         fresh: list[str] = []
         now = self._host.wall.now()
-        posts = sum(isinstance(one, PostEvent) for one, _ in self.owed.values())
+        posts = sum(isinstance(one, PostEvent) for one in self.owed.values())
         for effect in effects:
             if isinstance(effect, StartOperation):
                 key = effect.request_id
             elif not isinstance(effect, PostEvent):
                 continue
             elif posts >= MAX_POSTS:
-                self._note(f"{effect.url}: {MAX_POSTS} posts are on their way already")
+                sentence = f"{MAX_POSTS} posts are on their way already."
+                self._note(f"{effect.url}: {sentence}", sentence)
                 self._not_posted(effect)
                 continue
             else:
                 key = self._host.ids.hex(32)
                 posts += 1
-            self.owed[key] = effect, now
+            self.owed[key] = effect
+            self.since[key] = now
             fresh.append(key)
         return fresh
 
@@ -123,7 +130,7 @@ class SessionActions:
         for key in keys:
             if key not in self.owed or key in self._running:
                 continue
-            work = self._do(key, self.owed[key][0], hops)
+            work = self._do(key, self.owed[key], hops)
             running = self._host.tasks.spawn("an action of a session", work)
             if not running.called:
                 self._running[key] = running
@@ -131,10 +138,15 @@ class SessionActions:
     def drop(self, but: Collection[str] = ()) -> None:
         """Give all up, but these."""
         for key in [one for one in self.owed if one not in but]:
-            self.owed.pop(key, None)
+            self._strike_off(key)
             running = self._running.pop(key, None)
             if running is not None:
                 running.cancel()
+
+    def _strike_off(self, key: str) -> bool:
+        """Owe this no longer; ``False``: it was not owed."""
+        self.since.pop(key, None)
+        return self.owed.pop(key, None) is not None
 
     async def _do(self, key: str, effect: OwedEffect, hops: int) -> None:
         outcome: Outcome | None = None
@@ -145,7 +157,7 @@ class SessionActions:
             owner = replace(self._owner, hops=hops, operation_id=key)
             outcome = await self._host.act(owner, effect, lambda news: self._tell(effect, news))
         self._running.pop(key, None)
-        if self._stopped or self.owed.pop(key, None) is None:
+        if self._stopped or not self._strike_off(key):
             return
         if isinstance(effect, StartOperation) and outcome is not None:
             self._tell(effect, outcome)
@@ -160,7 +172,7 @@ class SessionActions:
         except CancelledError:
             raise
         except GmsError as error:
-            self._note(f"{effect.url}: {error}")
+            self._note(f"{effect.url}: {error}", "An event could not be posted.")
             return False
         except Exception:  # noqa: BLE001 - the session must hear of every end
             self.log.failure("Failed to post for {session}", session=self._owner.session_id)
@@ -179,6 +191,6 @@ class SessionActions:
         if self._actor is not None:
             self._actor.hear(event)
 
-    def _note(self, text: str) -> None:
+    def _note(self, text: str, plain: str) -> None:
         if self._actor is not None:
-            self._actor.note(2, text)
+            self._actor.note(2, text, plain)

@@ -118,6 +118,10 @@ class CallShelf:
         """Those that have not ended, oldest first."""
         return iter(self._open.values())
 
+    def over(self) -> Iterator[Call]:
+        """Those that have ended, the last one first."""
+        return reversed(self._ended.values())
+
     def get(self, call_id: str) -> Call | None:
         """Find one."""
         return self._open.get(call_id) or self._ended.get(call_id)

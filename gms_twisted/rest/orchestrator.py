@@ -92,7 +92,7 @@ class OrchestratorApi:
             for name, value in form.fields.items()
             if isinstance(value, str) and name not in (_SOURCE, _IDEAL_TIME)
         }
-        work = self._sessions.start(source, parameters, start_at=_moment(form.text(_IDEAL_TIME)))
+        work = self._sessions.start_for_another(source, parameters, _moment(form.text(_IDEAL_TIME)))
         try:
             session = await self._tasks.finish("starting a session", work)
         except ApplicationUnusable as error:

@@ -94,11 +94,13 @@ class LogText:
     """Effect: write a line for the operator.
 
     :ivar level: 1 reporting, 2 error, 3 warning, 4 debug.
+    :ivar place: of an error, its name and line, which nobody's data has a part in.
     """
 
     level: int
     label: str
     text: str = field(repr=False)
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,6 +142,18 @@ class Interpreter(Configuration):
                 found.append(due)
         return min(found, default=None)
 
+    @property
+    def struck(self) -> int:
+        """Overruns since it is in memory, those of charts that it invoked among them."""
+        return self._setting.struck
+
+    def timers(self) -> list[tuple[float, str]]:
+        """When which delayed event is due (Unix seconds), the first one first."""
+        found = [(pending.due, pending.event.name) for pending in self._pending]
+        for child in self._children():
+            found += child.timers()
+        return sorted(found)
+
     def handle_deadline(self, now: float) -> None:
         """Put what is due into its queue, the oldest first."""
         self._now = now
@@ -177,6 +189,10 @@ class Interpreter(Configuration):
     def states(self) -> Sequence[str]:
         """Ids of the active states, in document order."""
         return [self._document.states[place].id for place in sorted(self._config)]
+
+    def innermost(self) -> Sequence[str]:
+        """Ids of the active states that have no states in them: where it is, in few words."""
+        return [self._document.states[place].id for place in self._leaves()]
 
     @property
     def awake(self) -> bool:

@@ -67,11 +67,12 @@ class Outbox(list[Effect]):
         self.asked = self.size = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Setting:
     """What a session is given, and shares with the charts that it invokes.
 
     :ivar thread_time: CPU seconds of the calling thread, if there is a clock for that.
+    :ivar struck: overruns of all of them since they are in memory.
     """
 
     limits: Limits
@@ -79,6 +80,7 @@ class Setting:
     new_id: Callable[[], str]
     effects: Outbox
     thread_time: Callable[[], float] | None = None
+    struck: int = 0
 
 
 class Machine:
@@ -142,6 +144,7 @@ class Machine:
         :raises Ended: it was the last.
         """
         self.strikes += 1
+        self._setting.struck += 1
         if self.strikes >= self._setting.limits.strikes:
             self._end_by("limit", f"{why}; that was strike {self.strikes}")
 
@@ -172,7 +175,7 @@ class Machine:
         if more:
             data.update(more)
         name = name or error_name(document.dialect, where, kind)
-        self._log(2, element, f"{name} at line {line}: {text}")
+        self._log(2, element, f"{name} at line {line}: {text}", f"{name} at line {line}")
         self._enqueue(QueuedEvent(name, json.dumps(data), PLATFORM, send_id))
 
     def _failed(self, failure: ScriptFailed, source: Source, where: str, element: str) -> None:
@@ -188,10 +191,10 @@ class Machine:
         line = failure.line - (1 if source.use is Use.SCRIPT else 3)
         return min(max(0, line), source.text.count("\n"))
 
-    def _log(self, level: int, label: str, text: str) -> None:
+    def _log(self, level: int, label: str, text: str, place: str = "") -> None:
         effects = self._setting.effects
         if len(effects) - effects.asked < MAX_LINES:
-            effects.append(LogText(level, label, text))
+            effects.append(LogText(level, label, text, place))
 
     def _ask(self, effect: Effect, size: int = 0) -> None:
         """Have the host do something.

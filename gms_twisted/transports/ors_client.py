@@ -10,7 +10,7 @@ servers comes about, why a session is asked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from twisted.logger import Logger
@@ -22,6 +22,7 @@ from gms_twisted.app.orchestration import (
     ApplicationUnusable,
     OrsUnreachable,
     Reply,
+    RequestUnhandled,
     Servers,
     SessionAt,
     SessionOver,
@@ -31,6 +32,7 @@ from gms_twisted.app.outgoing import Answer, Gate, Limits, TargetRefused, Unreac
 from gms_twisted.domain.errors import TooManyRequests
 from gms_twisted.transports.ors_messages import (
     START,
+    code_of,
     cookie_of,
     form_body,
     reason_of,
@@ -82,6 +84,16 @@ class OrsClient:
     def reconfigure(self, limits: Limits) -> None:
         """Go by other limits from now on."""
         self._limits = replace(limits, body_bytes=MAX_ANSWER)
+
+    @property
+    def ill(self) -> Sequence[str]:
+        """Servers that have failed since they last answered; of those that are known."""
+        return [url for url in self._order.everywhere if url in self._ill]
+
+    @property
+    def unanswered(self) -> bool:
+        """Tell whether some service has no server left that answers."""
+        return any(all(url in self._ill for url in urls) for urls in self._order.lists)
 
     async def start(
         self,
@@ -177,6 +189,9 @@ class OrsClient:
                     raise OrsUnreachable
                 failed = True
                 continue
+            if answer.status == _UNKNOWN and code_of(answer) == RequestUnhandled.code:
+                self._order.found(session_id, url)
+                raise RequestUnhandled("This service has no such request.")
             if answer.status == _UNKNOWN:
                 if url == home:
                     self._order.over(session_id)

@@ -120,6 +120,16 @@ def reason_of(answer: Answer) -> str:
     return text if len(text) <= MAX_REASON else text[:MAX_REASON] + "..."
 
 
+def code_of(answer: Answer) -> str:
+    """Which error it is, as our own servers tell it; ``""`` where nothing is told."""
+    try:
+        document = loads(text_of(answer).encode("utf-8", "replace"))
+    except InvalidRequest:
+        return ""
+    code = document.get("exception") if isinstance(document, dict) else None
+    return code if isinstance(code, str) else ""
+
+
 def retry_after_s(answer: Answer, default: float = 5.0) -> float:
     """How long a server asks to be left alone."""
     text = answer.headers.get("retry-after", "")

@@ -57,6 +57,11 @@ class ServerOrder:
         """All servers that are known."""
         return list(dict.fromkeys(url for urls in self._lists for url in urls))
 
+    @property
+    def lists(self) -> Sequence[tuple[str, ...]]:
+        """The lists that are known, each in its order; none is empty."""
+        return list(self._lists)
+
     def for_start(self, servers: Servers | None = None) -> Sequence[str]:
         """Servers to ask to start a session, in order; empty when there are none.
 

@@ -133,6 +133,38 @@ class Chats:
         return [{"name": "ada", "state": "ready"}, {"name": "bob", "state": "away"}]
 
 
+class Sessions:
+    """One session whose owner has masked its data, and nothing else."""
+
+    def sessions(self, after: str, limit: int, text: str) -> Json:
+        """Too many rows."""
+        return {"rows": [{"id": "S", "states": ["a"]}] * (limit + 5), "next": "7"}
+
+    def figures(self) -> Json:
+        """Of all."""
+        return {"live": 3, "awake": 1, "started_total": 9, "ended_total": 6}
+
+    def session(self, session_id: str) -> Json | None:
+        """One, by its id."""
+        if session_id != "S":
+            return None
+        data = {"_phone_number": PHONE, "my_token": "canary", "tries": 2, "message": TEXT}
+        return {"id": "S", "data": data, "log": [{"at": 1.0, "level": "info", "text": "***"}]}
+
+
+class Calls:
+    """Many calls, and one group."""
+
+    def calls(self, after: str, limit: int, text: str) -> Json:
+        """As asked."""
+        row = {"call": "C", "number": "***34", "data": {"note": TEXT}}
+        return {"rows": [row] * limit, "next": after + text, "total": 99}
+
+    def groups(self, after: str, limit: int, text: str) -> Json:
+        """One."""
+        return {"rows": [{"name": "Billing", "ready": 2}], "next": None, "total": 1}
+
+
 class OpsCase(SynchronousTestCase):
     """An operator, ada, and an agent, bob."""
 
@@ -160,6 +192,8 @@ class OpsCase(SynchronousTestCase):
             notifications=self.notifications,
             senders=Senders(),
             problems=Problems(),
+            sessions=Sessions(),
+            calls=Calls(),
         )
         self.ops = Ops(
             self.accounts,
@@ -317,11 +351,11 @@ class AnswerTests(OpsCase):
         self.assertFalse(any(self.ask("hello", page)["available"].values()))
         for do in (
             *("chats", "agents", "services", "groups", "subscriptions", "deliveries"),
-            *("senders", "errors"),
+            *("senders", "errors", "sessions", "calls", "voice_groups"),
         ):
             self.assertEqual(self.ask(do, page)["available"], False, do)
         self.assertEqual(self.ask("bookings", page, group="DNIS")["available"], False)
-        for do in ("service", "chat", "delivery"):
+        for do in ("service", "session", "chat", "delivery"):
             self.refused(NotFound, do, page, id="x")
 
     def test_health_and_traffic(self) -> None:
@@ -340,6 +374,27 @@ class AnswerTests(OpsCase):
         self.assertEqual([row["id"] for row in self.ask("chats", text="bob")["rows"]], ["T"])
         self.assertEqual(self.ask("chat", id="T")["row"]["nickname"], "Cara")
         self.assertEqual(self.ask("agents")["ready"], 1)
+
+    def test_sessions(self) -> None:
+        """A page, cut to what was asked for, with figures of all of them."""
+        answer = self.ask("sessions", limit=10)
+        self.assertEqual((len(answer["rows"]), answer["next"]), (10, "7"))
+        figures = {key: answer[key] for key in ("live", "awake", "started_total", "ended_total")}
+        self.assertEqual(figures, {"live": 3, "awake": 1, "started_total": 9, "ended_total": 6})
+
+    def test_a_session(self) -> None:
+        """Its data shows although what is called data is left out everywhere else."""
+        row = self.ask("session", id="S")["row"]
+        self.assertEqual((row["id"], row["log"][0]["level"]), ("S", "info"))
+        self.assertEqual(row["data"]["tries"], 2)
+        self.refused(NotFound, "session", id="T")
+
+    def test_calls(self) -> None:
+        """Pages of calls and of agent groups."""
+        answer = self.ask("calls", limit=3, after="5", text="x")
+        self.assertEqual((len(answer["rows"]), answer["next"], answer["total"]), (3, "5x", 99))
+        self.assertEqual(answer["rows"][0], {"call": "C", "number": "***34"})
+        self.assertEqual(self.ask("voice_groups")["rows"], [{"name": "Billing", "ready": 2}])
 
     def test_lists_at_hand_are_paged_and_searched(self) -> None:
         """The errors, for example."""
@@ -388,6 +443,9 @@ class SecretTests(OpsCase):
             self.ask("deliveries", page),
             self.ask("delivery", page, id="d" * 32),
             self.ask("senders", page),
+            self.ask("sessions", page),
+            self.ask("session", page, id="S"),
+            self.ask("calls", page),
             self.ask("services", page),
             self.ask("service", page, id="00000001-b03b-4191-b756-1efe8f3b16b8"),
         ]

@@ -20,12 +20,12 @@ from gms_twisted.app.orchestration import (
     RequestUnhandled,
     SessionAt,
     SessionOver,
-    SessionUnknown,
 )
 from gms_twisted.app.service_kinds import Verbatim
 from gms_twisted.app.session_chats import SessionChats
+from gms_twisted.config.options import LimitOptions
 from gms_twisted.config.ors_options import OrsOptions
-from gms_twisted.domain.errors import InvalidRequest, ServiceNotFound
+from gms_twisted.domain.errors import InvalidRequest, ServiceNotFound, TooManyRequests
 from gms_twisted.domain.ids import GmsUser
 from gms_twisted.domain.values import FormValue, InMemory, UploadedFile
 from tests.support.chat_house import ChatHouse
@@ -329,12 +329,12 @@ class RequestTests(SynchronousTestCase):
         self.assertIn("update", str(rig.house.fail(work, InvalidRequest)))
 
     def test_session_is_over(self) -> None:
-        """A session that is gone takes its service along: 404 now and later."""
+        """A session that is gone takes its service along: the same 404 now and later (G06)."""
         rig = Rig(self)
         service_id = rig.made()
         rig.sessions.sessions.clear()
         work = rig.house.services.request(service_id, "status", {}, None)
-        rig.house.fail(work, SessionUnknown)
+        rig.house.fail(work, ServiceNotFound)
         rig.house.fail(rig.house.services.find(service_id, None), ServiceNotFound)
 
     def test_events_are_no_requests(self) -> None:
@@ -392,6 +392,49 @@ class EndTests(SynchronousTestCase):
         service_id = rig.made(_ttl="60")
         self.assertEqual(rig.house.run(rig.kind.lasts_until(service_id)), rig.house.wall.now() + 60)
         self.assertEqual(rig.house.run(rig.kind.lasts_until("unknown")), 0.0)
+
+
+class AdoptTests(SynchronousTestCase):
+    """Sessions that another server has started here."""
+
+    def adopt(self, rig: Rig, **parameters: str) -> SessionAt:
+        """Start a session, and give it a service."""
+        run = rig.house.run
+        session: SessionAt = run(rig.sessions.start(URL, parameters))
+        run(rig.kind.adopt(session, URL, parameters))
+        return session
+
+    def test_service(self) -> None:
+        """It is a service of its name, its user, its life; it is over with its session."""
+        rig = Rig(self)
+        session = self.adopt(
+            rig, _service_name="theirs", gms_user=USER, _ttl="60", _x="y", _data_id="z", a="b"
+        )
+        instance = rig.house.run(rig.house.services.find(session.session_id, USER))
+        self.assertEqual(
+            (instance.name, instance.service, instance.life_s, instance.parameters),
+            ("theirs", URL, 60.0, {"_ttl": "60", "_x": "y"}),
+        )
+        self.assertEqual(instance.session, session)
+        self.assertNotEqual(instance.data_id, "z")
+        rig.house.run(rig.kind.session_over(session.session_id))
+        rig.house.fail(rig.house.services.find(session.session_id, USER), ServiceNotFound)
+
+    def test_nothing_known(self) -> None:
+        """Without a name it has the application's; a life that is none is the default."""
+        rig = Rig(self)
+        session = self.adopt(rig, _ttl="undefined")
+        instance = rig.house.run(rig.house.services.find(session.session_id, None))
+        self.assertEqual((instance.name, instance.life_s), (URL[:64], 3600.0))
+
+    def test_V13_counted(self) -> None:
+        """They count as services do; the rate of an address is not theirs."""
+        rig = Rig(self)
+        for _ in range(30):
+            self.adopt(rig)
+        rig.house.services.reconfigure({}, LimitOptions(v13_services=30), user_control=False)
+        session = rig.house.run(rig.sessions.start(URL, {}))
+        rig.house.fail(rig.kind.adopt(session, URL, {}), TooManyRequests)
 
 
 class ChatTests(SynchronousTestCase):

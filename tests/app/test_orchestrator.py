@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -99,6 +100,13 @@ PINNED = """
 </state>
 """
 
+LONG_BLOCK = """
+<datamodel><data id="n" expr="0"/></datamodel>
+<state id="a"><transition event="go">
+<foreach array="new Array(100).fill(0)" item="i"><assign location="_data.n" expr="_data.n + 1"/>
+</foreach></transition></state>
+"""
+
 HOSTILE = """
 <state id="a"><transition event="loop"><script>for (;;) {}</script></transition></state>
 """
@@ -185,6 +193,70 @@ class StartTests(Fixture):
         again.clock.advance(0)
         self.assertEqual(again.states(session), ["a"])
         self.assertEqual(again.data(session)["x"], "1")
+
+
+class AnothersTests(Fixture):
+    """Sessions of somebody whose services are elsewhere."""
+
+    def begin(self, house: OrchestratorHouse) -> SessionAt:
+        """Start one."""
+        return house.run(house.server.start_for_another("app", {}))
+
+    def test_adopted(self) -> None:
+        """It has a service here as long as it runs."""
+        house = self.house_of(ECHO)
+        session = self.begin(house)
+        self.assertEqual((house.owners.adopted, house.owners.over), ([session.session_id], []))
+        house.tell(session, "stop")
+        self.assertEqual(house.owners.over, [session.session_id])
+
+    def test_over_at_once(self) -> None:
+        """One that ends where it begins leaves no service."""
+        house = self.house_of('<final id="a"/>')
+        session = self.begin(house)
+        self.assertEqual(house.owners.adopted, [session.session_id])
+        self.assertEqual(house.owners.over[-1], session.session_id)
+
+    def test_no_room(self) -> None:
+        """Without room for a service there is no session."""
+        house = self.house_of(ECHO)
+        house.owners.full = True
+        house.fail(house.server.start_for_another("app", {}), TooManyRequests)
+        self.assertEqual(house.server.sessions, {})
+
+    def test_ours(self) -> None:
+        """One that is started for a service of this server is not given another."""
+        house, _ = self.started(ECHO)
+        self.assertEqual(house.owners.adopted, [])
+
+
+class ServiceTests(Fixture):
+    """Sessions and their services over a restart."""
+
+    def survives(self, *, service: bool, after_s: float = 0.0) -> bool:
+        """Whether a session does, whose service lives for a minute."""
+        house, session = self.started(ECHO, _service_name="poll", _ttl="60")
+        house.clock.advance(after_s)
+        house.die()
+        # The next process has no service, unless it is told.
+        again = OrchestratorHouse(
+            self, {"app": ECHO}, house=house, lives={session.session_id: 1.0} if service else {}
+        )
+        lives = again.server.has(session.session_id)
+        self.assertEqual(again.record(session) is not None, lives)
+        return lives
+
+    def test_R01_made(self) -> None:
+        """A session with a service goes on."""
+        self.assertTrue(self.survives(service=True))
+
+    def test_R01_never_made(self) -> None:
+        """One that a crash has parted from the making of its service does not."""
+        self.assertFalse(self.survives(service=False))
+
+    def test_outlives(self) -> None:
+        """One whose service has had its time may go on, a conversation lasts as long as it does."""
+        self.assertTrue(self.survives(service=False, after_s=61.0))
 
 
 class RequestTests(Fixture):
@@ -573,6 +645,16 @@ class EndTests(Fixture):
             house.tell(hostile, "loop")
         house.fail(house.server.query(hostile.session_id), SessionUnknown)
         self.assertEqual(house.ask(echo, "status").body, "1")
+
+    def test_G02_scripts_of_one_step(self) -> None:
+        """Scripts that are short one by one are stopped when together they take too long."""
+        for step_s, some, all_of_them in ((0.0, False, True), (0.002, True, False)):
+            house, session = self.started(LONG_BLOCK)
+            house.thread_time_s = count(0.0, step_s).__next__
+            house.tell(session, "go")
+            data = house.run(house.server.query(session.session_id))["data"]
+            assert isinstance(data, dict)
+            self.assertEqual((0 < data["n"] < 15, data["n"] == 100), (some, all_of_them))
 
     def test_pinned(self) -> None:
         """A session whose data cannot be stored runs, and ends with the process."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from phonenumbers.phonemetadata import PhoneMetadata
 from twisted.trial.unittest import SynchronousTestCase
@@ -81,6 +81,7 @@ class PhoneTests(SynchronousTestCase):
         self.assertEqual(US.phone("5551234"), "5551234")
 
     @settings(max_examples=600, deadline=None, database=None)
+    @example("01010000", "AU")
     @given(
         st.lists(st.sampled_from(PIECES), max_size=16).map("".join) | st.text(max_size=20),
         st.sampled_from(["US", "DE", "IT", "AU", "BR", "RU", "JP", "SM"]),

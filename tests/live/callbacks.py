@@ -26,11 +26,15 @@ class Callback:
 
     :ivar push_id: the same when it is sent again.
     :ivar size: bytes of the body.
+    :ivar tag: of the event.
+    :ivar text: the body, if the server keeps it.
     """
 
     path: str
     push_id: str
     size: int
+    tag: str = ""
+    text: str = ""
 
 
 Behaviour = Callable[[socket.socket, Callback], bool]
@@ -40,6 +44,7 @@ Behaviour = Callable[[socket.socket, Callback], bool]
 class CallbackServer(ThreadingTCPServer):
     """Listens on a free port.
 
+    :param keep: keep bodies, too.
     :ivar got: every callback, whatever it was answered.
     """
 
@@ -47,9 +52,10 @@ class CallbackServer(ThreadingTCPServer):
     block_on_close = False
     request_queue_size = 256
 
-    def __init__(self, behaviour: Behaviour) -> None:
+    def __init__(self, behaviour: Behaviour, *, keep: bool = False) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.behaviour = behaviour
+        self.keep = keep
         self.got: list[Callback] = []
         self._open: set[socket.socket] = set()
         self.port = int(cast("tuple[str, int]", self.server_address)[1])
@@ -104,7 +110,13 @@ class _Handler(StreamRequestHandler):
             name, _, value = header.decode("latin-1").partition(":")
             headers[name.lower()] = value.strip()
         body = self.rfile.read(int(headers.get("content-length", "0")))
-        return Callback(line[1], headers.get("x-notification-id", ""), len(body))
+        return Callback(
+            line[1],
+            headers.get("x-notification-id", ""),
+            len(body),
+            headers.get("x-notification-tag", ""),
+            body.decode("utf-8", "replace") if self.server.keep else "",
+        )
 
 
 def well(connection: socket.socket, callback: Callback) -> bool:

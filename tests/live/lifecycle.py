@@ -334,7 +334,7 @@ class CommandTests(LifecycleCase):
         with Server(data=data) as server:
             self.assertEqual(get(f"{server.url}/genesys/1/storage/{area}/Key1"), (200, b"old"))
 
-    def test_C12_a_persons_chats_are_exported_and_deleted(self) -> None:
+    def test_C12_a_persons_chats_and_sessions_are_exported_and_deleted(self) -> None:
         """While the server runs."""
         with Server(data=self.folder) as server:
             request = Request(
@@ -345,11 +345,21 @@ class CommandTests(LifecycleCase):
             chat = f"{server.url}/genesys/1/service/{service}/ixn/chat"
             post(chat, firstName="Vasya", subject="canary subject")
             post(f"{chat}/send", message="canary message")
+            request = Request(
+                f"{server.url}/genesys/1/service/request-inbound-poll",
+                b"_agent_group=Billing&_phone_number=%2B14155550134&note=canary+data",
+                {"gms_user": "vasya"},
+            )
+            with urlopen(request, timeout=10) as answer:
+                self.assertIn("_id", json.load(answer))
             options = ("--data", str(self.folder))
             said = command("user-export", "vasya", *options).stdout
-            self.assertIn("canary message", said)
-            self.assertEqual(command("user-delete", "vasya", *options).stdout.strip(), "1")
-            self.assertEqual(json.loads(command("user-export", "vasya", *options).stdout), [])
+            for canary in ("canary message", "+14155550134"):
+                self.assertIn(canary, said)
+            deleted = command("user-delete", "vasya", *options).stdout.strip()
+            self.assertEqual(deleted, "1 chats, 1 sessions")
+            left = json.loads(command("user-export", "vasya", *options).stdout)
+            self.assertEqual(left, {"chats": [], "sessions": []})
 
     def test_self_check_tries_what_clients_need(self) -> None:
         """Straight to the server everything gets through."""

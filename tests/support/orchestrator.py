@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -17,7 +17,7 @@ from gms_twisted.app.session_records import SESSION, SessionRecord
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.ors_options import OrsOptions
 from gms_twisted.domain.counters import Counters
-from gms_twisted.domain.errors import Unavailable
+from gms_twisted.domain.errors import TooManyRequests, Unavailable
 from gms_twisted.scxml.effects import PostEvent, StartOperation
 from gms_twisted.scxml.loader import load_document
 from gms_twisted.scxml.model import Document
@@ -136,6 +136,8 @@ class Owners:
         self.lives: dict[str, float] = {}
         self.over: list[str] = []
         self.gone: list[str] = []
+        self.adopted: list[str] = []
+        self.full = False
 
     async def lasts_until(self, session_id: str) -> float:
         """As the test has it."""
@@ -152,6 +154,12 @@ class Owners:
     async def session_gone(self, session_id: str) -> None:
         """Remember."""
         self.gone.append(session_id)
+
+    async def adopt(self, session: SessionAt, source: str, parameters: Mapping[str, str]) -> None:
+        """Remember, if there is room."""
+        if self.full:
+            raise TooManyRequests("Full.", 1.0)
+        self.adopted.append(session.session_id)
 
 
 class FaultyStore(MemoryStore):
@@ -180,6 +188,7 @@ class OrchestratorHouse:
     """Everything that sessions need.
 
     :param house: an earlier one, whose store and clock go on (a restart).
+    :param lives: until when the services of sessions live.
     """
 
     def __init__(
@@ -188,6 +197,7 @@ class OrchestratorHouse:
         texts: Mapping[str, str],
         options: OrsOptions | None = None,
         house: OrchestratorHouse | None = None,
+        lives: Mapping[str, float] | None = None,
     ) -> None:
         self._test = test
         self.clock: Clock = house.clock if house else Clock()
@@ -200,6 +210,7 @@ class OrchestratorHouse:
         self.counters = Counters()
         self.timeout_s = 10.0
         self.given_back = 0
+        self.thread_time_s: Callable[[], float] = lambda: 0.0
         self.server = EmbeddedOrchestrator(
             self.store,
             self.clock,
@@ -214,8 +225,10 @@ class OrchestratorHouse:
             lambda: "http://localhost:8080/",
             options or OrsOptions(),
             lambda: self.timeout_s,
-            give_back=self._give_back,
+            lambda: self.thread_time_s(),
+            self._give_back,
         )
+        self.owners.lives.update(lives or {})
         self.server.owners = self.owners
         if house is not None:
             self.run(self.server.recover())

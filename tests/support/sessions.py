@@ -93,6 +93,12 @@ class FakeSessions:
         self.sessions[session_id] = Session(source, dict(parameters), start_at)
         return SessionAt(session_id)
 
+    async def start_for_another(
+        self, source: str, parameters: Mapping[str, str], start_at: float | None = None
+    ) -> SessionAt:
+        """Start one."""
+        return await self.start(source, parameters, None, start_at)
+
     async def request(
         self,
         session: SessionAt,

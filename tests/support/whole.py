@@ -47,6 +47,12 @@ class WholeServer:
         """Run something to its end."""
         return self._test.successResultOf(Deferred.fromCoroutine(work))
 
+    def run_soon(self, work: Any) -> Any:
+        """Run something that has to wait for its turn."""
+        running = Deferred.fromCoroutine(work)
+        self.reactor.advance(0)
+        return self._test.successResultOf(running)
+
     def send(
         self,
         method: str,

@@ -14,6 +14,7 @@ from gms_twisted.app.orchestration import (
     ApplicationUnusable,
     Orchestrator,
     OrsUnreachable,
+    RequestUnhandled,
     Servers,
     SessionAt,
     SessionOver,
@@ -94,6 +95,38 @@ class Fixture(SynchronousTestCase):
     def ask(self, session: SessionAt, name: str = "status") -> Deferred[Said]:
         """Begin a request."""
         return self.house.net.run(self.client.request(session, name, {}))
+
+
+class IllTests(Fixture):
+    """Which servers do not answer, for those who look after them."""
+
+    def test_ill_and_well_again(self) -> None:
+        """One that failed is ill until it answers; a service with only such ones has none."""
+        client = self.client_of(FIRST, SECOND, services=(Servers((url_of(THIRD),)),))
+        assert isinstance(client, OrsClient)
+        self.client = client
+        self.assertEqual((list(client.ill), client.unanswered), ([], False))
+        servers = dict(self.house.net.servers)
+        self.down(FIRST)
+        self.started()
+        self.assertEqual((list(client.ill), client.unanswered), ([url_of(FIRST)], False))
+        self.down(SECOND)
+        self.failureResultOf(self.start(), OrsUnreachable)
+        self.assertTrue(client.unanswered)
+        self.house.net.servers.update(servers)
+        self.house.net.advance(31.0)
+        for _ in range(2):
+            self.started()
+        self.assertEqual((list(client.ill), client.unanswered), ([], False))
+
+    def test_a_service_of_its_own_servers(self) -> None:
+        """That others have servers which answer is no help to it."""
+        client = self.client_of(FIRST, services=(Servers((url_of(THIRD),)),))
+        assert isinstance(client, OrsClient)
+        self.client = client
+        self.down(THIRD)
+        self.failureResultOf(self.start(Servers((url_of(THIRD),))), OrsUnreachable)
+        self.assertEqual((list(client.ill), client.unanswered), ([url_of(THIRD)], True))
 
 
 class StartTests(Fixture):
@@ -314,6 +347,15 @@ class RequestTests(Fixture):
             self.replies[FIRST] = Reply(status)
             self.failureResultOf(self.ask(self.session), kind)
             self.assertEqual(self.asked, [FIRST])
+
+    def test_unhandled(self) -> None:
+        """A 404 of our own kind says which: the request is not known, the session goes on."""
+        body = b'{"message": "No.", "exception": "gms.orchestration.unknown_request"}'
+        self.replies[FIRST] = Reply(404, body)
+        for _ in range(2):
+            self.failureResultOf(self.ask(self.session), RequestUnhandled)
+        self.replies[FIRST] = Reply(200, b"OK")
+        self.assertEqual(self.successResultOf(self.ask(self.session)), Said(True, "OK"))
 
     def test_size(self) -> None:
         """An answer at the limit is taken, a longer one is not."""

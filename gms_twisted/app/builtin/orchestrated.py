@@ -35,10 +35,10 @@ from gms_twisted.app.orchestration import (
     json_object,
 )
 from gms_twisted.app.places import read_place
-from gms_twisted.app.service_definitions import ServiceDefinition
+from gms_twisted.app.service_definitions import MAX_NAME_BYTES, ServiceDefinition
 from gms_twisted.app.service_kinds import Beginning, Verbatim
 from gms_twisted.app.service_records import Changes, ServiceInstance
-from gms_twisted.app.services import ServiceInstances
+from gms_twisted.app.services import ServiceInstances, not_found
 from gms_twisted.config.ors_options import OrsOptions
 from gms_twisted.domain.errors import GmsError, InvalidRequest, StoreReadOnly, Unavailable
 from gms_twisted.domain.ids import GmsUser
@@ -160,7 +160,7 @@ class OrchestratedServices:
     ) -> object:
         """Ask the session.
 
-        :raises SessionUnknown: it is over.
+        :raises ServiceNotFound: its session is over.
         :raises RequestUnhandled: it has no such request.
         :raises AnswerLate: it did not answer in time.
         """
@@ -176,7 +176,7 @@ class OrchestratedServices:
         except SessionUnknown:
             # It ended while nobody looked, or its server has lost it.
             await self.session_over(instance.service_id)
-            raise
+            raise not_found() from None
         if reply.positive:
             await self._announced.answered(instance, reply.body)
         return Verbatim(reply.body, 200 if reply.positive else _refusal(reply.body))
@@ -220,6 +220,26 @@ class OrchestratedServices:
                 session_id=session_id,
                 error=error.code,
             )
+
+    async def adopt(self, session: SessionAt, source: str, parameters: Mapping[str, str]) -> None:
+        """Make a service for a session that somebody else has started.
+
+        A ``_ttl`` that is none counts as absent, as it does for the session.
+        """
+        own = {
+            name: value
+            for name, value in parameters.items()
+            if name.startswith("_") and name not in ("_data_id", "_service_name")
+        }
+        name = parameters.get("_service_name", "").strip() or source
+        user = parameters.get("gms_user", "")
+        try:
+            life_s = ServiceDefinition(name, True, source).life(own, self.default_life_s)
+        except InvalidRequest:
+            life_s = self.default_life_s
+        await self._services.adopt(
+            session, name[:MAX_NAME_BYTES], source, own, GmsUser(user) if user else None, life_s
+        )
 
     # Parts.
 

@@ -9,7 +9,7 @@ import { Samples } from "./model.js";
 import { geometry, indexAt, sparkline } from "./spark.js";
 
 const SERIES = ["requests", "deliveries", "held", "clients", "publishes", "pushes"];
-const PARTS = new Set(["storage", "bayeux", "push", "chat", "store", "access-numbers", "localization"]);
+const PARTS = new Set(["storage", "bayeux", "push", "chat", "store", "access-numbers", "localization", "orchestration", "contact-centre"]);
 const partName = (name) => (PARTS.has(name) ? t(`ops.part.${name}`) : cleanName(name));
 
 /** A detail that is a table, `{NAME: {...}}`, has a line for each of its names. */

@@ -87,8 +87,8 @@ export const sessionColumns = [
 ];
 
 export const callState = (word) => {
-  const known = ["waiting", "ringing", "talking"].includes(word) ? word : "ended";
-  return state({ waiting: "amber", ringing: "amber", talking: "green" }[known] ?? "", t(`ops.call.state.${known}`), { waiting: "clock", ringing: "bell", talking: "phone", ended: "check" }[known]);
+  const known = ["dialing", "waiting", "ringing", "talking"].includes(word) ? word : "ended";
+  return state({ waiting: "amber", ringing: "amber", talking: "green" }[known] ?? "", t(`ops.call.state.${known}`), { dialing: "phone", waiting: "clock", ringing: "bell", talking: "phone", ended: "check" }[known]);
 };
 
 export const direction = (word) => t(word === "outbound" ? "ops.call.to" : "ops.call.from");

@@ -347,6 +347,9 @@ describe("the operator page, on a server that is not well", () => {
     await page.locator("#calls-search").fill("***12");
     await until(page, () => document.querySelectorAll("#calls table[aria-label=Calls] tbody tr").length === 1);
     assert.match(await page.locator("#calls table[aria-label=Calls] tbody tr").innerText(), /Ended\s+Outgoing\s+\*\*\*12/);
+    calls[0].state = "dialing";
+    await page.locator("#calls-search").fill(calls[0].call);
+    await page.locator("#calls table[aria-label=Calls] tbody tr", { hasText: "Dialling" }).waitFor();
     await page.locator("#calls table[aria-label=Calls]").getByRole("button", { name: "Direction" }).click();
     await audit(page, "calls");
     assert.deepEqual(faults, []);

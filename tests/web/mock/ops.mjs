@@ -44,6 +44,8 @@ export function madeUp() {
         { name: "storage", ok: true, since: now - 5 * 3600, details: { keys: 1204, bytes: 48203112, full: false, writable: true, damaged_records: 0 } },
         { name: "bayeux", ok: true, since: now - 5 * 3600, details: { sessions: 214, held: 201, queued_bytes: 18044 } },
         { name: "push", ok: true, since: now - 5 * 3600, details: { senders: 4, queued: 3, retries_due: 0 } },
+        { name: "orchestration", ok: true, since: now - 5 * 3600, details: { embedded: true, sessions: 140, max_sessions: 20000, awake: 56, waiting_turns: 0, ill_servers: [] } },
+        { name: "contact-centre", ok: true, since: now - 5 * 3600, details: { agents_ready: 2, calls: 26, calls_waiting: 9 } },
       ],
       changes: [],
       facts: { version: "1.0", identity_mode: "open", store: "sqlite", listeners: ["http://127.0.0.1:8080/"] },
