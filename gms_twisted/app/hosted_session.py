@@ -18,7 +18,6 @@ found, what states mean.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -28,18 +27,17 @@ from twisted.logger import Logger
 
 from gms_twisted.app.operations import Owner
 from gms_twisted.app.orchestration import AnswerLate, Reply, SessionOver
-from gms_twisted.app.pauses import pause
 from gms_twisted.app.session_actions import ActionHost, SessionActions
 from gms_twisted.app.session_records import (
-    DOCUMENT,
     SESSION,
     SessionRecord,
     document_put,
 )
+from gms_twisted.app.session_storing import SessionStoring, StoringHost
 from gms_twisted.app.session_turns import AwakeSessions, SessionTurns
 from gms_twisted.domain.errors import GmsError, TooLarge, TooManyRequests, Unavailable
 from gms_twisted.domain.ids import GmsUser
-from gms_twisted.domain.sources import DelayedCall, Timers, WallClock
+from gms_twisted.domain.sources import DelayedCall
 from gms_twisted.scxml.effects import (
     Effect,
     LoadDocument,
@@ -53,16 +51,13 @@ from gms_twisted.scxml.loader import DocumentError
 from gms_twisted.scxml.model import Document
 from gms_twisted.scxml.queued_events import EventTooLarge
 from gms_twisted.scxml.snapshot import documents_of
-from gms_twisted.store.interfaces import Change, Delete, Put, Store, Unit, UnitId
+from gms_twisted.store.interfaces import Change, Delete
 
 MAX_REQUESTS = 100
 """Most requests that wait for one session's answers."""
 
 MAX_BATCH = 20
 """Most events between two commits of one session."""
-
-RETRY_S, MAX_RETRY_S = 2.0, 16.0
-"""Until a commit that failed is tried again: the first time, and after many."""
 
 LOOK_AGAIN_S = 60.0
 """Until a service that cannot be read is looked for again."""
@@ -80,16 +75,11 @@ MAX_LOG = 50
 """So many lines of a session's log are kept for operators."""
 
 
-class Host(ActionHost, Protocol):
+class Host(ActionHost, StoringHost, Protocol):
     """What a session needs of those around it."""
 
-    store: Store
-    timers: Timers
-    wall: WallClock
     turns: SessionTurns
     awake: AwakeSessions
-    kept: set[str]
-    """Digests of documents that are stored."""
 
     async def load(self, url: str, base: str) -> Document:
         """Get the document of an invoked chart.
@@ -172,15 +162,15 @@ class HostedSession:
         self.over = False
         self.events = 0
         self.number = 0
-        self.lines: deque[Line] = deque(maxlen=MAX_LOG)
+        # Lists: an empty deque takes 600 bytes.
+        self.lines: list[Line] = []
         owner = Owner(about.session_id, about.user, about.service)
         self.actions = SessionActions(host, owner, self)
         self.interactions: dict[str, Mapping[str, object]] = {}
         self._host = host
         self._requests: dict[str, Deferred[Reply]] = {}
-        self._stored: list[Deferred[None]] = []
-        self._storing_for: list[Deferred[None]] = []
-        self._taken: deque[str] = deque(maxlen=MAX_TAKEN)
+        self._steps = SessionStoring(host, about.session_id, self._refuse)
+        self._taken: list[str] = []
         self._hops = 0
         self._begins = 0.0
         self._batch = 0
@@ -188,7 +178,7 @@ class HostedSession:
         self._storing = False
         self._stirred = False
         self._stopped = False
-        self._fault: GmsError | None = None
+        self._losing = False
         self._call: DelayedCall | None = None
         self._armed_at = 0.0
 
@@ -276,6 +266,7 @@ class HostedSession:
             self._hops = max(self._hops, hops)
             if push_id:
                 self._taken.append(push_id)
+                del self._taken[:-MAX_TAKEN]
         elif not self._storing and not self._stirred:
             return
         await self._stirring()
@@ -324,7 +315,9 @@ class HostedSession:
         # A final state that was stored is no less over in the next process.
         self._stopped = self.over = True
         self.actions.stop()
-        self._disappoint(Unavailable("The server is ending; the session goes on in the next one."))
+        error = Unavailable("The server is ending; the session goes on in the next one.")
+        self._refuse(error)
+        self._steps.disappoint(error)
         self.interpreter.close()
 
     def _check(self) -> None:
@@ -338,8 +331,8 @@ class HostedSession:
             raise Unavailable("The server is ending.")
         if self.over:
             raise _over()
-        if self._fault is not None:
-            raise self._fault.with_traceback(None)
+        if self._steps.fault is not None:
+            raise self._steps.fault.with_traceback(None)
 
     # Running.
 
@@ -371,7 +364,7 @@ class HostedSession:
         self._batch += 1
         if step is Step.STABLE and self.interpreter.pending and self._batch < MAX_BATCH:
             return True
-        self._stirred = False
+        self._stirred = self._losing = False
         self._batch = 0
         self._settle(finished=step is Step.FINISHED)
         return False
@@ -391,6 +384,9 @@ class HostedSession:
         try:
             self._push(event)
         except (TooManyRequests, TooLarge):
+            if self._losing:
+                return
+            self._losing = True
             self.log.warn(
                 "Session {session_id} has no room for an event; {name} is lost",
                 session_id=self.session_id,
@@ -407,8 +403,7 @@ class HostedSession:
     async def _stirring(self) -> None:
         """Wait until all that the session has in its queue now is done and stored."""
         self._check()
-        done: Deferred[None] = Deferred()
-        self._stored.append(done)
+        done = self._steps.wait()
         self._wake()
         await done
 
@@ -429,7 +424,7 @@ class HostedSession:
             others = self.about.others
             self.about.others = {url: one for url, one in others.items() if url in used}
         changes = self._changes(saved)
-        self._storing_for, self._stored = self._stored, []
+        self._steps.begin()
         self._storing = True
         self._host.tasks.spawn(
             "a session's step", self._store(effects, fresh, changes, hops, finished=finished)
@@ -446,15 +441,14 @@ class HostedSession:
     ) -> None:
         if finished:
             await self._release()
-        await self._commit(changes)
+        await self._steps.commit(changes)
         self._storing = False
         if self._stopped:
             return
         for effect in effects:
             self._carry_out(effect)
         self.actions.begin(fresh, hops)
-        waiters, self._storing_for = self._storing_for, []
-        self._answered(waiters)
+        self._steps.end()
         if finished:
             self._close()
         else:
@@ -486,33 +480,6 @@ class HostedSession:
         puts = [document_put(one) for one in unkept]
         return (*puts, record.to_put())
 
-    async def _commit(self, changes: Sequence[Change]) -> None:
-        """Store, however long it takes; those who wait are told at once."""
-        unit = Unit(UnitId(self._host.ids.uuid()), tuple(changes))
-        wait_s = RETRY_S
-        while True:
-            try:
-                await self._host.store.commit(unit)
-                break
-            except CancelledError:
-                raise
-            except GmsError as error:
-                if self._fault is None:
-                    self.log.warn(
-                        "Session {session_id} cannot be stored, tried again: {error}",
-                        session_id=self.session_id,
-                        error=error.code,
-                    )
-                self._fault = error
-                self._disappoint(error)
-            await pause(self._host.timers, wait_s)
-            wait_s = min(2 * wait_s, MAX_RETRY_S)
-        self._fault = None
-        # Not before: another session may be stored, and the process end, while this one is not.
-        self._host.kept.update(
-            one.key for one in changes if isinstance(one, Put) and one.kind == DOCUMENT
-        )
-
     async def _release(self) -> None:
         try:
             await self._host.release(self)
@@ -525,7 +492,7 @@ class HostedSession:
 
     def _idle(self) -> None:
         """Nothing to do until something comes."""
-        if self._stirred or self.interpreter.pending or self._stored:
+        if self._stirred or self.interpreter.pending or self._steps.awaited:
             self._wake()
             return
         self._arm()
@@ -653,21 +620,6 @@ class HostedSession:
             if not waiting.called:
                 waiting.errback(error)
 
-    def _disappoint(self, error: GmsError) -> None:
-        """Refuse requests, and tell those who wait for something to be stored."""
-        self._refuse(error)
-        waiters = (*self._storing_for, *self._stored)
-        self._storing_for, self._stored = [], []
-        for waiter in waiters:
-            if not waiter.called:
-                waiter.errback(error)
-
-    @staticmethod
-    def _answered(waiters: Sequence[Deferred[None]]) -> None:
-        for waiter in waiters:
-            if not waiter.called:
-                waiter.callback(None)
-
     # Ending.
 
     def _close(self) -> None:
@@ -675,8 +627,7 @@ class HostedSession:
         if self._call is not None and self._call.active():
             self._call.cancel()
         self._refuse(_over())
-        waiters, self._stored = self._stored, []
-        self._answered(waiters)
+        self._steps.let_go()
         self._host.awake.forget(self)
         if self.interpreter.awake:
             self._host.dropped()
@@ -685,7 +636,7 @@ class HostedSession:
         if self.actions.owed:
             self._call = self._host.timers.callLater(CLOSING_S, self._give_up)
         else:
-            self._host.gone(self)
+            self._gone()
 
     def _give_up(self) -> None:
         self.actions.drop()
@@ -694,7 +645,12 @@ class HostedSession:
     async def _vanish(self) -> None:
         if self._call is not None and self._call.active():
             self._call.cancel()
-        await self._commit((Delete(SESSION, self.session_id),))
+        await self._steps.commit((Delete(SESSION, self.session_id),))
+        self._gone()
+
+    def _gone(self) -> None:
+        self.actions.forget()
+        self._steps.forget()
         self._host.gone(self)
 
     def _say_why(self) -> None:
@@ -716,6 +672,7 @@ class HostedSession:
     def note(self, level: int, text: str, plain: str = "") -> None:
         """Keep a line of the session's own log; what it says may be anybody's secret."""
         self.lines.append(Line(self._host.wall.now(), level, text[:500], plain))
+        del self.lines[:-MAX_LOG]
         self.log.debug("Session {session_id}: a line of its log", session_id=self.session_id)
 
 

@@ -368,10 +368,13 @@ class EmbeddedOrchestrator:
         parameters ``gms_user`` and ``_service_name``.
         """
         self._check_room()
+        now = self.wall.now()
+        begins = now if start_at is None else max(now, start_at)
+        if begins - now > MAX_LIFE_S:
+            raise InvalidRequest("A session cannot wait so long for its beginning.", "idealtime")
         document = await self._documents.load(source)
         self._check_room()
         session_id = self.ids.text(ALPHABET, 32)
-        now = self.wall.now()
         user = parameters.get("gms_user")
         about = About(
             session_id,
@@ -381,7 +384,6 @@ class EmbeddedOrchestrator:
             GmsUser(user) if user else None,
             parameters.get("_service_name", ""),
         )
-        begins = now if start_at is None else max(now, start_at)
         ends_at = begins + _life(parameters) + self._options.session_grace_s
         interpreter = self._interpreter(document, session_id, parameters)
         session = HostedSession(self, about, interpreter, ends_at, self._timeout_s)

@@ -70,12 +70,14 @@ class SessionActions:
 
     log = Logger()
 
+    __slots__ = ("_actor", "_host", "_owner", "_running", "_stopped", "owed", "since")
+
     def __init__(self, host: ActionHost, owner: Owner, actor: Actor) -> None:
         self.owed: dict[str, OwedEffect] = {}
         self.since: dict[str, float] = {}
         self._host = host
         self._owner = owner
-        self._actor = actor
+        self._actor: Actor | None = actor
         self._running: dict[str, Deferred[None]] = {}
         self._stopped = False
 
@@ -93,9 +95,14 @@ class SessionActions:
         """Hold still: whatever comes of them now, the next process begins them again."""
         self._stopped = True
 
+    def forget(self) -> None:
+        """Know the session no more; in a circle both would stay until a collector looks."""
+        self._actor = None
+
     def take(self, effects: Sequence[Effect]) -> Sequence[str]:
         """Note the actions among a step's effects; returns their ids, see :meth:`begin`."""
         fresh: list[str] = []
+        now = self._host.wall.now()
         posts = sum(isinstance(one, PostEvent) for one in self.owed.values())
         for effect in effects:
             if isinstance(effect, StartOperation):
@@ -104,14 +111,14 @@ class SessionActions:
                 continue
             elif posts >= MAX_POSTS:
                 sentence = f"{MAX_POSTS} posts are on their way already."
-                self._actor.note(2, f"{effect.url}: {sentence}", sentence)
+                self._note(f"{effect.url}: {sentence}", sentence)
                 self._not_posted(effect)
                 continue
             else:
                 key = self._host.ids.hex(32)
                 posts += 1
             self.owed[key] = effect
-            self.since[key] = self._host.wall.now()
+            self.since[key] = now
             fresh.append(key)
         return fresh
 
@@ -121,10 +128,9 @@ class SessionActions:
         :param hops: events in a row that led here.
         """
         for key in keys:
-            effect = self.owed.get(key)
-            if effect is None or key in self._running:
+            if key not in self.owed or key in self._running:
                 continue
-            work = self._do(key, effect, hops)
+            work = self._do(key, self.owed[key], hops)
             running = self._host.tasks.spawn("an action of a session", work)
             if not running.called:
                 self._running[key] = running
@@ -157,7 +163,8 @@ class SessionActions:
             self._tell(effect, outcome)
         elif isinstance(effect, PostEvent) and not posted:
             self._not_posted(effect)
-        self._actor.struck_off()
+        if self._actor is not None:
+            self._actor.struck_off()
 
     async def _post(self, effect: PostEvent) -> bool:
         try:
@@ -165,7 +172,7 @@ class SessionActions:
         except CancelledError:
             raise
         except GmsError as error:
-            self._actor.note(2, f"{effect.url}: {error}", "An event could not be posted.")
+            self._note(f"{effect.url}: {error}", "An event could not be posted.")
             return False
         except Exception:  # noqa: BLE001 - the session must hear of every end
             self.log.failure("Failed to post for {session}", session=self._owner.session_id)
@@ -174,8 +181,16 @@ class SessionActions:
 
     def _tell(self, operation: StartOperation, outcome: Outcome) -> None:
         data = {"requestid": operation.request_id, **outcome.data}
-        self._actor.hear(ScxmlEvent(outcome.event, data))
+        self._hear(ScxmlEvent(outcome.event, data))
 
     def _not_posted(self, effect: PostEvent) -> None:
         name = "error.communication"
-        self._actor.hear(ScxmlEvent(name, type="platform", send_id=effect.send_id, has_data=False))
+        self._hear(ScxmlEvent(name, type="platform", send_id=effect.send_id, has_data=False))
+
+    def _hear(self, event: ScxmlEvent) -> None:
+        if self._actor is not None:
+            self._actor.hear(event)
+
+    def _note(self, text: str, plain: str) -> None:
+        if self._actor is not None:
+            self._actor.note(2, text, plain)

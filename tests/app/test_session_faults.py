@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from typing import cast
+
 from twisted.internet.defer import Deferred
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
 from gms_twisted.app.hosted_session import MAX_OTHERS, About, HostedSession
 from gms_twisted.app.operations import Outcome
 from gms_twisted.app.orchestration import SessionOver
 from gms_twisted.app.orchestrator import MAX_KEPT
+from gms_twisted.app.service_definitions import MAX_LIFE_S
 from gms_twisted.app.session_actions import MAX_POSTS
 from gms_twisted.app.session_records import DOCUMENT, SESSION
 from gms_twisted.app.telephony import ADDED, Interaction
 from gms_twisted.config.ors_options import OrsOptions
-from gms_twisted.domain.errors import DamagedRecord, StoreReadOnly, Unavailable
+from gms_twisted.domain.errors import DamagedRecord, InvalidRequest, StoreReadOnly, Unavailable
 from gms_twisted.scxml.events import ScxmlEvent
 from gms_twisted.scxml.interpreter import Interpreter, Step
 from gms_twisted.scxml.settings import Limits
@@ -267,6 +273,16 @@ class ProgramTests(Fixture):
             self.assertEqual(house.run(house.store.scan(SESSION)), [])
             self.assertEqual(house.clock.getDelayedCalls(), [])
 
+    def test_store(self) -> None:
+        """A store that fails as nobody foresaw is one that cannot write."""
+        house, session = self.started(ECHO)
+        house.store.fault = RuntimeError("commit")
+        house.fail(house.server.tell(session, "status", {}), Unavailable)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        house.store.fault = None
+        house.clock.advance(2)
+        self.assertEqual(house.ask(session, "status").body, "2")
+
     def test_release(self) -> None:
         """A session ends although what it holds outside cannot be freed."""
         house, session = self.started(ECHO)
@@ -335,6 +351,31 @@ class ProgramTests(Fixture):
 class BoundTests(Fixture):
     """What one session may have at a time."""
 
+    def test_begins_in_time(self) -> None:
+        """A session may wait for its beginning as long as a service may live, not longer."""
+        house = self.house_of(ECHO)
+        late = house.wall.now() + MAX_LIFE_S
+        house.run(house.server.start("app", {}, None, late))
+        house.fail(house.server.start("app", {}, None, late + 1), InvalidRequest)
+        self.assertEqual(len(house.server.sessions), 1)
+
+    def test_lost_events_are_told_once(self) -> None:
+        """A session without room for events is a line in the log, not one for each event."""
+        house, session = self.started(ECHO, OrsOptions(queued_events=10))
+        lines: list[LogEvent] = []
+        observer = cast("ILogObserver", lines.append)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        hosted = house.server.sessions[session.session_id]
+        for _ in range(100):
+            hosted.hear(ScxmlEvent("status"))
+        self.assertEqual(len([one for one in lines if "no room" in str(one)]), 1)
+        house.clock.advance(0)
+        self.assertEqual(house.data(session)["count"], 10)
+        for _ in range(11):
+            hosted.hear(ScxmlEvent("status"))
+        self.assertEqual(len([one for one in lines if "no room" in str(one)]), 2)
+
     def test_posts(self) -> None:
         """So many events are on their way to URLs; one more is not sent, and an error."""
         text = """<datamodel><data id="lost" expr="0"/></datamodel><state id="a">
@@ -389,3 +430,22 @@ class BoundTests(Fixture):
         house.die()
         again = OrchestratorHouse(self, {}, house=house)
         self.assertEqual(again.states(session), ["a"])
+
+    def test_memory(self) -> None:
+        """Of a session that is over nothing stays, and that without the garbage collector.
+
+        Sessions live long enough to be looked at rarely by that.
+        """
+        for text, event in ((ECHO, "stop"), (FAREWELL, "stop"), (ACTION, "")):
+            house, session = self.started(text)
+            house.actions.at_once = Outcome("queue.cancel.done")
+            house.tell(session, "go")
+            left = weakref.ref(house.server.sessions[session.session_id])
+            gc.collect()
+            gc.disable()
+            try:
+                house.run(house.server.end(session)) if not event else house.tell(session, event)
+                house.clock.advance(0)
+                self.assertIsNone(left(), text)
+            finally:
+                gc.enable()
