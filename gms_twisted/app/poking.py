@@ -59,7 +59,7 @@ class Poking:
         answer = await self._services.request(
             instance.service_id, REQUEST, fields, instance.user, internal=True
         )
-        if isinstance(answer, Verbatim) and answer.refused:
+        if isinstance(answer, Verbatim) and answer.status != 200:
             raise PokeRefused(_said(answer.body))
 
 

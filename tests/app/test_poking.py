@@ -31,10 +31,18 @@ class PokingTests(SynchronousTestCase):
         self.sessions.answers["internal-poke"] = Reply(True, "OK")
         house.services.register_orchestrated(
             OrchestratedServices(
-                house.services, self.sessions, house.chats, house.permission, OrsOptions()
+                house.services,
+                self.sessions,
+                house.chats,
+                house.permission,
+                self,
+                OrsOptions(),
             )
         )
         self.poking = Poking(house.services)
+
+    async def delete_of(self, subscriber: str) -> None:
+        """There are none."""
 
     def create(self, **fields: str) -> tuple[str, Session]:
         """Create the service."""
@@ -78,7 +86,7 @@ class PokingTests(SynchronousTestCase):
         self.house.fail(self.poking.poke("unknown", "x"), ServiceNotFound)
         service_id, _ = self.create()
         self.sessions.sessions.clear()
-        self.house.fail(self.poking.poke(service_id, "x"), SessionUnknown)
+        self.house.fail(self.poking.poke(service_id, "x"), ServiceNotFound)
 
     def test_default_text(self) -> None:
         """What is said by default: the option, else what the service was created with."""
