@@ -276,7 +276,12 @@ class EmbeddedOrchestrator:
             return
         if record.ends_at - self._options.session_grace_s <= self.wall.now():
             return
-        if not await self.owners.lasts_until(record.session_id):
+        try:
+            until = await self.owners.lasts_until(record.session_id)
+        except GmsError:
+            # Not to be had is not gone; it is asked for again when the session's time is up.
+            return
+        if not until:
             raise ValueError("its service was never made")
 
     def _resume(self, record: SessionRecord, documents: Mapping[str, Document | None]) -> None:

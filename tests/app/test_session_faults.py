@@ -185,6 +185,17 @@ class RecoveryTests(Fixture):
         again.run(again.server.recover())
         self.assertEqual(list(again.server.sessions), [good.session_id])
 
+    def test_service_that_cannot_be_read(self) -> None:
+        """A session whose service cannot be read at the start is not taken for one without."""
+        house, session = self.started(ECHO, _service_name="poll", _ttl="50")
+        house.die()
+        again = OrchestratorHouse(self, {})
+        again.store, again.server.store = house.store, house.store
+        again.owners.fault = Unavailable("Too much is being read.")
+        again.run(again.server.recover())
+        again.owners.fault = None
+        self.assertEqual(again.ask(session, "status").body, "1")
+
     def test_calls_are_gone(self) -> None:
         """After a restart the object model shows no call that is gone."""
         text = """<state id="a"><transition event="count">
