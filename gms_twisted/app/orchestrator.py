@@ -10,12 +10,14 @@ the modules do, services.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from twisted.logger import Logger
 
 from gms_twisted.app.basic_http import event_of_effect
+from gms_twisted.app.context_memory import ContextMemory
 from gms_twisted.app.hosted_session import About, HostedSession
+from gms_twisted.app.interpreters import Interpreters
+from gms_twisted.app.kept_documents import KeptDocuments
 from gms_twisted.app.operations import Outcome, Owner, Tell
 from gms_twisted.app.orchestration import (
     FORM_TYPE,
@@ -25,9 +27,9 @@ from gms_twisted.app.orchestration import (
     SessionAt,
     SessionUnknown,
 )
-from gms_twisted.app.pauses import Slice
+from gms_twisted.app.orchestrator_needs import DocumentSource, ModuleActions, OwnerRules, Poster
 from gms_twisted.app.service_definitions import MAX_LIFE_S
-from gms_twisted.app.session_records import DOCUMENT, SESSION, SessionRecord, document_of
+from gms_twisted.app.session_recovery import SessionRecovery
 from gms_twisted.app.session_turns import AwakeSessions, SessionTurns
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.app.telephony import ADDED, DELETED, Interaction
@@ -41,15 +43,12 @@ from gms_twisted.domain.errors import (
     shown,
 )
 from gms_twisted.domain.ids import GmsUser
-from gms_twisted.domain.sources import DelayedCall, IdSource, Timers, WallClock
+from gms_twisted.domain.sources import IdSource, Timers, WallClock
 from gms_twisted.scxml.effects import PostEvent, SendToSession, StartOperation
 from gms_twisted.scxml.events import ScxmlEvent
-from gms_twisted.scxml.interpreter import Interpreter
-from gms_twisted.scxml.loader import DocumentError, load_document
 from gms_twisted.scxml.model import Document
 from gms_twisted.scxml.selection import awaits
-from gms_twisted.scxml.settings import Limits
-from gms_twisted.store.interfaces import Delete, Store, Unit, UnitId
+from gms_twisted.store.interfaces import Store
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUV"
 """Session ids are 32 of these, as the reference prints them."""
@@ -59,17 +58,6 @@ DEFAULT_LIFE_S = 3600.0
 BASIC_HTTP = "http://www.w3.org/TR/scxml/#BasicHTTPEventProcessor"
 SCXML_PROCESSOR = "http://www.w3.org/TR/scxml/#SCXMLEventProcessor"
 
-MAX_KEPT = 200
-"""So many documents are stored before those that no session runs any more are looked for."""
-
-MANY_CONTEXTS = 400
-"""So many script contexts that are gone leave some 64 MiB to the allocator."""
-
-TIDY_S = 60.0
-"""Time until that is given back, at the earliest; ``BUSY_S`` more while sessions run."""
-
-BUSY_S = 1.0
-
 COUNTED = (
     *("gms_scxml_sessions_started_total", "gms_scxml_sessions_ended_total"),
     *("gms_scxml_strikes_total", "gms_scxml_requests_late_total"),
@@ -78,55 +66,6 @@ COUNTED = (
 
 _PAGE = 200
 _LONGEST_NAME = 256
-
-
-class DocumentSource(Protocol):
-    """Gives applications."""
-
-    async def load(self, source: str, base: str = "") -> Document:
-        """Get a document by URL, or by the name of one that comes with the server.
-
-        :raises ApplicationUnusable: it cannot be read or run.
-        """
-
-
-class ModuleActions(Protocol):
-    """Carries out the actions of all modules."""
-
-    async def act(self, owner: Owner, operation: StartOperation, tell: Tell) -> Outcome | None:
-        """See :meth:`gms_twisted.app.operations.Module.act`; raises nothing."""
-
-    def session_ended(self, session_id: str) -> None:
-        """Forget a session, and withdraw what it waits for."""
-
-
-class Poster(Protocol):
-    """Posts events to URLs."""
-
-    async def post(self, effect: PostEvent) -> None:
-        """Post it.
-
-        :raises GmsError: it was not taken.
-        """
-
-
-class OwnerRules(Protocol):
-    """What the services of sessions want; implemented by ``app/builtin/orchestrated.py``."""
-
-    async def lasts_until(self, session_id: str) -> float:
-        """Until when the service lives (Unix seconds), 0 when there is none."""
-
-    async def session_over(self, session_id: str) -> None:
-        """The session is at its end: so is the service, and what it holds is free."""
-
-    async def session_gone(self, session_id: str) -> None:
-        """All that the session did at its end is done, too: nothing of it may be left."""
-
-    async def adopt(self, session: SessionAt, source: str, parameters: Mapping[str, str]) -> None:
-        """Make a service for a session that somebody else has started.
-
-        :raises TooManyRequests: there are too many services.
-        """
 
 
 class EmbeddedOrchestrator:
@@ -165,7 +104,7 @@ class EmbeddedOrchestrator:
         self.store, self.timers, self.wall, self.ids, self.tasks = store, timers, wall, ids, tasks
         self.turns = SessionTurns(timers)
         self.awake = AwakeSessions(options.max_awake)
-        self.kept: set[str] = set()
+        self._kept = KeptDocuments(store, ids)
         self.owners: OwnerRules | None = None
         self.sessions: dict[str, HostedSession] = {}
         self.started_total = 0
@@ -176,14 +115,11 @@ class EmbeddedOrchestrator:
         self._modules = modules
         self._poster = poster
         self._facts = interaction_facts
-        self._location = location
         self._timeout_s = timeout_s
-        self._thread_time = thread_time
-        self._give_back = give_back
+        self._interpreters = Interpreters(ids, location, options, thread_time)
         self._stopped = False
-        self._kept_enough = MAX_KEPT
-        self._dropped = 0
-        self._tidying: DelayedCall | None = None
+        self._memory = ContextMemory(timers, self.turns, give_back)
+        self._recovery = SessionRecovery(self, self._kept, self._interpreters, timeout_s)
         self._counters = counters
         for name in COUNTED:
             counters.add(name, 0)
@@ -192,8 +128,18 @@ class EmbeddedOrchestrator:
 
     def reconfigure(self, options: OrsOptions) -> None:
         """Take new options, for sessions that are there as far as that can be."""
-        self._options = options
+        self._options = self._interpreters.options = options
         self.awake.most = options.max_awake
+
+    @property
+    def kept(self) -> set[str]:
+        """Digests of documents that are stored."""
+        return self._kept.digests
+
+    @property
+    def grace_s(self) -> float:
+        """How long a session may go on after the life of its service."""
+        return self._options.session_grace_s
 
     @property
     def max_sessions(self) -> int:
@@ -208,30 +154,13 @@ class EmbeddedOrchestrator:
     # Start and end of the process.
 
     async def recover(self) -> None:
-        """Go on with the sessions that the store has.
-
-        One that cannot be read ends, and its service with it; the others go on.
-        """
-        documents = await self._stored_documents()
-        breath = Slice(self.timers)
-        after = ""
-        while True:
-            page = await self.store.scan(SESSION, after=after, limit=_PAGE)
-            for stored in page:
-                try:
-                    record = SessionRecord.from_record(stored)
-                    await self._check_service(record)
-                    self._resume(record, documents)
-                except Exception as error:  # noqa: BLE001 - a bad record must not stop the start
-                    self.sessions.pop(stored.key, None)
-                    await self._lose(stored.key, f"{type(error).__name__}: {error}")
-                await breath.breathe()
-            if len(page) < _PAGE:
-                break
-            after = page[-1].key
-        self._number_anew()
-        self.kept = set(documents)
-        await self._forget_documents()
+        """Go on with the sessions that the store has; once, before the first request."""
+        await self._recovery.run()
+        # They come by their ids; operators see them in the order in which they began.
+        for session in sorted(self.sessions.values(), key=lambda one: one.about.started):
+            del self.sessions[session.session_id]
+            self.keep(session)
+        await self._kept.forget(self.sessions.values())
         if self.sessions:
             self.log.info("{count} sessions go on", count=len(self.sessions))
 
@@ -239,122 +168,9 @@ class EmbeddedOrchestrator:
         """Hold still: nothing is taken any more, everything goes on in the next process."""
         self._stopped = True
         self.turns.stop()
-        if self._tidying is not None and self._tidying.active():
-            self._tidying.cancel()
+        self._memory.stop()
         for session in self.sessions.values():
             session.stop()
-
-    async def _stored_documents(self) -> dict[str, Document | None]:
-        """All of them, by digest; ``None``: it cannot be read."""
-        found: dict[str, Document | None] = {}
-        after = ""
-        while True:
-            page = await self.store.scan(DOCUMENT, after=after, limit=20)
-            for stored in page:
-                try:
-                    url, text, included = document_of(stored)
-                    found[stored.key] = load_document(text, url, None, included)
-                except (DocumentError, ValueError, KeyError, TypeError, AttributeError) as error:
-                    found[stored.key] = None
-                    self.log.warn(
-                        "Application {key} cannot be read any more: {error}",
-                        key=stored.key,
-                        error=error,
-                    )
-            if len(page) < 20:
-                return found
-            after = page[-1].key
-
-    async def _check_service(self, record: SessionRecord) -> None:
-        """See that a session did not lose its service in a crash, before it was made.
-
-        A service whose life is over may have left its session behind in a conversation.
-
-        :raises ValueError: it did; nobody knows of the session.
-        """
-        if self.owners is None or not record.service or record.over:
-            return
-        if record.ends_at - self._options.session_grace_s <= self.wall.now():
-            return
-        try:
-            until = await self.owners.lasts_until(record.session_id)
-        except GmsError:
-            # Not to be had is not gone; it is asked for again when the session's time is up.
-            return
-        if not until:
-            raise ValueError("its service was never made")
-
-    def _resume(self, record: SessionRecord, documents: Mapping[str, Document | None]) -> None:
-        if not record.saved and not record.over:
-            raise ValueError("its data could not be stored")
-        document = _usable(documents, record.digest)
-        others = {url: _usable(documents, digest) for url, digest in record.others.items()}
-        about = About(
-            record.session_id,
-            record.source,
-            document,
-            record.started,
-            record.user,
-            record.service,
-            others,
-        )
-        if record.over:
-            interpreter = self._interpreter(document, record.session_id, {})
-        else:
-            interpreter = Interpreter.restore(
-                document,
-                record.session_id,
-                record.saved,
-                limits=self._limits(),
-                location=self._address(record.session_id),
-                server=self._server(),
-                new_id=self._new_id,
-                documents=others,
-                thread_time=self._thread_time,
-            )
-        session = HostedSession(self, about, interpreter, record.ends_at, self._timeout_s)
-        self._keep(session)
-        session.resume(record)
-
-    async def _lose(self, session_id: str, why: str) -> None:
-        """End a session that cannot go on."""
-        self.log.warn(
-            "Session {session_id} cannot go on after the restart: {why}",
-            session_id=session_id,
-            why=why,
-        )
-        try:
-            if self.owners is not None:
-                await self.owners.session_over(session_id)
-        except GmsError as error:
-            self._service_stays(session_id, error)
-        await self._tidied(Delete(SESSION, session_id))
-
-    async def _tidied(self, *changes: Delete) -> None:
-        """Remove what nobody needs; when that cannot be, the next start does."""
-        try:
-            await self.store.commit(Unit(UnitId(self.ids.uuid()), changes))
-        except GmsError as error:
-            self.log.warn("Old records stay: {error}", error=error.code)
-
-    def _service_stays(self, session_id: str, error: GmsError) -> None:
-        self.log.warn(
-            "The service of session {session_id} stays until its time is over: {error}",
-            session_id=session_id,
-            error=error.code,
-        )
-
-    async def _forget_documents(self) -> None:
-        """Remove the documents that no session runs; whoever needs one later stores it again."""
-        used: set[str] = set()
-        for one in self.sessions.values():
-            used.add(one.about.document.digest)
-            used.update(document.digest for document in one.about.others.values())
-        unused = self.kept - used
-        self.kept -= unused
-        self._kept_enough = max(MAX_KEPT, 2 * len(self.kept))
-        if unused:
-            await self._tidied(*(Delete(DOCUMENT, digest) for digest in unused))
 
     # Orchestrator.
 
@@ -389,10 +205,10 @@ class EmbeddedOrchestrator:
             GmsUser(user) if user else None,
             parameters.get("_service_name", ""),
         )
-        ends_at = begins + _life(parameters) + self._options.session_grace_s
-        interpreter = self._interpreter(document, session_id, parameters)
+        ends_at = begins + _life(parameters) + self.grace_s
+        interpreter = self._interpreters.make(document, session_id, parameters)
         session = HostedSession(self, about, interpreter, ends_at, self._timeout_s)
-        self._keep(session)
+        self.keep(session)
         self.started_total += 1
         self.count("gms_scxml_sessions_started_total")
         try:
@@ -476,7 +292,7 @@ class EmbeddedOrchestrator:
             ScxmlEvent(
                 name,
                 data,
-                origin=self._address(session_id),
+                origin=self._interpreters.address(session_id),
                 origin_type=BASIC_HTTP,
                 has_data=has_data,
                 raw=raw,
@@ -529,7 +345,7 @@ class EmbeddedOrchestrator:
 
     async def post_out(self, effect: PostEvent) -> None:
         """Post an event to a URL; to a session of this process without a detour."""
-        session_id = self._session_at(effect.url)
+        session_id = self._interpreters.session_at(effect.url)
         if session_id is None:
             await self._poster.post(effect)
             return
@@ -564,7 +380,7 @@ class EmbeddedOrchestrator:
         if self.owners is None:
             return 0.0
         until = await self.owners.lasts_until(session.session_id)
-        return until + self._options.session_grace_s if until > self.wall.now() else 0.0
+        return until + self.grace_s if until > self.wall.now() else 0.0
 
     async def release(self, session: HostedSession) -> None:
         """Free what a session holds outside."""
@@ -574,33 +390,29 @@ class EmbeddedOrchestrator:
         try:
             await self.owners.session_over(session.session_id)
         except GmsError as error:
-            self._service_stays(session.session_id, error)
+            self.log.warn(
+                "The service of session {session_id} stays until its time is over: {error}",
+                session_id=session.session_id,
+                error=error.code,
+            )
 
     def gone(self, session: HostedSession) -> None:
         """Forget a session."""
         if self.sessions.pop(session.session_id, None) is not None:
             self.ended_total += 1
             self.count("gms_scxml_sessions_ended_total")
-            if len(self.kept) > self._kept_enough:
-                self.tasks.spawn("forgetting of applications", self._forget_documents())
+            if self._kept.too_many:
+                self.tasks.spawn(
+                    "forgetting of applications", self._kept.forget(self.sessions.values())
+                )
             if self.owners is not None:
                 self.tasks.spawn(
                     "the rest of a session", self.owners.session_gone(session.session_id)
                 )
 
     def dropped(self) -> None:
-        """A script context is gone: see to it that memory goes back to the system, later."""
-        self._dropped += 1
-        if self._dropped >= MANY_CONTEXTS and self._tidying is None:
-            self._tidying = self.timers.callLater(TIDY_S, self._tidy)
-
-    def _tidy(self) -> None:
-        if len(self.turns):
-            self._tidying = self.timers.callLater(BUSY_S, self._tidy)
-            return
-        self._tidying = None
-        self._dropped = 0
-        self._give_back()
+        """Note that a script context is gone."""
+        self._memory.dropped()
 
     def count(self, name: str, by: int = 1) -> None:
         """Count something that happened to a session."""
@@ -608,14 +420,8 @@ class EmbeddedOrchestrator:
 
     # Parts.
 
-    def _number_anew(self) -> None:
-        """Put the sessions that the store had, by id, into the order in which they began."""
-        found = sorted(self.sessions.values(), key=lambda one: one.about.started)
-        self.sessions.clear()
-        for session in found:
-            self._keep(session)
-
-    def _keep(self, session: HostedSession) -> None:
+    def keep(self, session: HostedSession) -> None:
+        """Know a session from now on."""
         self._numbers += 1
         session.number = self._numbers
         self.sessions[session.session_id] = session
@@ -630,60 +436,6 @@ class EmbeddedOrchestrator:
         if hosted is None or hosted.over:
             raise SessionUnknown("There is no such session, or it has ended.")
         return hosted
-
-    def _interpreter(
-        self, document: Document, session_id: str, parameters: Mapping[str, str]
-    ) -> Interpreter:
-        return Interpreter(
-            document,
-            session_id,
-            limits=self._limits(),
-            parameters=parameters,
-            location=self._address(session_id),
-            server=self._server(),
-            new_id=self._new_id,
-            thread_time=self._thread_time,
-        )
-
-    def _address(self, session_id: str) -> str:
-        return f"{self._location()}scxml/session/{session_id}/basichttp"
-
-    def _session_at(self, url: str) -> str | None:
-        before, found, rest = url.partition("scxml/session/")
-        session_id, _, end = rest.partition("/")
-        ours = bool(found) and before == self._location() and end == "basichttp"
-        return session_id if ours else None
-
-    def _server(self) -> Mapping[str, object]:
-        return {"name": "gms_twisted", "cluster": "", "url": self._location()}
-
-    def _new_id(self) -> str:
-        return self.ids.hex(32)
-
-    def _limits(self) -> Limits:
-        options = self._options
-        return Limits(
-            evaluation_s=options.evaluation_s,
-            # G02: after a script that was stopped the rest of its block still has a little time,
-            # and not as much again for each.
-            turn_s=options.evaluation_s * 1.5,
-            heap_bytes=options.heap,
-            event_microsteps=options.microsteps,
-            queued_events=options.queued_events,
-            pending_sends=options.timers,
-            sends_per_s=options.sends_per_s,
-        )
-
-
-def _usable(documents: Mapping[str, Document | None], digest: str) -> Document:
-    """One of the stored documents.
-
-    :raises ValueError: it is not there, or cannot be read.
-    """
-    document = documents.get(digest)
-    if document is None:
-        raise ValueError(f"its application {digest} cannot be read")
-    return document
 
 
 def _life(parameters: Mapping[str, str]) -> float:

@@ -30,8 +30,10 @@ class StoringHost(Protocol):
     store: Store
     timers: Timers
     ids: IdSource
-    kept: set[str]
-    """Digests of documents that are stored."""
+
+    @property
+    def kept(self) -> set[str]:
+        """Digests of documents that are stored."""
 
 
 class SessionStoring:

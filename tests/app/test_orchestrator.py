@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from gms_twisted.app.context_memory import MANY_CONTEXTS, TIDY_S
 from gms_twisted.app.operations import Outcome
 from gms_twisted.app.orchestration import (
     AnswerLate,
@@ -17,7 +18,6 @@ from gms_twisted.app.orchestration import (
     SessionOver,
     SessionUnknown,
 )
-from gms_twisted.app.orchestrator import MANY_CONTEXTS, TIDY_S
 from gms_twisted.app.session_records import DOCUMENT
 from gms_twisted.app.telephony import ADDED, DELETED, PRESENT, Interaction
 from gms_twisted.config.ors_options import OrsOptions

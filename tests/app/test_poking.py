@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.app.builtin.orchestrated import OrchestratedServices
-from gms_twisted.app.orchestration import Reply, SessionUnknown
+from gms_twisted.app.orchestration import Reply
 from gms_twisted.app.poking import PokeRefused, Poking
 from gms_twisted.config.ors_options import OrsOptions
 from gms_twisted.domain.errors import ServiceNotFound

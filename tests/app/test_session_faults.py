@@ -10,9 +10,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
 from gms_twisted.app.hosted_session import MAX_OTHERS, About, HostedSession
+from gms_twisted.app.kept_documents import MAX_KEPT
 from gms_twisted.app.operations import Outcome
 from gms_twisted.app.orchestration import SessionOver
-from gms_twisted.app.orchestrator import MAX_KEPT
 from gms_twisted.app.service_definitions import MAX_LIFE_S
 from gms_twisted.app.session_actions import MAX_POSTS
 from gms_twisted.app.session_records import DOCUMENT, SESSION
@@ -178,8 +178,7 @@ class RecoveryTests(Fixture):
         house, good = self.started(ECHO)
         self.put(house, Put(SESSION, "bad", b""))
         house.die()
-        again = OrchestratorHouse(self, {})
-        again.store, again.server.store = house.store, house.store
+        again = OrchestratorHouse(self, {}, store=house.store)
         again.owners.fault = DamagedRecord("It does not match its checksum.")
         house.store.fault = StoreReadOnly("The store is read-only.")
         again.run(again.server.recover())
@@ -189,8 +188,7 @@ class RecoveryTests(Fixture):
         """A session whose service cannot be read at the start is not taken for one without."""
         house, session = self.started(ECHO, _service_name="poll", _ttl="50")
         house.die()
-        again = OrchestratorHouse(self, {})
-        again.store, again.server.store = house.store, house.store
+        again = OrchestratorHouse(self, {}, store=house.store)
         again.owners.fault = Unavailable("Too much is being read.")
         again.run(again.server.recover())
         again.owners.fault = None

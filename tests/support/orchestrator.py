@@ -189,6 +189,7 @@ class OrchestratorHouse:
 
     :param house: an earlier one, whose store and clock go on (a restart).
     :param lives: until when the services of sessions live.
+    :param store: another house's, whose sessions the test itself has recovered.
     """
 
     def __init__(
@@ -198,12 +199,15 @@ class OrchestratorHouse:
         options: OrsOptions | None = None,
         house: OrchestratorHouse | None = None,
         lives: Mapping[str, float] | None = None,
+        store: FaultyStore | None = None,
     ) -> None:
         self._test = test
         self.clock: Clock = house.clock if house else Clock()
         self.wall: ManualWallClock = house.wall if house else ManualWallClock(self.clock)
         self.ids: CountingIds = house.ids if house else CountingIds()
-        self.store: FaultyStore = house.store if house else FaultyStore(self.wall, self.ids)
+        if house is not None:
+            store = house.store
+        self.store: FaultyStore = store or FaultyStore(self.wall, self.ids)
         self.tasks = Tasks()
         self.documents = Documents(texts)
         self.actions, self.posts, self.owners = Actions(), Posts(), Owners()
