@@ -19,7 +19,7 @@ found, what states mean.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -150,14 +150,15 @@ class HostedSession:
         self._timeout_s = timeout_s
         self.over = False
         self.events = 0
-        self.lines: deque[tuple[float, int, str]] = deque(maxlen=MAX_LOG)
+        # Most sessions never have any, and an empty deque is not small.
+        self.lines: Collection[tuple[float, int, str]] = ()
         self.owed: dict[str, tuple[OwedEffect, float]] = {}
         self.interactions: dict[str, Mapping[str, object]] = {}
         self._host = host
         self._running: dict[str, Deferred[None]] = {}
         self._requests: dict[str, Deferred[Reply]] = {}
         self._stored: list[Deferred[None]] = []
-        self._taken: deque[str] = deque(maxlen=MAX_TAKEN)
+        self._taken: tuple[str, ...] = ()
         self._hops = 0
         self._begins = 0.0
         self._batch = 0
@@ -189,7 +190,7 @@ class HostedSession:
     def resume(self, record: SessionRecord) -> None:
         """Go on after a restart: what is owed is begun again, calls are gone."""
         now = self._host.wall.now()
-        self._taken.extend(record.taken)
+        self._taken = tuple(record.taken)
         self.owed = {key: (effect, now) for key, effect in record.owed.items()}
         self.over = record.over
         self._begins = record.begins
@@ -242,7 +243,7 @@ class HostedSession:
         self._push(event)
         self._hops = max(self._hops, hops)
         if push_id:
-            self._taken.append(push_id)
+            self._taken = (*self._taken, push_id)[-MAX_TAKEN:]
         await self._stirring()
 
     def hear(self, event: ScxmlEvent) -> None:
@@ -399,7 +400,7 @@ class HostedSession:
             others={url: one.digest for url, one in about.others.items()},
             owed={key: effect for key, (effect, _) in self.owed.items()},
             interactions=tuple(self.interactions),
-            taken=tuple(self._taken),
+            taken=self._taken,
             over=self.over,
             begins=self._begins,
             saved=saved,
@@ -613,6 +614,8 @@ class HostedSession:
 
     def _note(self, level: int, text: str) -> None:
         """Keep a line of the session's own log; what it says may be anybody's secret."""
+        if not isinstance(self.lines, deque):
+            self.lines = deque(maxlen=MAX_LOG)
         self.lines.append((self._host.wall.now(), level, text[:500]))
         self.log.debug("Session {session_id}: a line of its log", session_id=self.session_id)
 
