@@ -41,8 +41,9 @@ class ScriptStopped(ScriptFailed):
     """A script used more than its limit: processor, heap or stack."""
 
 
-OWN = 0.9
-"""A script that used this share of its limit has used it up: clocks are not exact."""
+OWN = 0.5
+"""A script that was stopped and had used this share of its limit itself is not run again: twice
+as much would hold up everybody else too long."""
 
 _STOPPED = (
     *("interrupted", "out of memory", "Maximum call stack size exceeded", "stack overflow"),

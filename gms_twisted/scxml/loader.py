@@ -25,6 +25,8 @@ from gms_twisted.scxml.repair import repair
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 200
 MAX_ELEMENTS = 5_000
+MAX_ATTRIBUTES = 100
+"""Of one element."""
 
 _ELSE_ENCODED = re.compile(rb"\s*<\?xml[^>]*\sencoding\s*=\s*[\"'](?!utf-?8[\"'])", re.IGNORECASE)
 
@@ -106,6 +108,8 @@ def _element(found: etree._Element, count: list[int], depth: int) -> Element:
         raise DocumentError(f"Elements are nested deeper than {MAX_DEPTH}.", line)
     if count[0] > MAX_ELEMENTS:
         raise DocumentError(f"The document has more than {MAX_ELEMENTS} elements.", line)
+    if len(found.attrib) > MAX_ATTRIBUTES:
+        raise DocumentError(f"An element has more than {MAX_ATTRIBUTES} attributes.", line)
     if not isinstance(found.tag, str):
         raise DocumentError("An entity is refused.", line)
     name = etree.QName(found)

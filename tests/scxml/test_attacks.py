@@ -11,6 +11,7 @@ from time import process_time
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from gms_twisted.scxml.bridge import OWN
 from gms_twisted.scxml.events import ScxmlEvent
 from gms_twisted.scxml.interpreter import Step
 from gms_twisted.scxml.machine import MAX_LINES
@@ -391,8 +392,9 @@ class RetryTests(SynchronousTestCase):
         self.assertEqual(self._end_of([0.0, 0.001]), (0, 2))
 
     def test_it_used_the_time(self) -> None:
-        """One that used it itself is not."""
+        """One that used it itself is not; half of it is enough."""
         self.assertEqual(self._end_of([0.0, 0.5]), (1, 1))
+        self.assertEqual(self._end_of([0.0, OWN * Limits().evaluation_s]), (1, 1))
 
 
 class WorldTests(SynchronousTestCase):

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from gms_twisted.scxml.loader import MAX_BYTES, MAX_DEPTH, DocumentError, load_document
+from gms_twisted.scxml.loader import (
+    MAX_ATTRIBUTES,
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_ELEMENTS,
+    DocumentError,
+    load_document,
+)
 from gms_twisted.scxml.model import Document, StateKind
 from tests.support.charts import OLD, URL, W3C, old, w3c
 
@@ -96,6 +103,19 @@ class RefusedTests(SynchronousTestCase):
         deep = "<state>" * deepest + "</state>" * deepest
         self.assertEqual(len(load_document(lines(deep), URL).states), deepest + 1)
         self.assert_refused(lines(f"<state>{deep}</state>"), 2, "deeper")
+
+    def test_many_parts(self) -> None:
+        """5,000 elements and 100 attributes of one can be read, more is refused."""
+        for count, fits in ((MAX_ATTRIBUTES, True), (MAX_ATTRIBUTES + 1, False)):
+            names = " ".join(f"x{number}=''" for number in range(count))
+            data = lines(f"<state>\n<onentry><log {names}/></onentry></state>")
+            if fits:
+                load_document(data, URL)
+            else:
+                self.assert_refused(data, 3, "100 attributes")
+        states = "\n<state/>" * (MAX_ELEMENTS - 1)
+        self.assertEqual(len(load_document(lines(states), URL).states), MAX_ELEMENTS)
+        self.assert_refused(lines(states + "<state/>"), MAX_ELEMENTS + 1, "5000 elements")
 
     def test_deep_content(self) -> None:
         """Executable content is nested less deep than elements may be."""
