@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 import _quickjs
 
 from gms_twisted.scxml.model import Source, Use
-from gms_twisted.scxml.prelude import PRELUDE
+from gms_twisted.scxml.prelude import ERRORS, KEPT, PRELUDE
 from gms_twisted.scxml.prelude_parts import DOM, DUMP, MORE
 from gms_twisted.scxml.settings import Limits
 
@@ -54,6 +54,7 @@ _STOPPED = (
 _PRELUDE = re.sub(r"\n\s+|//.*", "\n", PRELUDE)
 _MORE = re.sub(r"\n\s+", "\n", MORE)
 _DUMP = re.sub(r"\n\s+", "\n", DUMP)
+_KIT = json.dumps({"kept": KEPT, "errors": ERRORS})[:-1] + ","
 
 
 class Bridge:
@@ -90,16 +91,16 @@ class Bridge:
         context = _quickjs.Context()
         context.set_memory_limit(limits.heap_bytes)
         context.set_max_stack_size(limits.stack_bytes)
-        system = {
+        kit = {
             "platform": platform,
-            "processors": json.dumps(processors),
-            "genesys": json.dumps(genesys),
-            "watched": watched,
+            "processors": processors,
+            "genesys": genesys,
+            "watched": dict.fromkeys(watched),
             "dialect": dialect,
             "max": limits.payload_bytes,
         }
         # Our own text, the one place where text becomes a program unasked.
-        parts = context.eval(_PRELUDE)(json.dumps(system), _MORE, _DUMP)
+        parts = context.eval(_PRELUDE)(_KIT + json.dumps(kit)[1:], _MORE, _DUMP)
         self._run = parts("run")
         self._sys = parts("sys")
         context.set_time_limit(limits.evaluation_s)
@@ -136,10 +137,7 @@ class Bridge:
             answer = answer[1:]
         if answer[0] in "ec":
             kind, message, line = json.loads(answer[1:])
-            failure = ScriptFailed
-            if kind in ("InternalError", "RangeError") and message.startswith(_STOPPED):
-                failure = ScriptStopped
-            raise failure(kind, message, line, answer[0] == "e")
+            raise _failure(kind, message, line, answer[0] == "e")
         return answer
 
     @staticmethod
@@ -227,8 +225,15 @@ def _failed(exc: Exception) -> ScriptFailed:
     text = str(exc).split("\n", 1)[0]
     if text == "null":
         # There was not even room for the error.
-        return ScriptStopped("InternalError", "out of memory")
+        text = "InternalError"
     kind, _, message = text.partition(": ")
-    if message.startswith(_STOPPED):
-        return ScriptStopped(kind, message)
-    return ScriptFailed(kind or "Error", message or "the script failed")
+    return _failure(kind or "Error", message)
+
+
+def _failure(kind: str, message: str, line: int = 0, compiled: bool = True) -> ScriptFailed:
+    if kind == "InternalError" and not message:
+        # There was no room for the words.
+        message = "out of memory"
+    if kind in ("InternalError", "RangeError") and message.startswith(_STOPPED):
+        return ScriptStopped(kind, message, line, compiled)
+    return ScriptFailed(kind, message or "the script failed", line, compiled)

@@ -3,8 +3,8 @@
 What most sessions need is in :data:`PRELUDE`, and read by the engine for each of them; the
 rest, in ``prelude_parts``, when it is needed first.
 
-It keeps the functions that it needs from before a script could replace them, and never calls
-anything of a script outside ``run`` and ``sys``, which the engine stops at its limits.
+It keeps the functions that it needs from before a script could replace them (:data:`KEPT`), and
+never calls anything of a script outside ``run`` and ``sys``, which the engine stops at its limits.
 Values cross as JSON text; what ``run`` returns begins with a letter:
 
 - ``v``: JSON of the value
@@ -32,51 +32,71 @@ parseInt performance queueMicrotask undefined unescape
 STANDARD = frozenset(_STANDARD.split())
 """Global names that a context has of its own."""
 
-PRELUDE = r"""(function (given, more, dump) {
-"use strict";
-var G = globalThis, E = eval, F = Function, Str = String, Obj = Object;
-var parse = JSON.parse, text = JSON.stringify, names = Obj.getOwnPropertyNames,
-  def = Obj.defineProperty, freeze = Obj.freeze, create = Obj.create;
-var of = F.prototype.call.bind.bind(F.prototype.call);
-var slice = of(Str.prototype.slice), find = of(Str.prototype.indexOf);
-var system = parse(given), code = create(null), active = "\n", out = "", store = G,
-  event, built, extra, i, v;
-var kit = { G: G, F: F, Str: Str, Obj: Obj, parse: parse, text: text, names: names, def: def,
-  freeze: freeze, create: create, find: find, slice: slice, put: put, quote: quote,
-  max: system.max, Err: Error, int: parseInt, isArray: Array.isArray, Range: RangeError,
-  TypeErr: TypeError, copy: of(Array.prototype.slice), has: of(Obj.prototype.hasOwnProperty),
-  symbols: Obj.getOwnPropertySymbols, desc: Obj.getOwnPropertyDescriptor,
-  proto: Obj.getPrototypeOf, extensible: Obj.isExtensible, keysOf: Obj.keys, is: Obj.is,
-  finite: isFinite, Seen: WeakSet, seenHas: of(WeakSet.prototype.has),
-  seenAdd: of(WeakSet.prototype.add), source: of(F.prototype.toString), OP: Obj.prototype,
-  AP: Array.prototype, genesys: system.genesys, interactions: "[]", store: G, lines: 0,
-  standard: create(null), watched: create(null), hidden: create(null), ours: create(null),
-  made: create(null), post: function (line) { out += (out === "" ? "" : ",") + line; } };
-v = names(G);
-for (i = 0; i < v.length; i++) {
-  kit.standard[v[i]] = true;
-  if (find(v[i], "Error") >= 0) freeze(G[v[i]].prototype);
+ERRORS = sorted(name for name in STANDARD if "Error" in name)
+"""Their prototypes are frozen: what the engine says of a failure must not run a script."""
+
+KEPT = {
+    "Str": ["String"],
+    "Err": ["Error"],
+    "int": ["parseInt"],
+    "Range": ["RangeError"],
+    "TypeErr": ["TypeError"],
+    "finite": ["isFinite"],
+    "Seen": ["WeakSet"],
+    "isArray": ["Array", "isArray"],
+    "AP": ["Array", "prototype"],
+    "OP": ["Object", "prototype"],
+    "create": ["Object", "create"],
+    "symbols": ["Object", "getOwnPropertySymbols"],
+    "desc": ["Object", "getOwnPropertyDescriptor"],
+    "proto": ["Object", "getPrototypeOf"],
+    "extensible": ["Object", "isExtensible"],
+    "keysOf": ["Object", "keys"],
+    "is": ["Object", "is"],
+    "copy": ["Array", "prototype", "slice"],
+    "has": ["Object", "prototype", "hasOwnProperty"],
+    "seenHas": ["WeakSet", "prototype", "has"],
+    "seenAdd": ["WeakSet", "prototype", "add"],
+    "source": ["Function", "prototype", "toString"],
 }
-v = system.watched;
-for (i = 0; i < v.length; i++) kit.watched[v[i]] = G[v[i]];
+"""Where the functions are that the parts keep; three names: a method, which is called with its
+object as the first argument."""
+
+# It begins as it does since the engine reads what begins with a parenthesis twice, to see
+# whether it is an arrow function: a third of what a context costs.
+PRELUDE = r"""1 && function (given, more, dump) {
+"use strict";
+var G = globalThis, E = eval, F = Function, Obj = Object, parse = JSON.parse,
+  text = JSON.stringify, names = Obj.getOwnPropertyNames, def = Obj.defineProperty,
+  freeze = Obj.freeze, of = F.prototype.call.bind.bind(F.prototype.call),
+  slice = of("".slice), find = of("".indexOf), kit = parse(given), code = { __proto__: null },
+  active = "\n", out = "", store = G, event, built, extra, i, j, v;
+for (i in kit.kept) {
+  v = G;
+  for (j of kit.kept[i]) v = v[j];
+  kit[i] = kit.kept[i][2] ? of(v) : v;
+}
+for (i of kit.errors) freeze(G[i].prototype);
+for (i in kit.watched) kit.watched[i] = G[i];
 def(Error, "prepareStackTrace", { value: undefined, writable: false, configurable: false });
 
-function rest() { return extra || (extra = new F("kit", more)(kit)); }
+function part(source) {
+  return E(source)(kit, G, F, parse, text, names, def, freeze, slice, find, store, put, post,
+    read, fill);
+}
+function rest() { return extra || (extra = part(more)); }
+function post(line) { out += (out === "" ? "" : ",") + line; }
 // Long sums of strings are ropes, which the binding cannot hand over.
 function flat(result) { return result.length < 200 ? result : slice(result, 0); }
-function quote(value) { return text(slice(Str(value), 0, 4000)); }
 function value(result) {
   var json = result === undefined ? undefined : text(result);
-  if (json === undefined) return "u";
-  if (json.length > kit.max)
-    throw new kit.Range("a value of more than " + kit.max + " characters");
-  return "v" + json;
+  return json === undefined ? "u" : json.length > kit.max ? rest().large() : "v" + json;
 }
 function setter(location) { return new F("__v", "'use strict';(" + location + "\n)=__v"); }
 function getter(expression) { return new F("return (" + expression + "\n)"); }
 function plain(location) { if (!(location in G)) G[location] = undefined; }
-function put(name, item) {
-  def(store, name, { value: item, writable: true, enumerable: true, configurable: true });
+function put(on, name, item) {
+  def(on, name, { value: item, writable: true, enumerable: true, configurable: true });
 }
 function compile(kind, src, param) {
   if (kind === "S") return src;
@@ -107,13 +127,13 @@ function run(i, kind, src, param, ev, act) {
       case "X": result = value(f()); break;
       case "T":
         f = f();
-        result = typeof f === "string" ? "v" + quote(f) : rest().readable(f);
+        result = typeof f === "string" && f.length < 4000 ? "v" + text(f) : rest().readable(f);
         break;
       case "a": plain(param);
       case "A": f.set(f.get()); break;
       case "l": plain(src);
       case "L": f(param === "" ? undefined : parse(param)); break;
-      case "D": put(param, f()); break;
+      case "D": put(store, param, f()); break;
       default: result = rest().run(kind, f, src, param, plain);
     }
   } catch (e) { result = "e" + rest().describe(e); }
@@ -121,33 +141,26 @@ function run(i, kind, src, param, ev, act) {
 }
 function forward(name) {
   if (name in G) return;
-  var get = kit.ours[name] = function () { return store[name]; };
-  def(G, name,
-    { get: get, set: function (v) { put(name, v); }, configurable: true, enumerable: true });
+  def(G, name, { get: kit.ours[name] = function () { return store[name]; },
+    set: function (v) { put(store, name, v); }, configurable: true, enumerable: true });
 }
 function read(v) {
-  if (typeof v === "object" && v !== null) {
-    var keys = names(v), i;
-    if (keys[0] === "$") return v.$ === "u" ? undefined : v.$ === "-0" ? -0 : +v.$;
-    for (i = 0; i < keys.length; i++)
-      if (typeof v[keys[i]] === "object")
-        def(v, keys[i],
-          { value: read(v[keys[i]]), writable: true, enumerable: true, configurable: true });
-  }
+  if (typeof v !== "object" || v === null) return v;
+  var keys = names(v), i;
+  if (keys[0] === "$") return v.$ === "u" ? undefined : +v.$;
+  for (i = 0; i < keys.length; i++)
+    if (typeof v[keys[i]] === "object") put(v, keys[i], read(v[keys[i]]));
   return v;
 }
 function fill(saved) {
-  var d = saved.d, all = d ? names(d) : [], i;
-  for (i = 0; i < all.length; i++) put(all[i], d[all[i]]);
-  all = saved.g;
-  for (i = 0; i < all.length; i++)
-    def(G, all[i][0],
-      { value: all[i][1], writable: true, enumerable: true, configurable: true });
+  var all = saved.d ? names(saved.d) : [], i;
+  for (i = 0; i < all.length; i++) put(store, all[i], saved.d[all[i]]);
+  for (i = 0, all = saved.g; i < all.length; i++) put(G, all[i][0], all[i][1]);
 }
 function mark(without) {
-  for (var all = names(G), i = 0, n = all[0]; i < all.length; n = all[++i])
-    if (!(n in kit.standard) && !(n in kit.hidden) && !(n in kit.ours) &&
-        typeof G[n] === "function" && find(without, text(n)) < 0) kit.made[n] = G[n];
+  for (var all = names(G), i = kit.first.length, f; i < all.length; i++)
+    if (typeof (f = kit.desc(G, all[i]).value) === "function" && find(without, text(all[i])) < 0)
+      kit.made[all[i]] = f;
 }
 function sys(op, a, b) {
   try {
@@ -159,39 +172,31 @@ function sys(op, a, b) {
       case "interactions": kit.interactions = a; built = undefined; return "u";
     }
     if (op === "dump" || op === "restore") {
-      if (typeof dump === "string") dump = new F("kit", dump)(kit);
+      if (typeof dump === "string") dump = part(dump);
       return flat(dump(op, a, b, built));
     }
     return flat(rest().sys(op, a, b));
   } catch (e) { return "e" + rest().describe(e); }
 }
-function fixed(name, v) {
-  kit.hidden[name] = true;
-  def(G, name, { value: v, writable: false, enumerable: false, configurable: false });
-}
-function shown(name, get) {
-  kit.hidden[name] = true;
-  def(G, name, { get: get, enumerable: false, configurable: false });
-}
+function fixed(name, v) { def(G, name, { value: v, writable: false }); }
+function shown(name, get) { def(G, name, { get: get }); }
 shown("_event", function () { return event; });
 shown("_genesys", function () { return built || (built = rest().genesys()); });
-shown("_ioprocessors", function () { return rest().processors(system.processors); });
-for (i in system.platform) fixed(i, system.platform[i]);
+shown("_ioprocessors", function () { return rest().processors(); });
+for (i in kit.platform) fixed(i, kit.platform[i]);
 fixed("_x", freeze({}));
-fixed("In", function In(id) { return find(active, "\n" + Str(id) + "\n") >= 0; });
+fixed("In", function In(id) { return find(active, "\n" + kit.Str(id) + "\n") >= 0; });
 function ours(name) { fixed(name, function (a, b) { return rest()[name](a, b); }); }
 ours("__Log");
 ours("__Raise");
 ours("uneval");
 def(Obj.prototype, "toSource", { value: function toSource() { return rest().uneval(this); },
   enumerable: false, writable: true, configurable: true });
-if (system.dialect) {
-  kit.store = store = {};
-  fixed("_data", store);
+if (kit.dialect) {
+  fixed("_data", store = {});
   fixed("_internal", "_internal");
-  def(G, "data", { value: {}, writable: true, enumerable: true, configurable: true });
 }
-kit.read = read;
-kit.fill = fill;
+kit.first = names(G); kit.lines = 0; kit.ours = { __proto__: null }; kit.made = { __proto__: null };
+if (kit.dialect) put(G, "data", {});
 return function (op) { return op === "run" ? run : sys; };
-})"""
+}"""

@@ -1,17 +1,21 @@
 """What a script context reads when it needs it first; see ``prelude``.
 
 :data:`MORE`: failures in words, loops, ``uneval``, ``_genesys``.  :data:`DUMP`: variables
-written down.  :data:`DOM`: XML as a value.  Each is the body of a function that gets the kit
-of things kept from before a script could replace them.
+written down.  :data:`DOM`: XML as a value.  Each is the body of a function; the first two get
+the kit of things kept from before a script could replace them.
 
 Knows: JavaScript.  Does not know: Python, state charts.
 """
 
-MORE = r""""use strict";
-var { G, F, Str, Err, int, parse, text, isArray, Range, TypeErr, names, def, create, copy, has,
-  standard, hidden, max, quote, put, desc, keysOf, is, find, slice, freeze, source, store } = kit;
+MORE = r"""1 && function (kit, G, F, parse, text, names, def, freeze, slice, find, store, put, post,
+  read, fill) {
+"use strict";
+var { Str, Err, int, isArray, Range, TypeErr, create, copy, has, max, desc, keysOf, is,
+  source } = kit;
 var items = create(null), taken, makeDom, ioprocessors, raw;
-function post(line) { if (kit.lines++ < 100) kit.post(line); }
+for (var known = create(null), k = 0; k < kit.first.length; k++) known[kit.first[k]] = true;
+function line(json) { if (kit.lines++ < 100) post(json); }
+function quote(value) { return text(slice(Str(value), 0, 4000)); }
 function freezeAll(v) {
   if (typeof v === "object" && v !== null) {
     for (var keys = names(v), i = 0; i < keys.length; i++) freezeAll(v[keys[i]]);
@@ -59,12 +63,12 @@ function readable(result) {
 function raise(name, data) {
   var json = data === undefined ? undefined : text(data);
   if (json !== undefined && json.length > max) throw new Range("data of more than " + max);
-  post('["raise",' + quote(name) + (json === undefined ? "]" : "," + json + "]"));
+  line('["raise",' + quote(name) + (json === undefined ? "]" : "," + json + "]"));
 }
 function show() {
   var parts = "", all = names(store), i, d, json;
   for (i = 0; i < all.length; i++) {
-    if (store === G && (all[i] in standard || all[i] in hidden)) continue;
+    if (store === G && all[i] in known) continue;
     d = desc(store, all[i]);
     if (!has(d, "value")) continue;
     try { json = text(d.value); } catch (cyclic) { continue; }
@@ -96,10 +100,11 @@ function uneval(v, seen) {
 }
 return {
   readable: readable,
+  large: function () { throw new Range("a value of more than " + max + " characters"); },
   __Raise: raise,
   run: run,
   describe: describe,
-  __Log: function (line) { post('["log",' + quote(line) + "]"); },
+  __Log: function (words) { line('["log",' + quote(words) + "]"); },
   // What an event has besides the usual; its data.
   unusual: function (event) {
     raw = event.raw;
@@ -113,15 +118,15 @@ return {
     raw = undefined;
     return freeze(all);
   },
-  processors: function (json) {
-    return ioprocessors || (ioprocessors = freezeAll(parse(json)));
+  processors: function () {
+    return ioprocessors || (ioprocessors = freezeAll(kit.processors));
   },
   uneval: function (v) {
     var shown = uneval(v, []);
     return typeof v === "object" && v !== null && !isArray(v) ? "(" + shown + ")" : shown;
   },
   genesys: function () {
-    var root = parse(kit.genesys), list = parse(kit.interactions), i;
+    var root = parse(text(kit.genesys)), list = parse(kit.interactions || "[]"), i;
     for (i = 0; i < list.length; i++)
       if (list[i] && typeof list[i].g_uid === "string")
         def(list, list[i].g_uid, { value: list[i], enumerable: false });
@@ -130,8 +135,8 @@ return {
   },
   sys: function (op, a, b) {
     switch (op) {
-      case "put": put(a, b === "" ? undefined : parse(b)); return "u";
-      case "markup": put(a, dom(b)); return "u";
+      case "put": put(store, a, b === "" ? undefined : parse(b)); return "u";
+      case "markup": put(store, a, dom(b)); return "u";
       case "take": taken = items[a][+b]; return "u";
       case "free": items[a] = undefined; return "u";
       case "check":
@@ -143,12 +148,15 @@ return {
     }
     return "u";
   }
-};"""
+};
+}"""
 
-DUMP = r""""use strict";
-var { G, Str, text, isArray, TypeErr, names, def, create, has, standard, watched, hidden, ours,
-  made, symbols, desc, proto, extensible, is, finite, find, Seen, seenHas, seenAdd, OP, AP, store,
-  parse, read, fill } = kit;
+DUMP = r"""1 && function (kit, G, F, parse, text, names, def, freeze, slice, find, store, put, post,
+  read, fill) {
+"use strict";
+var { Str, isArray, TypeErr, create, has, watched, ours, made, symbols, desc, proto, extensible,
+  is, finite, Seen, seenHas, seenAdd, OP, AP } = kit;
+for (var known = create(null), k = 0; k < kit.first.length; k++) known[kit.first[k]] = true;
 function pin(why) { throw why; }
 function write(v, seen) {
   switch (typeof v) {
@@ -193,7 +201,7 @@ function dump(functions, built) {
     if (!(d = desc(G, name)) || !is(d.value, watched[name])) pin("a replaced global");
   for (i = 0; i < all.length; i++) {
     name = all[i];
-    if (name in standard || name in hidden) continue;
+    if (name in known) continue;
     d = desc(G, name);
     if (d.get !== undefined && d.get === ours[name]) continue;
     if (!has(d, "value") || !d.writable || !d.enumerable || !d.configurable)
@@ -237,8 +245,7 @@ function restore(json, final) {
   all = names(G);
   for (i = 0; i < all.length; i++) {
     name = all[i];
-    if (!(name in standard) && !(name in hidden) && !(name in keep) && !(name in ours))
-      delete G[name];
+    if (!(name in known) && !(name in keep) && !(name in ours)) delete G[name];
   }
   if (store !== G) {
     all = names(store);
@@ -252,7 +259,8 @@ return function (op, a, b, built) {
     if (typeof e === "string") return "p" + e;
     throw e;
   }
-};"""
+};
+}"""
 
 DOM = r""""use strict";
 function Node(tree, parent) {

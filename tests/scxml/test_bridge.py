@@ -83,6 +83,12 @@ class BridgeTests(SynchronousTestCase):
                 exc = self.assertRaises(ScriptFailed, one.run, self._source(text, Use.SCRIPT))
                 self.assertEqual((exc.kind, exc.line, exc.compiled), (kind, line, True))
 
+    def test_no_room_for_words(self) -> None:
+        """With a full heap the engine's failure may have no words; it is a stop all the same."""
+        source = self._source("throw new InternalError()", Use.SCRIPT)
+        exc = self.assertRaises(ScriptStopped, bridge().run, source)
+        self.assertEqual((exc.kind, exc.message), ("InternalError", "out of memory"))
+
     def test_no_script(self) -> None:
         """Text that is no script is told apart from a script that fails."""
         one = bridge()
