@@ -28,6 +28,11 @@ MAX_ELEMENTS = 5_000
 MAX_ATTRIBUTES = 100
 """Of one element."""
 
+MAX_TAGS = 4 * MAX_ELEMENTS
+MAX_EQUALS = 25_000
+"""Signs of markup, counted before anything is parsed: the parser keeps every name that it has
+ever seen, for as long as the process lives."""
+
 _ELSE_ENCODED = re.compile(rb"\s*<\?xml[^>]*\sencoding\s*=\s*[\"'](?!utf-?8[\"'])", re.IGNORECASE)
 
 __all__ = ["DocumentError", "load_document"]
@@ -49,6 +54,11 @@ def load_document(
     """
     if len(data) > MAX_BYTES:
         raise DocumentError(f"The document has more than {MAX_BYTES} bytes.")
+    for sign, what, most in ((b"<", "tags", MAX_TAGS), (b"=", "attributes", MAX_EQUALS)):
+        if data.count(sign) > most:
+            raise DocumentError(
+                f"The document has too many {what}, more than {most} '{sign.decode()}'."
+            )
     root, findings = _parse(data)
     digest = hashlib.sha256(data)
     for name, text in sorted((includes or {}).items()):

@@ -12,6 +12,8 @@ from gms_twisted.scxml.loader import (
     MAX_BYTES,
     MAX_DEPTH,
     MAX_ELEMENTS,
+    MAX_EQUALS,
+    MAX_TAGS,
     DocumentError,
     load_document,
 )
@@ -116,6 +118,12 @@ class RefusedTests(SynchronousTestCase):
         states = "\n<state/>" * (MAX_ELEMENTS - 1)
         self.assertEqual(len(load_document(lines(states), URL).states), MAX_ELEMENTS)
         self.assert_refused(lines(states + "<state/>"), MAX_ELEMENTS + 1, "5000 elements")
+
+    def test_too_many_names(self) -> None:
+        """What would fill memory with names is refused before it is parsed."""
+        names = " ".join(f"x{number}=''" for number in range(MAX_EQUALS))
+        self.assert_refused(lines(f"<state {names}/>"), 0, "too many attributes")
+        self.assert_refused(lines("<a/>" * MAX_TAGS), 0, "too many tags")
 
     def test_deep_content(self) -> None:
         """Executable content is nested less deep than elements may be."""
