@@ -70,13 +70,13 @@ var G = globalThis, E = eval, F = Function, Obj = Object, parse = JSON.parse,
   text = JSON.stringify, names = Obj.getOwnPropertyNames, def = Obj.defineProperty,
   freeze = Obj.freeze, of = F.prototype.call.bind.bind(F.prototype.call),
   slice = of("".slice), find = of("".indexOf), kit = parse(given), code = { __proto__: null },
-  active = "\n", out = "", store = G, event, built, extra, i, j, v;
+  active = "\n", out = "", store = G, event, built, extra, write, i, j, v;
 for (i in kit.kept) {
-  v = G;
-  for (j of kit.kept[i]) v = v[j];
-  kit[i] = kit.kept[i][2] ? of(v) : v;
+  v = kit.kept[i];
+  j = G[v[0]];
+  kit[i] = v[2] ? of(j[v[1]][v[2]]) : v[1] ? j[v[1]] : j;
 }
-for (i of kit.errors) freeze(G[i].prototype);
+for (i = 0; i < kit.errors.length; i++) freeze(G[kit.errors[i]].prototype);
 for (i in kit.watched) kit.watched[i] = G[i];
 def(Error, "prepareStackTrace", { value: undefined, writable: false, configurable: false });
 
@@ -108,11 +108,12 @@ function run(i, kind, src, param, ev, act) {
   var result = "u", f;
   try {
     if (ev !== "") {
-      event = parse(ev);
-      event = freeze({ name: event.name, type: event.type, sendid: event.sendid,
-        origin: event.origin, origintype: event.origintype, invokeid: event.invokeid,
-        data: event.markup || event.raw ? rest().unusual(event) : event.data });
-      if (extra && extra.raw) event = extra.raw(event);
+      ev = parse(ev);
+      event = { name: ev.name, type: ev.type, sendid: ev.sendid, origin: ev.origin,
+        origintype: ev.origintype, invokeid: ev.invokeid,
+        data: ev.markup ? rest().dom(ev.data) : ev.data };
+      if (ev.raw !== undefined) event.raw = ev.raw;
+      freeze(event);
     }
     if (act !== "") active = act;
     f = code[i];
@@ -171,10 +172,7 @@ function sys(op, a, b) {
       case "mark": mark(a); return "u";
       case "interactions": kit.interactions = a; built = undefined; return "u";
     }
-    if (op === "dump" || op === "restore") {
-      if (typeof dump === "string") dump = part(dump);
-      return flat(dump(op, a, b, built));
-    }
+    if (op === "dump") return flat((write || (write = part(dump)))(a !== "", built));
     return flat(rest().sys(op, a, b));
   } catch (e) { return "e" + rest().describe(e); }
 }

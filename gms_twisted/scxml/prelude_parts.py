@@ -12,7 +12,7 @@ MORE = r"""1 && function (kit, G, F, parse, text, names, def, freeze, slice, fin
 "use strict";
 var { Str, Err, int, isArray, Range, TypeErr, create, copy, has, max, desc, keysOf, is,
   source } = kit;
-var items = create(null), taken, makeDom, ioprocessors, raw;
+var items = create(null), taken, makeDom, ioprocessors;
 for (var known = create(null), k = 0; k < kit.first.length; k++) known[kit.first[k]] = true;
 function line(json) { if (kit.lines++ < 100) post(json); }
 function quote(value) { return text(slice(Str(value), 0, 4000)); }
@@ -98,6 +98,25 @@ function uneval(v, seen) {
     parts += (i ? ", " : "") + text(keys[i]) + ":" + uneval(v[keys[i]], one);
   return "{" + parts + "}";
 }
+function restore(json, final) {
+  var saved = read(parse(json)), keep = create(null), i, name, all;
+  for (i = 0; i < saved.f.length; i++) {
+    name = saved.f[i];
+    if (final && typeof kit.made[name] !== "function")
+      throw new TypeErr("the function " + name + " was not made again");
+    keep[name] = true;
+  }
+  all = names(G);
+  for (i = 0; i < all.length; i++) {
+    name = all[i];
+    if (!(name in known) && !(name in keep) && !(name in kit.ours)) delete G[name];
+  }
+  if (store !== G) {
+    all = names(store);
+    for (i = 0; i < all.length; i++) delete store[all[i]];
+  }
+  fill(saved);
+}
 return {
   readable: readable,
   large: function () { throw new Range("a value of more than " + max + " characters"); },
@@ -105,19 +124,7 @@ return {
   run: run,
   describe: describe,
   __Log: function (words) { line('["log",' + quote(words) + "]"); },
-  // What an event has besides the usual; its data.
-  unusual: function (event) {
-    raw = event.raw;
-    return event.markup ? makeDom(event.data) : event.data;
-  },
-  raw: function (event) {
-    if (raw === undefined) return event;
-    var all = {}, keys = names(event), i;
-    for (i = 0; i < keys.length; i++) all[keys[i]] = event[keys[i]];
-    all.raw = raw;
-    raw = undefined;
-    return freeze(all);
-  },
+  dom: function (tree) { return makeDom(tree); },
   processors: function () {
     return ioprocessors || (ioprocessors = freezeAll(kit.processors));
   },
@@ -143,6 +150,7 @@ return {
         new F(a === "B" ? b : a === "L" ? "(" + b + "\n)=0" : "return (" + b + "\n)");
         return "u";
       case "dom": makeDom = new F(a)(); return "u";
+      case "restore": restore(a, b !== ""); return "u";
       case "has": return has(store, a) ? "t" : "f";
       case "show": return "v" + show();
     }
@@ -157,6 +165,7 @@ DUMP = r"""1 && function (kit, G, F, parse, text, names, def, freeze, slice, fin
 var { Str, isArray, TypeErr, create, has, watched, ours, made, symbols, desc, proto, extensible,
   is, finite, Seen, seenHas, seenAdd, OP, AP } = kit;
 for (var known = create(null), k = 0; k < kit.first.length; k++) known[kit.first[k]] = true;
+var USUAL = '["length","name","prototype"] ["length","name"]';
 function pin(why) { throw why; }
 function write(v, seen) {
   switch (typeof v) {
@@ -217,14 +226,11 @@ function dump(functions, built) {
   if (symbols(G).length > 1) pin("a symbol");
   return '{"d":' + data + ',"g":[' + parts + '],"f":[' + kept + "]}";
 }
+// A function as it was made: with nothing of its own but what each has.
 function bare(f) {
-  var keys = names(f), i, d;
-  for (i = 0; i < keys.length; i++)
-    if (find("\nlength\nname\nprototype\narguments\ncaller\n", "\n" + keys[i] + "\n") < 0)
-      return false;
-  d = desc(f, "prototype");
-  return !d || (typeof d.value === "object" && d.value !== null &&
-    names(d.value).length === 1 && proto(d.value) === OP);
+  var d = desc(f, "prototype");
+  return find(USUAL, text(names(f))) >= 0 && (!d || (typeof d.value === "object" &&
+    d.value !== null && names(d.value).length === 1 && proto(d.value) === OP));
 }
 function visit(v, seen) {
   if (typeof v !== "object" || v === null || seenHas(seen, v)) return;
@@ -234,28 +240,8 @@ function visit(v, seen) {
     if (d && has(d, "value")) visit(d.value, seen);
   }
 }
-function restore(json, final) {
-  var saved = read(parse(json)), keep = create(null), i, name, all;
-  for (i = 0; i < saved.f.length; i++) {
-    name = saved.f[i];
-    if (final && typeof made[name] !== "function")
-      throw new TypeErr("the function " + name + " was not made again");
-    keep[name] = true;
-  }
-  all = names(G);
-  for (i = 0; i < all.length; i++) {
-    name = all[i];
-    if (!(name in known) && !(name in keep) && !(name in ours)) delete G[name];
-  }
-  if (store !== G) {
-    all = names(store);
-    for (i = 0; i < all.length; i++) delete store[all[i]];
-  }
-  fill(saved);
-}
-return function (op, a, b, built) {
-  if (op === "restore") { restore(a, b !== ""); return "u"; }
-  try { return "v" + dump(a !== "", built); } catch (e) {
+return function (functions, built) {
+  try { return "v" + dump(functions, built); } catch (e) {
     if (typeof e === "string") return "p" + e;
     throw e;
   }
