@@ -40,6 +40,7 @@ from gms_twisted.app.orchestrator import EmbeddedOrchestrator
 from gms_twisted.app.orchestrators import Orchestrators
 from gms_twisted.app.outgoing import Gate, Limits
 from gms_twisted.app.places import Places
+from gms_twisted.app.service_records import services_in
 from gms_twisted.app.session_chats import SessionChats
 from gms_twisted.app.storage_areas import StorageAreas
 from gms_twisted.app.tasks import Tasks
@@ -94,7 +95,7 @@ class OrchestrationHouse:
     ) -> None:
         self._configuration, self._config_path = configuration, config_path
         self._loopback_only = loopback_only
-        self._push, self._kinds = push, kinds
+        self._store, self._push, self._kinds = store, push, kinds
         gate = push.gates.orchestration
         self.places = Places(configuration.resource_groups, configuration.ors.max_distance_km)
         self.centre = EmbeddedContactCentre(
@@ -185,6 +186,7 @@ class OrchestrationHouse:
         """Go on with the sessions that are stored."""
         if self.embedded is not None:
             await self.embedded.recover()
+            await self.services.forget_lost(services_in(self._store), self.embedded.has)
 
     def stop(self) -> None:
         """Hold still."""

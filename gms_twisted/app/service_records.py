@@ -6,16 +6,17 @@ Knows: the record.  Does not know: definitions, requests, what services do.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from gms_twisted.app.orchestration import SessionAt
 from gms_twisted.domain.ids import AreaId, GmsUser, ServiceId
-from gms_twisted.store.interfaces import Change, Condition, Kind, Put, Record
+from gms_twisted.store.interfaces import Change, Condition, Kind, Put, Record, Store
 
 SERVICE = Kind("service")
 """Kind of the records here; the key is the service's id."""
 
+_PAGE = 200
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -95,3 +96,15 @@ class ServiceInstance:
             version=record.version,
             session=None if at is None else SessionAt(record.key, at[0], at[1]),
         )
+
+
+async def services_in(store: Store) -> AsyncIterator[ServiceInstance]:
+    """All services that are stored, in order of their ids."""
+    after = ""
+    while True:
+        page = await store.scan(SERVICE, after=after, limit=_PAGE)
+        for record in page:
+            yield ServiceInstance.from_record(record)
+        if len(page) < _PAGE:
+            return
+        after = page[-1].key

@@ -22,6 +22,7 @@ from gms_twisted.app.orchestration import (
     SessionOver,
 )
 from gms_twisted.app.service_kinds import Verbatim
+from gms_twisted.app.service_records import services_in
 from gms_twisted.app.session_chats import SessionChats
 from gms_twisted.config.options import LimitOptions
 from gms_twisted.config.ors_options import OrsOptions
@@ -392,6 +393,42 @@ class EndTests(SynchronousTestCase):
         service_id = rig.made(_ttl="60")
         self.assertEqual(rig.house.run(rig.kind.lasts_until(service_id)), rig.house.wall.now() + 60)
         self.assertEqual(rig.house.run(rig.kind.lasts_until("unknown")), 0.0)
+
+
+class LostTests(SynchronousTestCase):
+    """Services that a killed process has left without a session."""
+
+    def forget(self, rig: Rig, *there: str) -> None:
+        """Start again; these sessions are there."""
+        services = services_in(rig.house.store)
+        rig.house.run(rig.kind.forget_lost(services, there.__contains__))
+
+    def test_R01_without_a_session(self) -> None:
+        """One whose session was never stored goes, with what it holds; others stay."""
+        rig = Rig(self)
+        rig.create()
+        rig.create()
+        first, second = rig.sessions.sessions
+        self.forget(rig, first)
+        self.assertIsNotNone(rig.house.run(rig.house.services.peek(first)))
+        self.assertIsNone(rig.house.run(rig.house.services.peek(second)))
+
+    def test_with_a_chat(self) -> None:
+        """One whose session is over stays while its chat goes on."""
+        rig = Rig(self)
+        service_id = rig.made()
+        rig.house.permission.published(f"agentavailable.{service_id}")
+        rig.house.call(service_id, Call.START)
+        self.forget(rig)
+        rig.house.call(service_id, Call.REFRESH)
+
+    def test_elsewhere(self) -> None:
+        """Sessions of other servers are not our business."""
+        rig = Rig(self)
+        rig.sessions.home = "http://ors1.example:7210"
+        service_id = rig.made()
+        self.forget(rig)
+        self.assertIsNotNone(rig.house.run(rig.house.services.peek(service_id)))
 
 
 class AdoptTests(SynchronousTestCase):

@@ -63,6 +63,7 @@ class FakeSessions:
     :ivar held: what everything that changes sessions waits for first.
     :ivar sessions: those that live, by id.
     :ivar owner: told of the end of each.
+    :ivar home: base URL of their server, ``""`` for this process.
     """
 
     def __init__(self) -> None:
@@ -72,6 +73,7 @@ class FakeSessions:
         self.sessions: dict[str, Session] = {}
         self.ended: list[str] = []
         self.owner: SessionOwner | None = None
+        self.home = ""
 
     async def start(
         self,
@@ -91,7 +93,7 @@ class FakeSessions:
         number = len(self.sessions) + len(self.ended)
         session_id = f"EKUJPKAQ197CFA6SJQKTJ03DBG{number:06d}"
         self.sessions[session_id] = Session(source, dict(parameters), start_at)
-        return SessionAt(session_id)
+        return SessionAt(session_id, self.home)
 
     async def start_for_another(
         self, source: str, parameters: Mapping[str, str], start_at: float | None = None

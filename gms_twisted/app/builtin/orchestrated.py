@@ -15,7 +15,7 @@ state charts, HTTP, how a session is reached.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 
 from twisted.logger import Logger
@@ -194,6 +194,24 @@ class OrchestratedServices:
             )
         await self.session_gone(instance.service_id)
         return changes
+
+    async def forget_lost(
+        self, services: AsyncIterator[ServiceInstance], is_there: Callable[[str], bool]
+    ) -> None:
+        """Take away services of this process whose session was never stored.
+
+        A service is stored first, its session with what it makes of the first request: a
+        process that is killed in between leaves a service that nobody was told of.
+
+        :param is_there: whether a session is here, by its id.
+        """
+        lost = [
+            one.service_id
+            async for one in services
+            if one.session is not None and not one.session.home and not is_there(one.service_id)
+        ]
+        for service_id in lost:
+            await self.session_over(service_id)
 
     # OwnerRules.
 
