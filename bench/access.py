@@ -117,7 +117,7 @@ async def measure(pairs: int, in_flight: int, codes: bool) -> None:
         await bench.store.start()
         await bench.services.start()
         gc.freeze()  # as the server does
-        gc.set_threshold(50_000, 20, 50)
+        gc.set_threshold(10_000, 50, 100)
         todo = iter(range(pairs))
 
         async def work() -> None:

@@ -163,7 +163,7 @@ def main(arguments: Sequence[str]) -> None:
     if not chosen.all_cores:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     gc.freeze()  # as the server does
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(10_000, 50, 100)
     idle(chosen.idle)
     starts("that wait", WAITS, chosen.sessions)
     starts("that run scripts", SCRIPTED, chosen.sessions)

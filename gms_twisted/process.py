@@ -147,7 +147,8 @@ class Process(MultiService):
         link = await self._first_link(house)
         gc.collect()
         gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
+        # A request leaves some fifty objects in circles: 10,000 of them are 20 ms at the most.
+        gc.set_threshold(10_000, 50, 100)
         self._doorway.door = house.door
         for listener in self._listeners:
             house.door.attach(listener.port)
