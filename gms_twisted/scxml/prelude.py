@@ -172,7 +172,8 @@ function sys(op, a, b) {
       case "mark": mark(a); return "u";
       case "interactions": kit.interactions = a; built = undefined; return "u";
     }
-    if (op === "dump") return flat((write || (write = part(dump)))(a !== "", built));
+    if (op === "dump")
+      return flat((write || (write = part(dump)))(a !== "", built && rest().visit(built)));
     return flat(rest().sys(op, a, b));
   } catch (e) { return "e" + rest().describe(e); }
 }

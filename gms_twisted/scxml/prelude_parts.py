@@ -98,6 +98,14 @@ function uneval(v, seen) {
     parts += (i ? ", " : "") + text(keys[i]) + ":" + uneval(v[keys[i]], one);
   return "{" + parts + "}";
 }
+function visit(v, seen) {
+  if (typeof v !== "object" || v === null || kit.seenHas(seen, v)) return;
+  kit.seenAdd(seen, v);
+  for (var keys = names(v), i = 0; i < keys.length; i++) {
+    var d = desc(v, keys[i]);
+    if (d && has(d, "value")) visit(d.value, seen);
+  }
+}
 function restore(json, final) {
   var saved = read(parse(json)), keep = create(null), i, name, all;
   for (i = 0; i < saved.f.length; i++) {
@@ -132,6 +140,7 @@ return {
     var shown = uneval(v, []);
     return typeof v === "object" && v !== null && !isArray(v) ? "(" + shown + ")" : shown;
   },
+  visit: function (v) { return function (seen) { visit(v, seen); }; },
   genesys: function () {
     var root = parse(text(kit.genesys)), list = parse(kit.interactions || "[]"), i;
     for (i = 0; i < list.length; i++)
@@ -167,6 +176,9 @@ var { Str, isArray, TypeErr, create, has, watched, ours, made, symbols, desc, pr
 for (var known = create(null), k = 0; k < kit.first.length; k++) known[kit.first[k]] = true;
 var USUAL = '["length","name","prototype"] ["length","name"]';
 function pin(why) { throw why; }
+function plain(d) {
+  return d && has(d, "value") && d.writable && d.enumerable && d.configurable;
+}
 function write(v, seen) {
   switch (typeof v) {
     case "string": return text(v);
@@ -182,29 +194,25 @@ function write(v, seen) {
   if (seenHas(seen, v)) pin("an object in two places");
   seenAdd(seen, v);
   if (!extensible(v) || symbols(v).length) pin("an unusual object");
-  var parts = "", keys = names(v), i, d;
-  if (isArray(v) && proto(v) === AP) {
-    if (keys.length !== v.length + 1) pin("an array with gaps or names");
-    for (i = 0; i < v.length; i++) {
-      d = desc(v, i);
-      if (!d || !has(d, "value") || !d.writable || !d.enumerable || !d.configurable)
-        pin("an unusual array");
-      parts += (i ? "," : "") + write(d.value, seen);
-    }
-    return "[" + parts + "]";
-  }
-  if (proto(v) !== OP) pin("an object with a class");
-  for (i = 0; i < keys.length; i++) {
+  var list = isArray(v), keys = names(v), n = keys.length, parts = "", i, d;
+  if (proto(v) !== (list ? AP : OP)) pin("an object with a class");
+  if (list && n-- !== v.length + 1) pin("an array with gaps or names");
+  for (i = 0; i < n; i++) {
     d = desc(v, keys[i]);
-    if (!has(d, "value") || !d.writable || !d.enumerable || !d.configurable || keys[i] === "$")
-      pin("an unusual property");
-    parts += (i ? "," : "") + text(keys[i]) + ":" + write(d.value, seen);
+    if (!plain(d) || keys[i] === "$") pin("an unusual property");
+    parts += (i ? "," : "") + (list ? "" : text(keys[i]) + ":") + write(d.value, seen);
   }
-  return "{" + parts + "}";
+  return list ? "[" + parts + "]" : "{" + parts + "}";
 }
-function dump(functions, built) {
+// A function as it was made: with nothing of its own but what each has.
+function bare(f) {
+  var d = desc(f, "prototype");
+  return find(USUAL, text(names(f))) >= 0 && (!d || (typeof d.value === "object" &&
+    d.value !== null && names(d.value).length === 1 && proto(d.value) === OP));
+}
+function dump(functions, visit) {
   var seen = new Seen(), data = "null", parts = "", kept = "", all = names(G), i, name, d;
-  if (built !== undefined) visit(built, seen);
+  if (visit) visit(seen);
   if (store !== G) data = write(store, seen);
   for (name in watched)
     if (!(d = desc(G, name)) || !is(d.value, watched[name])) pin("a replaced global");
@@ -213,35 +221,19 @@ function dump(functions, built) {
     if (name in known) continue;
     d = desc(G, name);
     if (d.get !== undefined && d.get === ours[name]) continue;
-    if (!has(d, "value") || !d.writable || !d.enumerable || !d.configurable)
-      pin("an unusual variable");
+    if (!plain(d)) pin("an unusual variable");
     if (typeof d.value === "function") {
       if (!functions || made[name] !== d.value || !bare(d.value)) pin("a function");
       kept += (kept === "" ? "" : ",") + text(name);
-      continue;
-    }
-    parts += (parts === "" ? "" : ",") + "[" + text(name) + "," + write(d.value, seen) + "]";
+    } else
+      parts += (parts === "" ? "" : ",") + "[" + text(name) + "," + write(d.value, seen) + "]";
   }
   for (name in ours) if (!has(G, name)) pin("a forgotten data item");
   if (symbols(G).length > 1) pin("a symbol");
   return '{"d":' + data + ',"g":[' + parts + '],"f":[' + kept + "]}";
 }
-// A function as it was made: with nothing of its own but what each has.
-function bare(f) {
-  var d = desc(f, "prototype");
-  return find(USUAL, text(names(f))) >= 0 && (!d || (typeof d.value === "object" &&
-    d.value !== null && names(d.value).length === 1 && proto(d.value) === OP));
-}
-function visit(v, seen) {
-  if (typeof v !== "object" || v === null || seenHas(seen, v)) return;
-  seenAdd(seen, v);
-  for (var keys = names(v), i = 0; i < keys.length; i++) {
-    var d = desc(v, keys[i]);
-    if (d && has(d, "value")) visit(d.value, seen);
-  }
-}
-return function (functions, built) {
-  try { return "v" + dump(functions, built); } catch (e) {
+return function (functions, visit) {
+  try { return "v" + dump(functions, visit); } catch (e) {
     if (typeof e === "string") return "p" + e;
     throw e;
   }
