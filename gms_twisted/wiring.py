@@ -45,6 +45,7 @@ from gms_twisted.config.describe import describe
 from gms_twisted.config.options import Configuration
 from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.errors import GmsError
+from gms_twisted.domain.redis_url import is_redis
 from gms_twisted.embedded.admin_calls import AdminCalls
 from gms_twisted.embedded.chat_server import ChatServer
 from gms_twisted.embedded.desk import Desk
@@ -76,6 +77,7 @@ from gms_twisted.rest.storage import StorageApi
 from gms_twisted.rest.waiting import WaitingApi
 from gms_twisted.store.interfaces import Store
 from gms_twisted.store.memory import MemoryStore
+from gms_twisted.store.redis import redis_store
 from gms_twisted.store.sqlite import sqlite_path, sqlite_store
 from gms_twisted.store.sweeper import Sweeper
 from gms_twisted.store.wall import SteadyWallClock
@@ -165,6 +167,10 @@ class Foundation:
         options = self.configuration.store
         if options.url.startswith("memory:"):
             return MemoryStore(self.wall, self.ids)
+        if is_redis(options.url):
+            directory = self.settings.data_directory
+            node = str(self.configuration.server.node_id)
+            return redis_store(self.reactor, directory, options, self.wall, self.ids, node)
         path = sqlite_path(options.url, self.settings.data_directory)
         return sqlite_store(self.reactor, path, options, self.wall, self.ids)
 

@@ -120,6 +120,7 @@ def step_types() -> Result:
 
 def step_suite() -> Result:
     """Run the trial suite under branch coverage."""
+    need("redis-server", "redis-server")
     shutil.rmtree(ROOT / "_trial_temp", ignore_errors=True)
     for old in ROOT.glob(".coverage.*"):
         old.unlink()

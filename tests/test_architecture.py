@@ -75,6 +75,10 @@ RULES = {
         # The sweeper is a service, the threads' results are Deferreds.
         (*_ASYNC, "twisted.internet.interfaces", "twisted.application.service"),
     ),
+    # The one place that speaks to Redis, and the endpoints it speaks over.
+    "store.redis_link": Rule(("domain",), (*_ASYNC, "twisted.internet.interfaces", "txredisapi")),
+    "store.redis_endpoints": Rule(("domain",), ("twisted", "txredisapi", "zope.interface")),
+    "store.redis_scripts": Rule(pure=True),
     "app": Rule(
         (
             *("domain", "config.options", "config.bayeux_options", "config.option"),

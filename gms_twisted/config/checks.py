@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from gms_twisted.config.options import Configuration, ContactCentreOptions
 from gms_twisted.config.reading import Problems
 from gms_twisted.config.text import Section
+from gms_twisted.domain.redis_url import is_redis, parse_redis_url
 
 _ORIGIN = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?/?")
 _CHAT_SERVER = re.compile(r"[^=\s]+=(\[[0-9A-Fa-f:.]+\]|[^:\s]+):[0-9]{1,5}(;tls)?")
@@ -233,7 +234,14 @@ def _not_prefixes(text: str) -> str:
 
 
 def _not_store(text: str) -> str:
-    return "" if text.startswith(("sqlite:", "memory:")) else "is not sqlite:[PATH] or memory:"
+    if is_redis(text):
+        try:
+            parse_redis_url(text)
+        except ValueError as exc:
+            return str(exc)
+        return ""
+    known = text.startswith(("sqlite:", "memory:"))
+    return "" if known else "is not sqlite:[PATH], redis://HOST or memory:"
 
 
 def _not_page(text: str) -> str:

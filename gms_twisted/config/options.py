@@ -144,7 +144,12 @@ class ServerOptions:
 class StoreOptions:
     """Section ``store``."""
 
-    url: str = option("sqlite:", "sqlite:[PATH] or memory: (for tests).", reload=False)
+    url: str = option(
+        "sqlite:",
+        "sqlite:[PATH], redis://HOST[:PORT][/DB], rediss://, unix:///PATH, "
+        "redis+sentinel://HOST,HOST/NAME, or memory: (for tests).",
+        reload=False,
+    )
     min_free_percent: float = option(
         5.0, "Refuse new data when the disk has less free.", low=0, high=90
     )
@@ -153,6 +158,16 @@ class StoreOptions:
     max_waiting_bytes: int = option(
         64 * MIB, "Most bytes that wait for the disk.", unit="bytes", low=1 * MIB
     )
+    redis_deadline_s: float = option(
+        3.0, "Time for Redis to answer.", name="redis_deadline", unit="s", low=0.1, high=60
+    )
+    redis_connections: int = option(
+        2, "Connections of one process to Redis.", low=1, high=100, reload=False
+    )
+    redis_replicas: int = option(
+        0, "Replicas of Redis that must have a write before it is confirmed (WAIT).", low=0
+    )
+    redis_ca: str = option("", "PEM file of the authorities to trust with rediss://.", reload=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from gms_twisted.store.interfaces import StoreFault
 
+LOCK_NAME = "gms.lock"
+"""In the data directory."""
+
 
 class DirectoryLock:
     """The lock of a data directory, held by a process until it ends.  Hardening: R06.

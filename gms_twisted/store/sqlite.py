@@ -49,7 +49,7 @@ from gms_twisted.store.interfaces import (
     Unit,
     Usage,
 )
-from gms_twisted.store.locks import DirectoryLock
+from gms_twisted.store.locks import LOCK_NAME, DirectoryLock
 from gms_twisted.store.sqlite_queue import NOT_OPEN, CommitQueue, SqliteOptions
 from gms_twisted.store.sqlite_reads import Reads
 from gms_twisted.store.sqlite_rows import SQLITE_ERRORS, Total
@@ -64,7 +64,6 @@ from gms_twisted.store.sqlite_writer import Faults, NoFaults, Session, Writer
 from gms_twisted.store.workers import ThreadWorker, Worker, Workers
 
 FILE_NAME = "gms.db"
-LOCK_NAME = "gms.lock"
 
 WINDOW_CHUNKS = 8
 """Chunks of one file on their way to the disk at a time: 1 MiB."""

@@ -17,8 +17,7 @@ from typing import Any
 
 from gms_twisted.domain.errors import DamagedRecord
 from gms_twisted.store.interfaces import CHUNK_BYTES, StoreFault
-from gms_twisted.store.locks import DirectoryLock
-from gms_twisted.store.sqlite import LOCK_NAME
+from gms_twisted.store.locks import LOCK_NAME, DirectoryLock
 from gms_twisted.store.sqlite_rows import (
     DAMAGED,
     SQLITE_ERRORS,

@@ -1,0 +1,406 @@
+"""The store in Redis: several processes, one truth.
+
+====================  ==============================================================
+``redis_endpoints``   how to get there, Sentinel
+``redis_link``        connections, deadlines, errors
+``redis_scripts``     what happens in one step
+``redis_units``       a unit as arguments of a script
+====================  ==============================================================
+
+Keys, all behind the prefix ``gms:1:`` (1 is the version of what they hold):
+
+==================================  =========  =======================================
+key                                 type       holds
+==================================  =========  =======================================
+``record:KIND:KEY``                 hash       ``value``, ``version``, ``expires``,
+                                               ``indexes``, ``files``
+``keys:KIND``                       sorted     keys of a kind, in order of their bytes
+``index:KIND:NAME:VALUE``           sorted     keys of records with that index value
+``expiry``                          sorted     kind and key by the end of their time
+``pool:POOL``                       hash       number -> until, holder
+``reserved``                        sorted     pool and number by the end of their time
+``due:QUEUE``                       sorted     key by its date
+``intent:ID``                       hash       ``topic``, ``payload``
+``intents:TOPIC``, ``intents``      sorted     ids by number; the last number
+``file:ID``                         hash       ``state``, ``size``, ``since``,
+                                               ``owner``, ``node``
+``chunk:ID:INDEX``                  string     a piece of a file
+``files:unclaimed``, ``:condemned`` sorted     files by the time since when they are so
+``unit:ID``                         string     versions that a unit made; for 5 minutes
+``lease:NAME``                      hash       ``epoch``, see ``cluster``
+``totals``                          hash       ``records``, ``data``, ``files``
+``identity``                        string     made with the first connection
+==================================  =========  =======================================
+
+Nothing but units has a lifetime of Redis's own: what is over is invisible by its date and
+removed by :meth:`RedisStore.sweep`, with what belongs to it.
+
+Knows: the contract, keys as scripts name them.  Does not know: sockets, Lua.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from gms_twisted.domain.errors import GmsError, InvalidRequest, StoreReadOnly, Unavailable
+from gms_twisted.domain.ids import FileId
+from gms_twisted.domain.redis_url import parse_redis_url
+from gms_twisted.domain.sources import IdSource, WallClock
+from gms_twisted.domain.values import ByteSource
+from gms_twisted.store import redis_scripts, redis_units
+from gms_twisted.store.interfaces import (
+    CHUNK_BYTES,
+    DOWNLOAD_GRACE_S,
+    UNCLAIMED_FILE_S,
+    Committed,
+    Due,
+    Intend,
+    Kind,
+    Record,
+    Reservation,
+    StoreFault,
+    Unit,
+    Usage,
+)
+from gms_twisted.store.locks import LOCK_NAME, DirectoryLock
+from gms_twisted.store.redis_endpoints import redis_endpoint
+from gms_twisted.store.redis_link import (
+    Ask,
+    NotYet,
+    RedisLink,
+    RedisOptions,
+    Reply,
+    Script,
+    UnfitServer,
+)
+from gms_twisted.store.redis_units import decoded, encoded, timed
+
+PREFIX = b"gms:1:"
+
+OLDEST = (6, 2)
+"""The first version of Redis that does all that is asked of it."""
+
+MAX_CHUNKS = 1 << 20
+
+WINDOW_CHUNKS = 8
+"""Chunks of one file on their way at a time: 1 MiB."""
+
+_PAGE = 200
+
+_COMMIT = Script(redis_scripts.COMMIT)
+_FIND = Script(redis_scripts.FIND)
+_INTENTS = Script(redis_scripts.INTENTS)
+_FILE = Script(redis_scripts.FILE)
+_BEGIN_FILE = Script(redis_scripts.BEGIN_FILE)
+_ADD_CHUNKS = Script(redis_scripts.ADD_CHUNKS)
+_DROP_FILE = Script(redis_scripts.DROP_FILE)
+_DROP_UNCLAIMED = Script(redis_scripts.DROP_UNCLAIMED)
+_SWEEP = Script(redis_scripts.SWEEP)
+
+
+class RedisStoreOptions(RedisOptions, Protocol):
+    """Section ``store``."""
+
+    @property
+    def url(self) -> str:
+        """Where Redis is; see ``redis_url``."""
+
+    @property
+    def redis_ca(self) -> str:
+        """PEM file of the authorities to trust."""
+
+
+def redis_store(
+    reactor: Any,
+    directory: Path,
+    options: RedisStoreOptions,
+    wall: WallClock,
+    ids: IdSource,
+    node: str,
+) -> RedisStore:
+    """Make the store of a running server; nothing is connected before it starts.
+
+    :param directory: the data directory, which is ours alone (R06).
+    :raises StoreFault: the URL is none, or names files that cannot be read.
+    """
+    try:
+        target = parse_redis_url(options.url)
+    except ValueError as exc:
+        raise StoreFault(f"store/url {exc}.") from None
+    link = RedisLink(target, options, redis_endpoint(reactor, target, options.redis_ca), reactor)
+    return RedisStore(link, wall, ids, node, lock=DirectoryLock(directory / LOCK_NAME))
+
+
+class RedisStore:
+    """A :class:`gms_twisted.store.interfaces.Store` in Redis.
+
+    :param link: not started yet; it is told to :meth:`check` servers.
+    :param wall: what is over is over by this clock; all nodes should have the same time.
+    :param node: who we are: files that an earlier run of this node left to nobody are dropped.
+    :ivar on_wiped: called when the data that was there is not there any more.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        link: RedisLink,
+        wall: WallClock,
+        ids: IdSource,
+        node: str,
+        *,
+        prefix: bytes = PREFIX,
+        lock: DirectoryLock | None = None,
+    ) -> None:
+        self.link = link
+        self._lock = lock
+        link.check = self.check
+        self._wall = wall
+        self._ids = ids
+        self._node = encoded(node)
+        self._prefix = prefix
+        self._identity: bytes | None = None
+        self._writable = True
+        self._full = False
+        self._usage = Usage(0, 0, 0)
+
+    def reconfigure(self, options: RedisOptions) -> None:
+        """Take other limits from now on."""
+        self.link.options = options
+
+    # Opening and closing.
+
+    async def start(self) -> None:
+        """Connect, and drop what an earlier run of this node kept for nobody."""
+        if self._lock is not None:
+            self._lock.acquire()
+        try:
+            await self.link.start()
+            await self._run(_DROP_UNCLAIMED, self._node)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Close all connections."""
+        await self.link.stop()
+        if self._lock is not None:
+            self._lock.release()
+
+    async def check(self, info: dict[str, str], ask: Ask) -> None:
+        """See whether a server may hold our data; see ``redis_link``."""
+        version = tuple(int(part) for part in info.get("redis_version", "0.0").split(".")[:2])
+        if version < OLDEST:
+            raise UnfitServer(
+                f"it is version {info.get('redis_version')}, at least "
+                f"{'.'.join(map(str, OLDEST))} is needed"
+            )
+        policy = info.get("maxmemory_policy", "noeviction")
+        if policy != "noeviction":
+            raise UnfitServer(
+                f"its maxmemory-policy is {policy}, so it may drop data at any time; "
+                "set it to noeviction"
+            )
+        key = self._prefix + b"identity"
+        fresh = self._ids.uuid().encode("ascii")
+        await ask(b"SET", key, fresh, b"NX")
+        identity = await ask(b"GET", key)
+        if identity is None:
+            raise NotYet("it keeps nothing")
+        if self._identity is None and info.get("aof_enabled") == "0":
+            self.log.warn(
+                "Redis at {url} writes no append-only file: what it confirmed is lost when it "
+                "ends (appendonly yes, appendfsync always)",
+                url=self.link.target.shown,
+            )
+        if self._identity is not None and self._identity != identity:
+            self.log.critical(
+                "The data in Redis at {url} is not what it was: it was wiped, or is another's",
+                url=self.link.target.shown,
+            )
+        self._identity = identity
+
+    # Writing.
+
+    async def _run(self, script: Script, *arguments: bytes, writes: bool = False) -> Reply:
+        """Run a script at the time of now."""
+        now = timed(self._wall.now())
+        return await self.link.script(script, self._prefix, now, *arguments, writes=writes)
+
+    async def _write(self, script: Script, *arguments: bytes) -> Reply:
+        try:
+            done = await self._run(script, *arguments, writes=True)
+        except StoreReadOnly:
+            self._writable = False
+            raise
+        self._writable = True
+        return done
+
+    async def commit(self, unit: Unit) -> Committed:
+        """Carry out a unit in one step."""
+        return redis_units.result(unit, await self._write(_COMMIT, *redis_units.arguments(unit)))
+
+    async def keep_file(self, source: ByteSource) -> FileId:
+        """Write a file, a megabyte at a time."""
+        size = source.size
+        if size > MAX_CHUNKS * CHUNK_BYTES:
+            raise InvalidRequest("The file is too large.")
+        file_id = FileId(self._ids.uuid())
+        name = encoded(file_id)
+        await self._write(_BEGIN_FILE, name, b"%d" % size, self._node)
+        try:
+            for first in itertools.count(0, WINDOW_CHUNKS):
+                chunks = _window(source, first * CHUNK_BYTES, size)
+                last = (first + WINDOW_CHUNKS) * CHUNK_BYTES >= size
+                kept = await self._write(
+                    _ADD_CHUNKS, name, b"1" if last else b"0", b"%d" % first, *chunks
+                )
+                if not kept:
+                    raise Unavailable("The upload took too long.")
+                if last:
+                    return file_id
+        except BaseException:
+            Deferred.fromCoroutine(self._drop(name))
+            raise
+        raise AssertionError("a file has an end")
+
+    async def _drop(self, name: bytes) -> None:
+        """Condemn a file cut short; if that fails too, it goes within the hour."""
+        try:
+            await self._run(_DROP_FILE, name)
+        except GmsError as error:
+            self.log.info("Could not drop a file: {why}", why=str(error))
+
+    # Reading.
+
+    async def get(self, kind: Kind, key: str) -> Record | None:
+        """Read one record."""
+        name = b"%brecord:%b:%b" % (self._prefix, encoded(kind), encoded(key))
+        found = await self.link.command(b"HMGET", name, b"value", b"expires", b"version", b"files")
+        record = _record(kind, key, *found)
+        if record is None or record.expires_at is None or record.expires_at > self._wall.now():
+            return record
+        return None
+
+    async def find(
+        self, kind: Kind, index: str, value: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[Record]:
+        """Read live records by index value, ordered by key."""
+        name = b"%bindex:%b:%b:%b" % (
+            *(self._prefix, encoded(kind), encoded(index), encoded(value)),
+        )
+        return await self._page(kind, name, after, limit)
+
+    async def scan(self, kind: Kind, *, after: str = "", limit: int = 1000) -> Sequence[Record]:
+        """Read live records of a kind, ordered by key."""
+        return await self._page(kind, b"", after, limit)
+
+    async def _page(self, kind: Kind, index: bytes, after: str, limit: int) -> list[Record]:
+        found: list[Record] = []
+        last, at_end = encoded(after), False
+        while len(found) < limit and not at_end:
+            most = b"%d" % min(_PAGE, limit - len(found))
+            last, end, rows = await self._run(_FIND, encoded(kind), index, last, most)
+            for key, value, expires, version, files in rows:
+                record = _record(kind, decoded(key), value, expires, version, files)
+                assert record is not None
+                found.append(record)
+            at_end = end == b"1"
+        return found
+
+    async def reservations(self, pool: str) -> Sequence[Reservation]:
+        """Read the live reservations of a pool, ordered by number."""
+        now = self._wall.now()
+        rows = await self.link.command(b"HGETALL", b"%bpool:%b" % (self._prefix, encoded(pool)))
+        held = []
+        for number, text in zip(rows[::2], rows[1::2], strict=True):
+            until, _, holder = text.partition(b" ")
+            if float(until) > now:
+                held.append(Reservation(pool, decoded(number), decoded(holder), float(until)))
+        return sorted(held, key=lambda one: one.number)
+
+    async def due(self, queue: str, until: float, limit: int = 100) -> Sequence[Due]:
+        """Read what is due, earliest first, then by key."""
+        rows = await self.link.command(
+            *(b"ZRANGEBYSCORE", b"%bdue:%b" % (self._prefix, encoded(queue)), b"-inf"),
+            *(timed(until), b"WITHSCORES", b"LIMIT", b"0", b"%d" % limit),
+        )
+        return [
+            Due(queue, decoded(key), float(at))
+            for key, at in zip(rows[::2], rows[1::2], strict=True)
+        ]
+
+    async def intents(self, topic: str, limit: int = 1000) -> Sequence[Intend]:
+        """Read effects not yet struck off, oldest first."""
+        rows = await self._run(_INTENTS, encoded(topic), b"%d" % limit)
+        return [Intend(decoded(intent_id), topic, payload) for intent_id, payload in rows]
+
+    async def file_size(self, file_id: FileId) -> int | None:
+        """Size in bytes; ``None`` as soon as its record is gone or over."""
+        size = await self._run(_FILE, encoded(file_id))
+        return None if size is None else int(size)
+
+    async def read_chunk(self, file_id: FileId, index: int) -> bytes | None:
+        """Read a piece, also of a file that is waiting to be removed."""
+        if index < 0:
+            return None
+        name = b"%bchunk:%b:%d" % (self._prefix, encoded(file_id), index)
+        chunk: bytes | None = await self.link.command(b"GET", name)
+        return chunk
+
+    # Housekeeping.
+
+    async def sweep(self, limit: int = 200) -> int:
+        """Remove a slice of what is over."""
+        now = self._wall.now()
+        removed: int = await self._run(
+            *(_SWEEP, b"%d" % limit, timed(now - DOWNLOAD_GRACE_S)),
+            *(timed(now - UNCLAIMED_FILE_S), b"%d" % CHUNK_BYTES),
+        )
+        return removed
+
+    async def usage(self) -> Usage:
+        """Tell how much is kept, what is over but not yet swept included."""
+        try:
+            rows = await self.link.command(
+                b"HMGET", self._prefix + b"totals", b"records", b"data", b"files"
+            )
+        except Unavailable:
+            # What it was, so that those who ask how we are hear that, too.
+            rows = [self._usage.records, self._usage.data_bytes, self._usage.file_bytes]
+        records, data, files = (int(one or 0) for one in rows)
+        self._usage = Usage(records, data, files, self._writable and self.link.is_up)
+        return self._usage
+
+
+def _record(
+    kind: Kind,
+    key: str,
+    value: bytes | None,
+    expires: bytes,
+    version: bytes | None,
+    files: bytes,
+) -> Record | None:
+    if value is None or version is None:
+        return None
+    owned = tuple(FileId(one) for one in files.decode("ascii").split())
+    return Record(kind, key, value, float(expires) if expires else None, int(version), owned)
+
+
+def _window(source: ByteSource, offset: int, size: int) -> list[bytes]:
+    """Read the next chunks of a file, a megabyte at most."""
+    chunks: list[bytes] = []
+    while offset < size and len(chunks) < WINDOW_CHUNKS:
+        length = min(CHUNK_BYTES, size - offset)
+        chunk = bytes(source.read(offset, length))
+        if len(chunk) != length:
+            raise Unavailable("The file could not be read to its end.")
+        chunks.append(chunk)
+        offset += length
+    return chunks
