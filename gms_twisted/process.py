@@ -34,6 +34,7 @@ from twisted.python.failure import Failure
 from gms_twisted import __version__
 from gms_twisted.app.kept_secrets import VISITOR_KEY, kept_secret
 from gms_twisted.banner import banner, start_warnings
+from gms_twisted.cluster.registry import Registry
 from gms_twisted.config.describe import changes
 from gms_twisted.config.options import Configuration
 from gms_twisted.control import ControlService
@@ -79,6 +80,7 @@ class Process(MultiService):
         self._housekeeping: Any = None
         self._ending = False
         self._exit_status = 0
+        self._registry: Registry | None = None
         self._lost_lines = 0
         self._problems = RecentProblems()
         # First thing: a reload that comes early must not end the process.
@@ -125,6 +127,7 @@ class Process(MultiService):
         base.counters.gauge("gms_log_lines_lost", lambda: self._lost_lines)
         await base.store.start()
         self._base = base
+        await self._join(base)
         if base.chat_server is not None:
             await self._open_chat_server(base)
         key = await kept_secret(base.store, base.ids, VISITOR_KEY)
@@ -158,6 +161,27 @@ class Process(MultiService):
         self._say_ready(house, link)
         if self._reload_wanted:
             self._reload()
+
+    async def _join(self, base: Foundation) -> None:
+        """Be known to others on the same Redis.
+
+        :raises StoreFault: there are some.
+        """
+        self._registry = registry = base.registry(self._cast_out)
+        if registry is None:
+            return
+        await registry.start()
+        if registry.others:
+            raise StoreFault(
+                f"Node {registry.others[0].node} ({registry.others[0].address}) uses this Redis: "
+                "one process at a time can"
+            )
+
+    def _cast_out(self, why: str) -> None:
+        """End at once: what is ours may be another's by now."""
+        self.log.critical("{why}: this process ends now", why=why)
+        self._complain(f"{why}.")
+        os._exit(1)
 
     async def _open_chat_server(self, base: Foundation) -> None:
         assert base.chat_server is not None
@@ -349,6 +373,8 @@ class Process(MultiService):
             if base.chat_server is not None:
                 await base.chat_server.stop()
             await _awaited(base.sweeper.stopService())
+            if self._registry is not None:
+                await self._registry.stop()
             await base.store.stop()
 
     def stopService(self) -> Deferred[None]:

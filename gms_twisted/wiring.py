@@ -17,6 +17,7 @@ and closes them in order.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ from gms_twisted.app.poking import Poking
 from gms_twisted.app.storage_areas import StorageAreas
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.app.traffic import Traffic
+from gms_twisted.cluster.place import place_of
+from gms_twisted.cluster.registry import Registry, Run
 from gms_twisted.config.describe import describe
 from gms_twisted.config.options import Configuration
 from gms_twisted.domain.counters import Counters
@@ -77,7 +80,7 @@ from gms_twisted.rest.storage import StorageApi
 from gms_twisted.rest.waiting import WaitingApi
 from gms_twisted.store.interfaces import Store
 from gms_twisted.store.memory import MemoryStore
-from gms_twisted.store.redis import redis_store
+from gms_twisted.store.redis import RedisStore, redis_store
 from gms_twisted.store.sqlite import sqlite_path, sqlite_store
 from gms_twisted.store.sweeper import Sweeper
 from gms_twisted.store.wall import SteadyWallClock
@@ -162,6 +165,23 @@ class Foundation:
         take = getattr(self.store, "reconfigure", None)
         if take is not None:
             take(configuration.store)
+
+    def registry(self, lost: Callable[[str], None]) -> Registry | None:
+        """Make what keeps this process in the list of those on our Redis, if there is one.
+
+        :param lost: told why this process must not go on.
+        """
+        store = self.store
+        if not isinstance(store, RedisStore):
+            return None
+        run = Run(
+            self.configuration.server.node_id,
+            self.ids.hex(32),
+            place_of(self.settings.data_directory, self.ids),
+            f"{socket.gethostname()}, process {os.getpid()}",
+            self.wall.now(),
+        )
+        return Registry(store.link, store.prefix, run, self.reactor, lost)
 
     def _store(self) -> Store:
         options = self.configuration.store

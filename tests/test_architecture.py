@@ -75,6 +75,8 @@ RULES = {
         # The sweeper is a service, the threads' results are Deferreds.
         (*_ASYNC, "twisted.internet.interfaces", "twisted.application.service"),
     ),
+    # Who lives is written by scripts of its own.
+    "cluster": Rule(("domain", "store.interfaces", "store.redis_link"), _ASYNC),
     # The one place that speaks to Redis, and the endpoints it speaks over.
     "store.redis_link": Rule(("domain",), (*_ASYNC, "twisted.internet.interfaces", "txredisapi")),
     "store.redis_endpoints": Rule(("domain",), ("twisted", "txredisapi", "zope.interface")),

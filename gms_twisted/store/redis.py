@@ -143,7 +143,7 @@ class RedisStore:
     :param link: not started yet; it is told to :meth:`check` servers.
     :param wall: what is over is over by this clock; all nodes should have the same time.
     :param node: who we are: files that an earlier run of this node left to nobody are dropped.
-    :ivar on_wiped: called when the data that was there is not there any more.
+    :ivar prefix: of all keys.
     """
 
     log = Logger()
@@ -164,7 +164,7 @@ class RedisStore:
         self._wall = wall
         self._ids = ids
         self._node = encoded(node)
-        self._prefix = prefix
+        self.prefix = prefix
         self._identity: bytes | None = None
         self._writable = True
         self._full = False
@@ -207,7 +207,7 @@ class RedisStore:
                 f"its maxmemory-policy is {policy}, so it may drop data at any time; "
                 "set it to noeviction"
             )
-        key = self._prefix + b"identity"
+        key = self.prefix + b"identity"
         fresh = self._ids.uuid().encode("ascii")
         await ask(b"SET", key, fresh, b"NX")
         identity = await ask(b"GET", key)
@@ -231,7 +231,7 @@ class RedisStore:
     async def _run(self, script: Script, *arguments: bytes, writes: bool = False) -> Reply:
         """Run a script at the time of now."""
         now = timed(self._wall.now())
-        return await self.link.script(script, self._prefix, now, *arguments, writes=writes)
+        return await self.link.script(script, self.prefix, now, *arguments, writes=writes)
 
     async def _write(self, script: Script, *arguments: bytes) -> Reply:
         try:
@@ -281,7 +281,7 @@ class RedisStore:
 
     async def get(self, kind: Kind, key: str) -> Record | None:
         """Read one record."""
-        name = b"%brecord:%b:%b" % (self._prefix, encoded(kind), encoded(key))
+        name = b"%brecord:%b:%b" % (self.prefix, encoded(kind), encoded(key))
         found = await self.link.command(b"HMGET", name, b"value", b"expires", b"version", b"files")
         record = _record(kind, key, *found)
         if record is None or record.expires_at is None or record.expires_at > self._wall.now():
@@ -293,7 +293,7 @@ class RedisStore:
     ) -> Sequence[Record]:
         """Read live records by index value, ordered by key."""
         name = b"%bindex:%b:%b:%b" % (
-            *(self._prefix, encoded(kind), encoded(index), encoded(value)),
+            *(self.prefix, encoded(kind), encoded(index), encoded(value)),
         )
         return await self._page(kind, name, after, limit)
 
@@ -317,7 +317,7 @@ class RedisStore:
     async def reservations(self, pool: str) -> Sequence[Reservation]:
         """Read the live reservations of a pool, ordered by number."""
         now = self._wall.now()
-        rows = await self.link.command(b"HGETALL", b"%bpool:%b" % (self._prefix, encoded(pool)))
+        rows = await self.link.command(b"HGETALL", b"%bpool:%b" % (self.prefix, encoded(pool)))
         held = []
         for number, text in zip(rows[::2], rows[1::2], strict=True):
             until, _, holder = text.partition(b" ")
@@ -328,7 +328,7 @@ class RedisStore:
     async def due(self, queue: str, until: float, limit: int = 100) -> Sequence[Due]:
         """Read what is due, earliest first, then by key."""
         rows = await self.link.command(
-            *(b"ZRANGEBYSCORE", b"%bdue:%b" % (self._prefix, encoded(queue)), b"-inf"),
+            *(b"ZRANGEBYSCORE", b"%bdue:%b" % (self.prefix, encoded(queue)), b"-inf"),
             *(timed(until), b"WITHSCORES", b"LIMIT", b"0", b"%d" % limit),
         )
         return [
@@ -350,7 +350,7 @@ class RedisStore:
         """Read a piece, also of a file that is waiting to be removed."""
         if index < 0:
             return None
-        name = b"%bchunk:%b:%d" % (self._prefix, encoded(file_id), index)
+        name = b"%bchunk:%b:%d" % (self.prefix, encoded(file_id), index)
         chunk: bytes | None = await self.link.command(b"GET", name)
         return chunk
 
@@ -369,7 +369,7 @@ class RedisStore:
         """Tell how much is kept, what is over but not yet swept included."""
         try:
             rows = await self.link.command(
-                b"HMGET", self._prefix + b"totals", b"records", b"data", b"files"
+                b"HMGET", self.prefix + b"totals", b"records", b"data", b"files"
             )
         except Unavailable:
             # What it was, so that those who ask how we are hear that, too.

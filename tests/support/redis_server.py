@@ -6,13 +6,24 @@ Debian's package ``redis-server`` has it; where there is none, tests that need o
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
+from typing import Any, cast
+
+from twisted.internet import reactor
+
+from gms_twisted.config.options import StoreOptions
+from gms_twisted.domain.redis_url import parse_redis_url
+from gms_twisted.domain.sources import Timers
+from gms_twisted.store.redis_endpoints import redis_endpoint
+from gms_twisted.store.redis_link import RedisLink
 
 PROGRAM = shutil.which("redis-server")
 
@@ -98,3 +109,19 @@ class RedisServer:
         """Kill it and remove its folder."""
         self.kill()
         self._folder.cleanup()
+
+
+@cache
+def shared_redis() -> RedisServer:
+    """The one server of all tests that do it no harm."""
+    made = RedisServer().start()
+    atexit.register(made.remove)
+    return made
+
+
+def redis_link(url: str, options: StoreOptions | None = None) -> RedisLink:
+    """A link on the real reactor."""
+    target = parse_redis_url(url)
+    timers: Any = reactor
+    endpoint = redis_endpoint(reactor, target, "")
+    return RedisLink(target, options or StoreOptions(), endpoint, cast("Timers", timers))

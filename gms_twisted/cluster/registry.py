@@ -1,0 +1,236 @@
+"""Which processes share a Redis: each says every two seconds that it lives.
+
+A process is a *run* of a *node*: the node is a number (``server/node_id``) that the operator
+gives, the run a random word of each start.  A run that has said nothing for
+:data:`SILENCE_S` is dead to all others, by the clock of Redis, whatever it does itself: what it
+owned may be taken from it, and writes that it still makes under its old epochs are refused.
+
+Knows: beats, runs, the clock of Redis.  Does not know: what runs own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from gms_twisted.domain.errors import GmsError
+from gms_twisted.domain.sources import DelayedCall, Timers
+from gms_twisted.store.interfaces import StoreFault
+from gms_twisted.store.redis_link import Reply, Script
+
+BEAT_S = 2.0
+"""Time between two beats."""
+
+SILENCE_S = 8.0
+"""So long without a beat, and a run is dead; noticed by the next beat of another, within 10 s."""
+
+_LIB = """
+if redis.replicate_commands then redis.replicate_commands() end
+local prefix, node, run = KEYS[1], ARGV[1], ARGV[2]
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
+local alive, nodes, runs = prefix .. 'alive', prefix .. 'nodes', prefix .. 'runs'
+local function lives(one)
+  local until_ = redis.call('ZSCORE', alive, one)
+  return until_ and tonumber(until_) > now
+end
+local function beat()
+  redis.call('ZADD', alive, string.format('%.6f', now + tonumber(ARGV[3])), run)
+end
+local function forget(one)
+  redis.call('ZREM', alive, one)
+  redis.call('HDEL', runs, one)
+end
+local function others()
+  local found = {}
+  for _, one in ipairs(redis.call('ZRANGEBYSCORE', alive, string.format('(%.6f', now), '+inf')) do
+    if one ~= run then found[#found + 1] = redis.call('HGET', runs, one) or '' end
+  end
+  return found
+end
+"""
+
+_JOIN = Script(
+    _LIB
+    + """
+local former = redis.call('HGET', nodes, node)
+if former and former ~= run and lives(former) then
+  local about = redis.call('HGET', runs, former) or '{}'
+  if cjson.decode(about).place ~= cjson.decode(ARGV[4]).place then return {'taken', about} end
+end
+if former and former ~= run then forget(former) end
+redis.call('HSET', nodes, node, run)
+redis.call('HSET', runs, run, ARGV[4])
+beat()
+return {'joined', others()}
+"""
+)
+"""``node run silence about``."""
+
+_BEAT = Script(
+    _LIB
+    + """
+if redis.call('HGET', nodes, node) ~= run then return {'gone', {}} end
+local word = lives(run) and 'joined' or 'late'
+beat()
+local gone = redis.call('ZRANGEBYSCORE', alive, '-inf', string.format('%.6f', now - 3600))
+for _, one in ipairs(gone) do forget(one) end
+return {word, others()}
+"""
+)
+"""``node run silence``; forgets runs that were dead for an hour."""
+
+_LEAVE = Script(
+    _LIB
+    + """
+if redis.call('HGET', nodes, node) == run then redis.call('HDEL', nodes, node) end
+forget(run)
+return 1
+"""
+)
+"""``node run``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a node.
+
+    :ivar run: a random word.
+    :ivar place: of its data directory, a random word that stays: two runs of one place are never
+        there at once, since the directory is locked.
+    :ivar address: of the machine, for people.
+    :ivar started: Unix seconds.
+    """
+
+    node: int
+    run: str
+    place: str
+    address: str
+    started: float
+
+    def about(self) -> bytes:
+        """What the others can read."""
+        return json.dumps(
+            {
+                "node": self.node,
+                "run": self.run,
+                "place": self.place,
+                "address": self.address,
+                "started": self.started,
+            }
+        ).encode("ascii")
+
+    @classmethod
+    def of(cls, about: bytes) -> Run:
+        """Read what another wrote."""
+        said = json.loads(about)
+        return cls(said["node"], said["run"], said["place"], said["address"], said["started"])
+
+
+class Scripts(Protocol):
+    """Runs scripts in Redis; ``redis_link.RedisLink``."""
+
+    async def script(self, script: Script, *arguments: bytes, writes: bool = False) -> Reply:
+        """See :meth:`gms_twisted.store.redis_link.RedisLink.script`."""
+
+
+class Registry:
+    """Keeps a run in the list of those that live.
+
+    :param lost: called when another run has our node's number now, or we were silent too long
+        and others are there; the text says which, and no beat follows.
+    :ivar others: runs of other nodes that live, as of the last beat.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        redis: Scripts,
+        prefix: bytes,
+        run: Run,
+        timers: Timers,
+        lost: Callable[[str], None],
+    ) -> None:
+        self.run = run
+        self.others: tuple[Run, ...] = ()
+        self._redis = redis
+        self._prefix = prefix
+        self._timers = timers
+        self._lost = lost
+        self._call: DelayedCall | None = None
+        self._beating: Deferred[None] | None = None
+        self._stopped = False
+
+    async def start(self) -> None:
+        """Join; then go on beating.
+
+        :raises StoreFault: our number is another's that lives.
+        """
+        word, answer = await self._tell(_JOIN, self._silence(), self.run.about())
+        if word == b"taken":
+            other = Run.of(answer)
+            raise StoreFault(
+                f"Node {self.run.node} is running at {other.address} already: give each process a "
+                "server/node_id of its own"
+            )
+        self._see(answer)
+        self._wait()
+
+    async def stop(self) -> None:
+        """Leave; what we owned may be taken at once."""
+        self._stopped = True
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        if self._beating is not None:
+            self._beating.cancel()
+        try:
+            await self._tell(_LEAVE)
+        except GmsError as error:
+            self.log.info("Redis could not be told of our end: {error}", error=error.code)
+
+    async def beaten(self) -> None:
+        """Wait for a beat that is under way."""
+        if self._beating is not None:
+            await self._beating
+
+    def _silence(self) -> bytes:
+        return b"%.3f" % SILENCE_S
+
+    async def _tell(self, script: Script, *arguments: bytes) -> Reply:
+        node, run = b"%d" % self.run.node, self.run.run.encode("ascii")
+        return await self._redis.script(script, self._prefix, node, run, *arguments, writes=True)
+
+    def _see(self, others: Reply) -> None:
+        self.others = tuple(Run.of(about) for about in others if about)
+
+    def _wait(self) -> None:
+        self._call = self._timers.callLater(BEAT_S, self._beat)
+
+    def _beat(self) -> None:
+        self._beating = Deferred.fromCoroutine(self._beat_once())
+
+    async def _beat_once(self) -> None:
+        try:
+            word, others = await self._tell(_BEAT, self._silence())
+        except CancelledError:
+            return
+        except GmsError:
+            # Redis is away; whether we were silent too long, the next answer says.
+            word = b""
+        if self._stopped:
+            return
+        if word == b"gone":
+            self._lost(f"Another process is node {self.run.node} now")
+            return
+        if word:
+            self._see(others)
+        if word == b"late" and self.others:
+            self._lost("This process was silent for so long that others took it for dead")
+            return
+        self._wait()
