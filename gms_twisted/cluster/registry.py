@@ -29,7 +29,7 @@ BEAT_S = 2.0
 SILENCE_S = 8.0
 """So long without a beat, and a run is dead; noticed by the next beat of another, within 10 s."""
 
-_LIB = """
+LIB = """
 if redis.replicate_commands then redis.replicate_commands() end
 local prefix, node, run = KEYS[1], ARGV[1], ARGV[2]
 local clock = redis.call('TIME')
@@ -56,7 +56,7 @@ end
 """
 
 _JOIN = Script(
-    _LIB
+    LIB
     + """
 local former = redis.call('HGET', nodes, node)
 if former and former ~= run and lives(former) then
@@ -73,7 +73,7 @@ return {'joined', others()}
 """``node run silence about``."""
 
 _BEAT = Script(
-    _LIB
+    LIB
     + """
 if redis.call('HGET', nodes, node) ~= run then return {'gone', {}} end
 local word = lives(run) and 'joined' or 'late'
@@ -86,7 +86,7 @@ return {word, others()}
 """``node run silence``; forgets runs that were dead for an hour."""
 
 _LEAVE = Script(
-    _LIB
+    LIB
     + """
 if redis.call('HGET', nodes, node) == run then redis.call('HDEL', nodes, node) end
 forget(run)

@@ -1,0 +1,184 @@
+"""Who owns what: everything that must have one owner is in one of 64 shards.
+
+A chat, a session, a batch of retries belongs to the shard that its id falls into, and the shard
+to a run of a node, under an *epoch* that is one higher with each new owner.  An owner's writes
+carry :meth:`Shards.lease`: once somebody else has the shard they are refused, whatever the
+former owner believes.
+
+Each run looks at all shards after each beat, in one script that also takes what is free: shards
+that nobody has, or whose owner is dead, up to a fair share.  Who has more than that gives some
+back, after having come to rest with what is in them.
+
+Choice: 64 shards, not a lease for each thing: a beat keeps them all, a take-over is one step, and
+every node knows from 64 words where to send a request.
+
+Knows: shards, epochs, fair shares.  Does not know: what is in a shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from twisted.logger import Logger
+
+from gms_twisted.cluster.registry import LIB, Scripts
+from gms_twisted.domain.errors import GmsError
+from gms_twisted.store.interfaces import LeaseHeld
+from gms_twisted.store.redis_link import Script
+
+SHARDS = 64
+"""How many there are, for all nodes and for good: an id's shard never changes."""
+
+
+def shard_of(name: str) -> int:
+    """Which shard an id belongs to."""
+    digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=2).digest()
+    return int.from_bytes(digest, "big") % SHARDS
+
+
+def lease_name(shard: int) -> str:
+    """What its lease is called in conditions of units."""
+    return f"shard:{shard}"
+
+
+_LOOK = Script(
+    LIB
+    + """
+local count, found, free, mine = tonumber(ARGV[3]), {}, {}, 0
+local function lease(shard) return prefix .. 'lease:shard:' .. shard end
+if not lives(run) then return {'late'} end
+for shard = 0, count - 1 do
+  local one = redis.call('HMGET', lease(shard), 'run', 'epoch')
+  local owner = one[1] or ''
+  if owner ~= '' and owner ~= run and not lives(owner) then owner = '' end
+  if owner == '' then free[#free + 1] = shard end
+  if owner == run then mine = mine + 1 end
+  found[shard + 1] = { owner, one[2] or '0' }
+end
+local share = math.ceil(count / (#others() + 1))
+for _, shard in ipairs(free) do
+  if mine >= share then break end
+  local epoch = redis.call('HINCRBY', lease(shard), 'epoch', 1)
+  redis.call('HSET', lease(shard), 'run', run)
+  found[shard + 1] = { run, tostring(epoch) }
+  mine = mine + 1
+end
+return {'seen', share, found}
+"""
+)
+"""``node run shards``: takes what is free; all owners with their epochs."""
+
+_GIVE = Script(
+    LIB
+    + """
+local lease = prefix .. 'lease:shard:' .. ARGV[3]
+if redis.call('HGET', lease, 'run') == run then redis.call('HSET', lease, 'run', '') end
+return 1
+"""
+)
+"""``node run shard``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a shard is.
+
+    :ivar run: ``""`` for nobody's.
+    """
+
+    run: str
+    epoch: int
+
+
+NOBODY = Owner("", 0)
+
+
+class Shards:
+    """The shards as one run sees them.
+
+    :param gained: called when a shard has become ours; to begin with what is in it.
+    :param giving: awaited before a shard of ours is given back: to come to rest with it.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        redis: Scripts,
+        prefix: bytes,
+        node: int,
+        run: str,
+        gained: Callable[[int], None],
+        giving: Callable[[int], Awaitable[None]],
+    ) -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self._who = (b"%d" % node, run.encode("ascii"))
+        self._run = run
+        self._gained = gained
+        self._giving = giving
+        self._owners: list[Owner] = [NOBODY] * SHARDS
+        self._leaving: set[int] = set()
+
+    # What others ask.
+
+    def owner(self, name: str) -> str:
+        """The run that has an id's shard, as of the last look; ``""`` for nobody."""
+        return self._owners[shard_of(name)].run
+
+    def is_ours(self, name: str) -> bool:
+        """Whether an id is ours to act on; not while its shard is being given back."""
+        shard = shard_of(name)
+        return self._owners[shard].run == self._run and shard not in self._leaving
+
+    def lease(self, name: str) -> LeaseHeld:
+        """The condition for what is written about an id of ours."""
+        shard = shard_of(name)
+        return LeaseHeld(lease_name(shard), self._owners[shard].epoch)
+
+    def ours(self) -> frozenset[int]:
+        """The shards that are ours."""
+        mine = (shard for shard, owner in enumerate(self._owners) if owner.run == self._run)
+        return frozenset(mine)
+
+    # Looking.
+
+    async def look(self) -> None:
+        """See who has what, take what is free, give back what is too much.
+
+        :raises GmsError: Redis cannot be asked; what was known stays.
+        """
+        before = self._owners
+        word, *rest = await self._redis.script(
+            _LOOK, self._prefix, *self._who, b"%d" % SHARDS, writes=True
+        )
+        if word != b"seen":
+            return  # the registry tells of it
+        share, found = rest
+        self._owners = [Owner(run.decode("ascii"), int(epoch)) for run, epoch in found]
+        for shard, owner in enumerate(self._owners):
+            if owner.run == self._run and owner != before[shard]:
+                self._gained(shard)
+        mine = sorted(self.ours() - self._leaving)
+        for shard in mine[share:]:
+            await self._give(shard)
+
+    async def give_all(self) -> None:
+        """Give everything back, at the end."""
+        for shard in sorted(self.ours() - self._leaving):
+            await self._give(shard)
+
+    async def _give(self, shard: int) -> None:
+        self._leaving.add(shard)
+        try:
+            await self._giving(shard)
+            await self._redis.script(_GIVE, self._prefix, *self._who, b"%d" % shard, writes=True)
+            self._owners[shard] = Owner("", self._owners[shard].epoch)
+        except GmsError as error:
+            self.log.warn(
+                "Shard {shard} could not be given back: {error}", shard=shard, error=error.code
+            )
+        finally:
+            self._leaving.discard(shard)
