@@ -221,7 +221,9 @@ class EmbeddedOrchestrator:
 
     def _check_room(self) -> None:
         self._check_running()
-        if len(self.sessions) >= self._options.max_sessions:
+        options = self._options
+        pinned = len(self.awake) >= options.max_awake + options.max_pinned
+        if pinned or len(self.sessions) >= options.max_sessions:
             raise TooManyRequests("There are too many sessions at the moment.", 5.0)
 
     async def request(

@@ -50,6 +50,12 @@ class OrsOptions:
     max_awake: int = option(
         200, "Most sessions with a script context at hand; others wait as text.", low=1
     )
+    max_pinned: int = option(
+        1000,
+        "Most sessions that keep theirs since their variables are no plain data; none is begun "
+        "beside more.",
+        low=1,
+    )
     evaluation_s: float = option(
         0.030,
         "CPU time of one script or expression.",

@@ -110,7 +110,7 @@ class CreateTests(SynchronousTestCase):
             rig = Rig(self)
             rig.sessions.answers["gms.start"] = Reply(True, body)
             answer = rig.create()
-            self.assertEqual(answer, {"_id": rig.only()[0]}, body)
+            self.assertEqual(answer, Verbatim(f'{{"_id":"{rig.only()[0]}"}}'), body)
 
     def test_verbose(self) -> None:
         """With ``_verbose`` the answer says where ``status`` is, in the reference's spelling."""
@@ -118,7 +118,16 @@ class CreateTests(SynchronousTestCase):
         rig.sessions.answers["gms.start"] = Reply(True, '{"_id":"x","a":1}')
         answer = rig.create(_verbose="True")
         url = f"/genesys/1/service/{rig.only()[0]}/status"
-        self.assertEqual(answer, {"_id": "x", "a": 1, "_session_comand_STATUS_URL": url})
+        self.assertEqual(
+            answer, Verbatim(f'{{"_id":"x","a":1,"_session_comand_STATUS_URL":"{url}"}}')
+        )
+
+    def test_verbose_of_anything(self) -> None:
+        """Half a character and long numbers come out as the application wrote them."""
+        rig = Rig(self)
+        rig.sessions.answers["gms.start"] = Reply(True, '{"a":"\\ud800","b":123456789012345678901}')
+        answer = rig.create(_verbose="1")
+        self.assertTrue(answer.body.startswith('{"a":"\\ud800","b":123456789012345678901,'))
 
     def test_id_is_the_sessions(self) -> None:
         """The service is found by the id of its session, for the user who made it."""
@@ -268,7 +277,7 @@ class CreateTests(SynchronousTestCase):
         body = "[" * 100_000
         rig = Rig(self)
         rig.sessions.answers["gms.start"] = Reply(True, body)
-        self.assertEqual(rig.create(), {"_id": rig.only()[0]})
+        self.assertEqual(rig.create(), Verbatim(f'{{"_id":"{rig.only()[0]}"}}'))
         rig.sessions.answers["status"] = Reply(True, body)
         self.assertEqual(rig.ask(rig.only()[0], "status"), Verbatim(body))
         rig.sessions.answers["status"] = Reply(False, body)

@@ -699,6 +699,17 @@ class SleepTests(Fixture):
         for session in sessions:
             self.assertEqual(house.ask(session, "status").body, "2")
 
+    def test_too_many_that_cannot_sleep(self) -> None:
+        """Sessions that keep their contexts are few, too: none is begun beside so many."""
+        pinned = ECHO.replace("<state", "<script>var began = new Date()</script><state", 1)
+        house = self.house_of(pinned, OrsOptions(max_awake=1, max_pinned=2))
+        sessions = [house.start("app") for _ in range(3)]
+        for session in sessions:
+            house.ask(session, "status")
+        house.fail(house.server.start("app", {}), TooManyRequests)
+        house.run(house.server.end(sessions[0]))
+        house.start("app")
+
     def test_restored_asleep(self) -> None:
         """After a restart nobody has a context until it is needed."""
         house = self.house_of(ECHO)

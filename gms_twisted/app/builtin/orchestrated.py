@@ -15,6 +15,7 @@ state charts, HTTP, how a session is reached.
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 
@@ -117,7 +118,7 @@ class OrchestratedServices:
 
     # ServiceKind.
 
-    async def start(self, beginning: Beginning) -> Mapping[str, object] | Verbatim:
+    async def start(self, beginning: Beginning) -> Verbatim:
         """Start the session, then ask it for the answer.
 
         :raises ApplicationUnusable: the application cannot be read or run.
@@ -304,7 +305,7 @@ def _servers(definition: ServiceDefinition) -> Servers | None:
     return Servers(urls, strategy != "linear") if urls else None
 
 
-def _created(session_id: str, reply: Reply, *, verbose: bool) -> Mapping[str, object] | Verbatim:
+def _created(session_id: str, reply: Reply, *, verbose: bool) -> Verbatim:
     """What the client gets of a session's answer to ``gms.start``.
 
     A JSON object goes through as it is; anything else, a bare id for example, becomes one.
@@ -317,7 +318,8 @@ def _created(session_id: str, reply: Reply, *, verbose: bool) -> Mapping[str, ob
     if verbose:
         # The reference's own spelling.
         answer["_session_comand_STATUS_URL"] = status_url(session_id)
-    return answer
+    # The application's own values: half a character, a number of any length.
+    return Verbatim(json.dumps(answer, separators=(",", ":")))
 
 
 def status_url(service_id: str) -> str:
