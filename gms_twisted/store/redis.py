@@ -9,28 +9,29 @@
 
 Keys, all behind the prefix ``gms:1:`` (1 is the version of what they hold):
 
-==================================  =========  =======================================
-key                                 type       holds
-==================================  =========  =======================================
-``record:KIND:KEY``                 hash       ``value``, ``version``, ``expires``,
-                                               ``indexes``, ``files``
-``keys:KIND``                       sorted     keys of a kind, in order of their bytes
-``index:KIND:NAME:VALUE``           sorted     keys of records with that index value
-``expiry``                          sorted     kind and key by the end of their time
-``pool:POOL``                       hash       number -> until, holder
-``reserved``                        sorted     pool and number by the end of their time
-``due:QUEUE``                       sorted     key by its date
-``intent:ID``                       hash       ``topic``, ``payload``
-``intents:TOPIC``, ``intents``      sorted     ids by number; the last number
-``file:ID``                         hash       ``state``, ``size``, ``since``,
-                                               ``owner``, ``node``
-``chunk:ID:INDEX``                  string     a piece of a file
-``files:unclaimed``, ``:condemned`` sorted     files by the time since when they are so
-``unit:ID``                         string     versions that a unit made; for 5 minutes
-``lease:NAME``                      hash       ``epoch``, see ``cluster``
-``totals``                          hash       ``records``, ``data``, ``files``
-``identity``                        string     made with the first connection
-==================================  =========  =======================================
+================================  =========  =========================================
+key                               type       holds
+================================  =========  =========================================
+``record:KIND:KEY``               hash       ``value``, ``version``, ``expires``,
+                                             ``indexes``, ``files``
+``keys:KIND``                     sorted     keys of a kind, in order of their bytes
+``index:KIND:NAME:VALUE``         sorted     keys of records with that index value
+``expiry``                        sorted     kind and key by the end of their time
+``pool:POOL``                     hash       number -> until, holder
+``reserved``                      sorted     pool and number by the end of their time
+``due:QUEUE``                     sorted     key by its date
+``intent:ID``                     hash       ``topic``, ``payload``
+``intents:TOPIC``, ``intents``    sorted     ids by number; the last number
+``file:ID``                       hash       ``state``, ``size``, ``since``,
+                                             ``owner``, ``node``
+``chunk:ID:INDEX``                string     a piece of a file
+``files:unclaimed``               sorted     files nobody refers to, by the time since
+``files:condemned``               sorted     files that go, by the time since
+``unit:ID``                       string     versions that a unit made; for 5 minutes
+``lease:NAME``                    hash       ``epoch``, see ``cluster``
+``totals``                        hash       ``records``, ``data``, ``files``
+``identity``                      string     made with the first connection
+================================  =========  =========================================
 
 Nothing but units has a lifetime of Redis's own: what is over is invisible by its date and
 removed by :meth:`RedisStore.sweep`, with what belongs to it.
