@@ -33,8 +33,9 @@ from twisted.python.failure import Failure
 
 from gms_twisted import __version__
 from gms_twisted.app.kept_secrets import VISITOR_KEY, kept_secret
+from gms_twisted.app.nodes import Alone
 from gms_twisted.banner import banner, start_warnings
-from gms_twisted.cluster.registry import Registry
+from gms_twisted.cluster.cluster import Cluster
 from gms_twisted.config.describe import changes
 from gms_twisted.config.options import Configuration
 from gms_twisted.control import ControlService
@@ -80,7 +81,7 @@ class Process(MultiService):
         self._housekeeping: Any = None
         self._ending = False
         self._exit_status = 0
-        self._registry: Registry | None = None
+        self._cluster: Cluster | None = None
         self._lost_lines = 0
         self._problems = RecentProblems()
         # First thing: a reload that comes early must not end the process.
@@ -131,9 +132,11 @@ class Process(MultiService):
         if base.chat_server is not None:
             await self._open_chat_server(base)
         key = await kept_secret(base.store, base.ids, VISITOR_KEY)
-        house = House(base, self._listeners, key)
+        house = House(base, self._listeners, key, self._cluster or Alone())
         self._house = house
         await house.areas.housekeep()
+        if self._cluster is not None:
+            await self._cluster.own()
         house.comet.start()
         await house.services.start()
         await house.push.start()
@@ -165,17 +168,11 @@ class Process(MultiService):
     async def _join(self, base: Foundation) -> None:
         """Be known to others on the same Redis.
 
-        :raises StoreFault: there are some.
+        :raises StoreFault: it cannot be one of them.
         """
-        self._registry = registry = base.registry(self._cast_out)
-        if registry is None:
-            return
-        await registry.start()
-        if registry.others:
-            raise StoreFault(
-                f"Node {registry.others[0].node} ({registry.others[0].address}) uses this Redis: "
-                "one process at a time can"
-            )
+        self._cluster = base.cluster(self._cast_out)
+        if self._cluster is not None:
+            await self._cluster.join()
 
     def _cast_out(self, why: str) -> None:
         """End at once: what is ours may be another's by now."""
@@ -373,8 +370,8 @@ class Process(MultiService):
             if base.chat_server is not None:
                 await base.chat_server.stop()
             await _awaited(base.sweeper.stopService())
-            if self._registry is not None:
-                await self._registry.stop()
+            if self._cluster is not None:
+                await self._cluster.leave()
             await base.store.stop()
 
     def stopService(self) -> Deferred[None]:

@@ -33,6 +33,7 @@ from gms_twisted.app.comet_figures import tell_about
 from gms_twisted.app.desk_accounts import DeskAccounts
 from gms_twisted.app.health import NodeHealth
 from gms_twisted.app.loop_lag import LoopLag
+from gms_twisted.app.nodes import Nodes
 from gms_twisted.app.ops import Ops
 from gms_twisted.app.ops_health import HealthWatch
 from gms_twisted.app.ops_services import StoredServices
@@ -42,8 +43,9 @@ from gms_twisted.app.poking import Poking
 from gms_twisted.app.storage_areas import StorageAreas
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.app.traffic import Traffic
+from gms_twisted.cluster.cluster import Cluster
 from gms_twisted.cluster.place import place_of
-from gms_twisted.cluster.registry import Registry, Run
+from gms_twisted.cluster.registry import Run
 from gms_twisted.config.describe import describe
 from gms_twisted.config.options import Configuration
 from gms_twisted.domain.counters import Counters
@@ -166,8 +168,8 @@ class Foundation:
         if take is not None:
             take(configuration.store)
 
-    def registry(self, lost: Callable[[str], None]) -> Registry | None:
-        """Make what keeps this process in the list of those on our Redis, if there is one.
+    def cluster(self, lost: Callable[[str], None]) -> Cluster | None:
+        """Make this process one of those on our Redis, if there is one.
 
         :param lost: told why this process must not go on.
         """
@@ -181,7 +183,8 @@ class Foundation:
             f"{socket.gethostname()}, process {os.getpid()}",
             self.wall.now(),
         )
-        return Registry(store.link, store.prefix, run, self.reactor, lost)
+        options = self.configuration.cluster
+        return Cluster(store.link, store.prefix, run, options, self.reactor, self.ids, lost)
 
     def _store(self) -> Store:
         options = self.configuration.store
@@ -206,13 +209,19 @@ class House:
     """What stands on an open store.
 
     :param visitor_key: signs the tokens of the customer page's visitors.
+    :param nodes: other nodes, and who owns what.
     """
 
     def __init__(
-        self, foundation: Foundation, listeners: Sequence[Listener], visitor_key: bytes
+        self,
+        foundation: Foundation,
+        listeners: Sequence[Listener],
+        visitor_key: bytes,
+        nodes: Nodes,
     ) -> None:
         base = foundation
         self._base = base
+        self.nodes = nodes
         self._listeners = listeners
         self.configuration = configuration = base.configuration
         self.loopback_only = all(listener.is_loopback for listener in listeners)

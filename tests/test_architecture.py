@@ -77,6 +77,10 @@ RULES = {
     ),
     # Who lives is written by scripts of its own.
     "cluster": Rule(("domain", "store.interfaces", "store.redis_link"), _ASYNC),
+    # Connections between nodes, and who answers them.
+    "cluster.link": Rule(("domain",), ("twisted", "zope.interface")),
+    "cluster.links": Rule(("domain",), ("twisted",)),
+    "cluster.cluster": Rule(("domain", "store.interfaces", "store.redis_link"), ("twisted",)),
     # The one place that speaks to Redis, and the endpoints it speaks over.
     "store.redis_link": Rule(("domain",), (*_ASYNC, "twisted.internet.interfaces", "txredisapi")),
     "store.redis_endpoints": Rule(("domain",), ("twisted", "txredisapi", "zope.interface")),

@@ -11,7 +11,8 @@ Knows: beats, runs, the clock of Redis.  Does not know: what runs own.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -105,6 +106,7 @@ class Run:
         there at once, since the directory is locked.
     :ivar address: of the machine, for people.
     :ivar started: Unix seconds.
+    :ivar link: where other nodes reach it, ``HOST:PORT``; ``""``: not at all.
     """
 
     node: int
@@ -112,6 +114,7 @@ class Run:
     place: str
     address: str
     started: float
+    link: str = ""
 
     def about(self) -> bytes:
         """What the others can read."""
@@ -122,6 +125,7 @@ class Run:
                 "place": self.place,
                 "address": self.address,
                 "started": self.started,
+                "link": self.link,
             }
         ).encode("ascii")
 
@@ -129,7 +133,7 @@ class Run:
     def of(cls, about: bytes) -> Run:
         """Read what another wrote."""
         said = json.loads(about)
-        return cls(said["node"], said["run"], said["place"], said["address"], said["started"])
+        return cls(*(said[name] for name in cls.__slots__))
 
 
 class Scripts(Protocol):
@@ -144,6 +148,7 @@ class Registry:
 
     :param lost: called when another run has our node's number now, or we were silent too long
         and others are there; the text says which, and no beat follows.
+    :param seen: awaited after each beat, the first aside; with what it needs Redis itself for.
     :ivar others: runs of other nodes that live, as of the last beat.
     """
 
@@ -156,8 +161,10 @@ class Registry:
         run: Run,
         timers: Timers,
         lost: Callable[[str], None],
+        seen: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.run = run
+        self._seen = seen
         self.others: tuple[Run, ...] = ()
         self._redis = redis
         self._prefix = prefix
@@ -234,3 +241,6 @@ class Registry:
             self._lost("This process was silent for so long that others took it for dead")
             return
         self._wait()
+        if word and self._seen is not None:
+            with suppress(GmsError):  # Redis has gone away since; the next beat looks again
+                await self._seen()

@@ -43,25 +43,39 @@ def lease_name(shard: int) -> str:
     return f"shard:{shard}"
 
 
-_LOOK = Script(
+_LIB = (
     LIB
     + """
+local epochs, owners = prefix .. 'epochs', prefix .. 'owners'
+local function all(key)
+  local flat, found = redis.call('HGETALL', key), {}
+  for place = 1, #flat, 2 do found[flat[place]] = flat[place + 1] end
+  return found
+end
+"""
+)
+
+_LOOK = Script(
+    _LIB
+    + """
 local count, found, free, mine = tonumber(ARGV[3]), {}, {}, 0
-local function lease(shard) return prefix .. 'lease:shard:' .. shard end
+local epoch_of, owner_of, alive_now = all(epochs), all(owners), { [run] = true }
 if not lives(run) then return {'late'} end
 for shard = 0, count - 1 do
-  local one = redis.call('HMGET', lease(shard), 'run', 'epoch')
-  local owner = one[1] or ''
-  if owner ~= '' and owner ~= run and not lives(owner) then owner = '' end
+  local name = 'shard:' .. shard
+  local owner = owner_of[name] or ''
+  if owner ~= '' and alive_now[owner] == nil then alive_now[owner] = lives(owner) or false end
+  if not alive_now[owner] then owner = '' end
   if owner == '' then free[#free + 1] = shard end
   if owner == run then mine = mine + 1 end
-  found[shard + 1] = { owner, one[2] or '0' }
+  found[shard + 1] = { owner, epoch_of[name] or '0' }
 end
 local share = math.ceil(count / (#others() + 1))
 for _, shard in ipairs(free) do
   if mine >= share then break end
-  local epoch = redis.call('HINCRBY', lease(shard), 'epoch', 1)
-  redis.call('HSET', lease(shard), 'run', run)
+  local name = 'shard:' .. shard
+  local epoch = redis.call('HINCRBY', epochs, name, 1)
+  redis.call('HSET', owners, name, run)
   found[shard + 1] = { run, tostring(epoch) }
   mine = mine + 1
 end
@@ -71,10 +85,10 @@ return {'seen', share, found}
 """``node run shards``: takes what is free; all owners with their epochs."""
 
 _GIVE = Script(
-    LIB
+    _LIB
     + """
-local lease = prefix .. 'lease:shard:' .. ARGV[3]
-if redis.call('HGET', lease, 'run') == run then redis.call('HSET', lease, 'run', '') end
+local name = 'shard:' .. ARGV[3]
+if redis.call('HGET', owners, name) == run then redis.call('HDEL', owners, name) end
 return 1
 """
 )
@@ -121,6 +135,7 @@ class Shards:
         self._giving = giving
         self._owners: list[Owner] = [NOBODY] * SHARDS
         self._leaving: set[int] = set()
+        self._looking = False
 
     # What others ask.
 
@@ -148,8 +163,19 @@ class Shards:
     async def look(self) -> None:
         """See who has what, take what is free, give back what is too much.
 
+        Does nothing while it is looking already: to give something back may take long.
+
         :raises GmsError: Redis cannot be asked; what was known stays.
         """
+        if self._looking:
+            return
+        self._looking = True
+        try:
+            await self._look()
+        finally:
+            self._looking = False
+
+    async def _look(self) -> None:
         before = self._owners
         word, *rest = await self._redis.script(
             _LOOK, self._prefix, *self._who, b"%d" % SHARDS, writes=True

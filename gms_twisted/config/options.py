@@ -131,6 +131,13 @@ class ServerOptions:
     access_code_prefix: str = option(
         "", "First digits of this node's access codes: 9, or 455,466, or 7-9."
     )
+    workers: int = option(
+        1,
+        "Processes that serve the same listeners; more than one needs a Redis.",
+        low=1,
+        high=64,
+        reload=False,
+    )
     shutdown_grace_s: float = option(
         20.0,
         "Time for SIGTERM to finish what is under way.",
@@ -168,6 +175,28 @@ class StoreOptions:
         0, "Replicas of Redis that must have a write before it is confirmed (WAIT).", low=0
     )
     redis_ca: str = option("", "PEM file of the authorities to trust with rediss://.", reload=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterOptions:
+    """Section ``cluster``: how the processes that share a Redis reach each other."""
+
+    secret: str = option(
+        "",
+        "The same word for all nodes of a Redis; needed as soon as there is a second one.",
+        secret=True,
+        reload=False,
+    )
+    host: str = option(
+        "127.0.0.1", "Address where other nodes reach this one, and no one else.", reload=False
+    )
+    port: int = option(
+        0,
+        "Port where other nodes reach this one; 0: any that is free.",
+        high=65535,
+        low=0,
+        reload=False,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -476,6 +505,7 @@ class Configuration:
     bayeux: BayeuxOptions = field(default_factory=BayeuxOptions)
     server: ServerOptions = field(default_factory=ServerOptions)
     store: StoreOptions = field(default_factory=StoreOptions)
+    cluster: ClusterOptions = field(default_factory=ClusterOptions)
     storage: StorageOptions = field(default_factory=StorageOptions)
     limits: LimitOptions = field(default_factory=LimitOptions)
     chat: ChatOptions = field(default_factory=ChatOptions)

@@ -20,6 +20,7 @@ from gms_twisted.config.bayeux_options import (
 from gms_twisted.config.options import (
     ChatOptions,
     ChatServerOptions,
+    ClusterOptions,
     Configuration,
     ContactCentreOptions,
     GmsOptions,
@@ -50,6 +51,7 @@ SECTIONS: Mapping[str, type] = {
     "http": HttpOptions,
     "bayeux": BayeuxOptions,
     "store": StoreOptions,
+    "cluster": ClusterOptions,
     "storage": StorageOptions,
     "limits": LimitOptions,
     "chat": ChatOptions,

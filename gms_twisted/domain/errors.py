@@ -9,6 +9,8 @@ as ``exception``.
 from __future__ import annotations
 
 import codecs
+import json
+from collections.abc import Iterator
 
 # A codec is a file; loaded now, for at the descriptor limit it could not be (G09).
 codecs.lookup("unicode_escape")
@@ -131,6 +133,12 @@ class Unavailable(GmsError):
     retry_after_s = 5.0
 
 
+class NodeAway(Unavailable):
+    """The node of a cluster that should answer cannot be reached, or did not answer in time."""
+
+    code = "gms.node_away"
+
+
 class StorageFull(GmsError):
     """No room for more data; what is there can be read and deleted."""
 
@@ -148,3 +156,33 @@ class DamagedRecord(GmsError):
     """A stored record does not match its checksum and is not served."""
 
     code = "gms.store.damaged"
+
+
+def carried(error: GmsError) -> str:
+    """Write an error down for another node: its text, and what it has of its own."""
+    own = {name: value for name, value in vars(error).items() if isinstance(value, _PLAIN)}
+    return json.dumps({"text": str(error), "own": own})
+
+
+def carried_error(code: str, words: str) -> GmsError:
+    """Make the error again that another node has written down.
+
+    A code that this program does not know is a plain :class:`GmsError` with that code.
+    """
+    said = json.loads(words)
+    kind = next((one for one in _kinds(GmsError) if one.code == code), GmsError)
+    error = kind.__new__(kind)
+    Exception.__init__(error, said["text"])
+    vars(error).update(said["own"])
+    if kind is GmsError:
+        error.code = code
+    return error
+
+
+_PLAIN = (str, int, float, type(None))
+
+
+def _kinds(kind: type[GmsError]) -> Iterator[type[GmsError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from _kinds(below)

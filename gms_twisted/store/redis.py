@@ -28,7 +28,7 @@ key                               type       holds
 ``files:unclaimed``               sorted     files nobody refers to, by the time since
 ``files:condemned``               sorted     files that go, by the time since
 ``unit:ID``                       string     versions that a unit made; for 5 minutes
-``lease:NAME``                    hash       ``epoch``, see ``cluster``
+``epochs``                        hash       of leases by name, see ``cluster``
 ``totals``                        hash       ``records``, ``data``, ``files``
 ``identity``                      string     made with the first connection
 ================================  =========  =========================================

@@ -90,7 +90,7 @@ for place = 1, count do
     local held = redis.call('HGET', at('pool', take()), take())
     holds = not held or over(string.match(held, '^%S+'))
   else
-    local epoch = redis.call('HGET', at('lease', take()), 'epoch')
+    local epoch = redis.call('HGET', at('epochs'), take())
     holds = take() == (epoch or '0')
   end
   if not holds then return {'failed', place} end

@@ -12,6 +12,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress
 from twisted.internet.testing import MemoryReactorClock
 
+from gms_twisted.app.nodes import Alone
 from gms_twisted.config.ini import default_path, load
 from gms_twisted.config.options import Configuration
 from gms_twisted.wiring import Foundation, House, Settings
@@ -142,4 +143,4 @@ def make_house(folder: Path, *overrides: str) -> tuple[House, HouseReactor]:
     foundation = Foundation(configuration_of(*overrides), settings_for(folder), reactor)
     opened: Deferred[None] = Deferred.fromCoroutine(foundation.store.start())
     assert opened.called
-    return House(foundation, (), b"k" * 32), reactor
+    return House(foundation, (), b"k" * 32, Alone()), reactor

@@ -1,0 +1,138 @@
+"""What the application knows of other nodes: who owns what, how they are told and asked.
+
+Everything that must have one owner belongs to a *run* (one start of one process) by its name;
+see ``cluster.shards``.  A process that is alone owns everything: :class:`Alone`.
+
+Knows: names, runs, payloads.  Does not know: Redis, connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from gms_twisted.domain.errors import NodeAway
+from gms_twisted.store.interfaces import LeaseHeld
+
+HOME = "home"
+"""Name of what exists once: the desk, its agents, calls and rooms of the built-in chat server."""
+
+
+class Ownership(Protocol):
+    """Whose a named thing is."""
+
+    @property
+    def run(self) -> str:
+        """Ours: this process."""
+
+    def owner(self, name: str) -> str:
+        """The run that owns a name; ``""`` while nobody does."""
+
+    def is_ours(self, name: str) -> bool:
+        """Tell whether a name is ours to act on."""
+
+    def conditions(self, name: str) -> tuple[LeaseHeld, ...]:
+        """What a unit about a name must be under, so that no former owner can write it."""
+
+    def shard(self, name: str) -> str:
+        """The shard that a name belongs to, a short word that never changes."""
+
+    def watch(
+        self, gained: Callable[[str], None], giving: Callable[[str], Awaitable[None]]
+    ) -> None:
+        """Be told of shards.
+
+        :param gained: called with the word of a shard that has become ours; those that are ours
+            already at once.
+        :param giving: awaited with one before it is given to another node: to come to rest with
+            all that is in it.
+        """
+
+
+class Peers(Protocol):
+    """Other nodes: told in order, or asked."""
+
+    @property
+    def reachable(self) -> tuple[str, ...]:
+        """Runs that can be told and asked something."""
+
+    def tell(self, run: str, kind: str, payload: bytes) -> bool:
+        """Tell one node; returns whether it is there.  What is told may be lost with it."""
+
+    def tell_all(self, kind: str, payload: bytes) -> None:
+        """Tell all nodes that are there."""
+
+    def call(self, run: str, kind: str, payload: bytes, within_s: float) -> Awaitable[bytes]:
+        """Ask one node.
+
+        :raises NodeAway: it cannot be reached, or is late; it may have done it.
+        :raises GmsError: it refused, with the code and text of its own error.
+        """
+
+    def hear(self, kind: str, hearer: Callable[[str, bytes], None]) -> None:
+        """Have what is told of a kind; called with the run and the payload."""
+
+    def serve_async(self, kind: str, handler: Callable[[str, bytes], Awaitable[bytes]]) -> None:
+        """Have calls of a kind answered; errors of the application go back to the caller."""
+
+    def on_change(self, came: Callable[[str], None], went: Callable[[str], None]) -> None:
+        """Be told of runs that can be told things from now on, and of those that cannot.
+
+        What a node has to know of this one it must be told each time it comes.
+        """
+
+
+class Nodes(Ownership, Peers, Protocol):
+    """Both."""
+
+
+class Alone:
+    """No other nodes: everything is ours (:class:`Ownership` and :class:`Peers`)."""
+
+    run = ""
+    reachable: tuple[str, ...] = ()
+
+    def owner(self, name: str) -> str:
+        """Ours."""
+        return self.run
+
+    def is_ours(self, name: str) -> bool:
+        """Always."""
+        return True
+
+    def conditions(self, name: str) -> tuple[LeaseHeld, ...]:
+        """None: nobody else writes."""
+        return ()
+
+    def shard(self, name: str) -> str:
+        """There is one."""
+        return ""
+
+    def watch(
+        self, gained: Callable[[str], None], giving: Callable[[str], Awaitable[None]]
+    ) -> None:
+        """Tell of the one shard, which is ours for good."""
+        gained("")
+
+    def tell(self, run: str, kind: str, payload: bytes) -> bool:
+        """There is nobody."""
+        return False
+
+    def tell_all(self, kind: str, payload: bytes) -> None:
+        """There is nobody."""
+
+    async def call(self, run: str, kind: str, payload: bytes, within_s: float) -> bytes:
+        """There is nobody.
+
+        :raises NodeAway: always.
+        """
+        raise NodeAway("There are no other nodes.")
+
+    def hear(self, kind: str, hearer: Callable[[str, bytes], None]) -> None:
+        """There is nobody."""
+
+    def serve_async(self, kind: str, handler: Callable[[str, bytes], Awaitable[bytes]]) -> None:
+        """There is nobody."""
+
+    def on_change(self, came: Callable[[str], None], went: Callable[[str], None]) -> None:
+        """There is nobody."""

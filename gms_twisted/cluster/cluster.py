@@ -1,0 +1,223 @@
+"""A node among others: it lives, owns shards, and is connected to all that live.
+
+::
+
+    Cluster -> Registry (beats) -> Shards (who owns what) -> those who watch
+                       |
+                       +-> Links (one connection to each other node)
+
+Knows: the parts and their order.  Does not know: what is owned, what is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ServerEndpoint
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+
+from gms_twisted.cluster.links import Links
+from gms_twisted.cluster.registry import Registry, Run
+from gms_twisted.cluster.shards import Shards, lease_name, shard_of
+from gms_twisted.domain.errors import GmsError
+from gms_twisted.domain.sources import IdSource
+from gms_twisted.store.interfaces import LeaseHeld, StoreFault
+from gms_twisted.store.redis_link import RedisLink
+
+CONNECT_S = 3.0
+"""Time for a connection to another node."""
+
+
+class Options(Protocol):
+    """Section ``cluster``."""
+
+    @property
+    def secret(self) -> str:
+        """The word that all nodes have."""
+
+    @property
+    def host(self) -> str:
+        """Where others reach us."""
+
+    @property
+    def port(self) -> int:
+        """The port there; 0 for any."""
+
+
+class Cluster:
+    """One process among those on its Redis (``app.nodes.Ownership`` and ``Peers``).
+
+    :param lost: told why this process must not go on.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        redis: RedisLink,
+        prefix: bytes,
+        run: Run,
+        options: Options,
+        reactor: Any,
+        ids: IdSource,
+        lost: Callable[[str], None],
+    ) -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self._about = run
+        self._options = options
+        self._reactor = reactor
+        self._lost = lost
+        self._port: IListeningPort | None = None
+        self._registry: Registry | None = None
+        self._watchers: list[tuple[Callable[[str], None], Callable[[str], Awaitable[None]]]] = []
+        self.links = Links(run.run, options.secret.encode("utf-8"), reactor, ids)
+        self.shards = Shards(redis, prefix, run.node, run.run, self._gained, self._giving)
+
+    # Coming and going.
+
+    async def join(self) -> None:
+        """Be one of those that live; nothing is owned yet.
+
+        :raises StoreFault: our node's number is taken, or there are others and no secret.
+        """
+        about = self._about
+        if self._options.secret:
+            endpoint = TCP4ServerEndpoint(
+                self._reactor, self._options.port, interface=self._options.host
+            )
+            self._port = await endpoint.listen(self.links.factory())
+            port = getattr(self._port.getHost(), "port", 0)
+            about = self._about = replace(about, link=f"{self._options.host}:{port}")
+        self._registry = Registry(
+            self._redis, self._prefix, about, self._reactor, self._lost, self._look
+        )
+        await self._registry.start()
+        others = self._registry.others
+        if others and not all((about.link, *(one.link for one in others))):
+            raise StoreFault(
+                f"Node {others[0].node} ({others[0].address}) uses this Redis too: set "
+                "cluster/secret to the same word on every node"
+            )
+        self._follow()
+
+    async def own(self) -> None:
+        """Take what is free, up to a fair share; from now on with each beat.
+
+        :raises GmsError: Redis cannot be asked.
+        """
+        await self.shards.look()
+
+    async def leave(self) -> None:
+        """Give back what is owned, and be gone; comes to rest with it first."""
+        await self.shards.give_all()
+        if self._port is not None:
+            closed = self._port.stopListening()
+            if isinstance(closed, Deferred):
+                await closed
+        await self.links.stop()
+        if self._registry is not None:
+            await self._registry.stop()
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All that live, ourselves first."""
+        others = () if self._registry is None else self._registry.others
+        return (self._about, *others)
+
+    async def _look(self) -> None:
+        self._follow()
+        await self.shards.look()
+
+    def _follow(self) -> None:
+        """Be connected to those that live."""
+        assert self._registry is not None
+        self.links.follow(
+            (one.run, self._endpoint(one.link)) for one in self._registry.others if one.link
+        )
+
+    def _endpoint(self, link: str) -> HostnameEndpoint:
+        host, _, port = link.rpartition(":")
+        return HostnameEndpoint(self._reactor, host, int(port), CONNECT_S)
+
+    # app.nodes.Ownership.
+
+    @property
+    def run(self) -> str:
+        """Ours: this process."""
+        return self._about.run
+
+    def owner(self, name: str) -> str:
+        """The run that owns a name; ``""`` while nobody does."""
+        return self.shards.owner(name)
+
+    def is_ours(self, name: str) -> bool:
+        """Tell whether a name is ours to act on."""
+        return self.shards.is_ours(name)
+
+    def conditions(self, name: str) -> tuple[LeaseHeld, ...]:
+        """What a unit about a name must be under."""
+        return (self.shards.lease(name),)
+
+    def shard(self, name: str) -> str:
+        """The shard that a name belongs to."""
+        return lease_name(shard_of(name))
+
+    def watch(
+        self, gained: Callable[[str], None], giving: Callable[[str], Awaitable[None]]
+    ) -> None:
+        """Be told of shards; of those that are ours already at once."""
+        self._watchers.append((gained, giving))
+        for shard in sorted(self.shards.ours()):
+            gained(lease_name(shard))
+
+    def _gained(self, shard: int) -> None:
+        for gained, _ in self._watchers:
+            try:
+                gained(lease_name(shard))
+            except Exception:  # noqa: BLE001 - the others must be told all the same
+                self.log.failure("Failed when shard {shard} was gained", shard=shard)
+
+    async def _giving(self, shard: int) -> None:
+        for _, giving in self._watchers:
+            try:
+                await giving(lease_name(shard))
+            except GmsError:
+                raise
+            except Exception:  # noqa: BLE001 - the shard goes whatever happens
+                self.log.failure("Failed when shard {shard} was given back", shard=shard)
+
+    # app.nodes.Peers.
+
+    @property
+    def reachable(self) -> tuple[str, ...]:
+        """Runs that can be told and asked something."""
+        return self.links.reachable
+
+    def tell(self, run: str, kind: str, payload: bytes) -> bool:
+        """Tell one node."""
+        return self.links.tell(run, kind, payload)
+
+    def tell_all(self, kind: str, payload: bytes) -> None:
+        """Tell all nodes that are there."""
+        self.links.tell_all(kind, payload)
+
+    def call(self, run: str, kind: str, payload: bytes, within_s: float) -> Deferred[bytes]:
+        """Ask one node."""
+        return self.links.call(run, kind, payload, within_s)
+
+    def hear(self, kind: str, hearer: Callable[[str, bytes], None]) -> None:
+        """Have what is told of a kind."""
+        self.links.hear(kind, hearer)
+
+    def serve_async(self, kind: str, handler: Callable[[str, bytes], Awaitable[bytes]]) -> None:
+        """Have calls of a kind answered."""
+        self.links.serve_async(kind, handler)
+
+    def on_change(self, came: Callable[[str], None], went: Callable[[str], None]) -> None:
+        """Be told of runs that come and go."""
+        self.links.on_change(came, went)
