@@ -28,6 +28,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from gms_twisted import __version__
 from gms_twisted.app.access_views import NumberViews
+from gms_twisted.app.broadcasts import Broadcasts
 from gms_twisted.app.comet import Comet
 from gms_twisted.app.comet_figures import tell_about
 from gms_twisted.app.desk_accounts import DeskAccounts
@@ -87,6 +88,7 @@ from gms_twisted.store.sqlite import sqlite_path, sqlite_store
 from gms_twisted.store.sweeper import Sweeper
 from gms_twisted.store.wall import SteadyWallClock
 from gms_twisted.system import SystemIds, SystemWallClock
+from gms_twisted.transports.bayeux_relay import BayeuxRelay
 from gms_twisted.transports.chatserver import ChatServers, endpoints
 from gms_twisted.transports.hotpath import BayeuxHotPath
 from gms_twisted.transports.listening import Listener
@@ -248,12 +250,17 @@ class House:
             exempt=exempt,
             keep_s=configuration.push.comet_keep_s,
             keep_max=configuration.push.comet_keep_max,
+            peers=nodes,
         )
         bayeux = configuration.bayeux
         self._handshakes = AddressLimiter(
             reactor, bayeux.handshakes_per_s, bayeux.handshakes_burst, exempt
         )
         self.hot_path = BayeuxHotPath(self.comet, self.identity, self.origins, self._handshakes)
+        if nodes.node:
+            self.hot_path.join(BayeuxRelay(nodes, self.comet.server.sessions, self.hot_path))
+            nodes.on_change(lambda _: None, lambda _: self.comet.server.spread_returns())
+            Broadcasts(nodes, self.comet.server, lambda: self.configuration.cluster.broadcast)
 
         self.push = PushHouse(
             configuration,

@@ -194,6 +194,15 @@ class Cluster:
     # app.nodes.Peers.
 
     @property
+    def node(self) -> int:
+        """Our number."""
+        return self._about.node
+
+    def run_at(self, node: int) -> str:
+        """The run that is a node now; ``""`` when none lives."""
+        return next((one.run for one in self.runs if one.node == node), "")
+
+    @property
     def reachable(self) -> tuple[str, ...]:
         """Runs that can be told and asked something."""
         return self.links.reachable

@@ -67,6 +67,7 @@ class MemoryNode:
 
     def __init__(self, network: Network, run: str) -> None:
         self.run = run
+        self.node = len(network.nodes) + 1
         self.deaf = False
         self._network = network
         self._watchers: list[tuple[Callable[[str], None], Callable[[str], Awaitable[None]]]] = []
@@ -131,6 +132,10 @@ class MemoryNode:
             gained(lease_name(shard))
 
     # Peers.
+
+    def run_at(self, node: int) -> str:
+        """See :class:`gms_twisted.app.nodes.Peers`."""
+        return next((one.run for one in self._network.nodes.values() if one.node == node), "")
 
     @property
     def reachable(self) -> tuple[str, ...]:
