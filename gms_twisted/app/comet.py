@@ -115,7 +115,6 @@ class Comet:
         self.server.channel(GENESYS).persistent = True
         self.second = int(wall.now())
         self._absent = AbsentUsers(timers, keep_s, keep_max)
-        self._elsewhere = UsersElsewhere(peers, self)
         self._offered: tuple[tuple[str, str, str], bytes | None] | None = None
         self._receivers: dict[GmsUser, dict[Session, int]] = {}
         self._presences: list[Presence] = []
@@ -128,6 +127,7 @@ class Comet:
         self._swept_at = 0.0
         self._drained: list[Callable[[], bool]] = []
         self._changed: list[Callable[[], None]] = []
+        self._elsewhere = UsersElsewhere(peers, self)
 
     def _rules(self, options: BayeuxOptions) -> tuple[Settings, Rules]:
         """What the core goes by, and what clients may do."""

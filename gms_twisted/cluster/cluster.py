@@ -73,6 +73,7 @@ class Cluster:
         self._reactor = reactor
         self._lost = lost
         self._port: IListeningPort | None = None
+        self._is_open = False
         self._registry: Registry | None = None
         self._watchers: list[tuple[Callable[[str], None], Callable[[str], Awaitable[None]]]] = []
         self.links = Links(run.run, options.secret.encode("utf-8"), reactor, ids)
@@ -103,14 +104,17 @@ class Cluster:
                 f"Node {others[0].node} ({others[0].address}) uses this Redis too: set "
                 "cluster/secret to the same word on every node"
             )
-        self._follow()
 
     async def own(self) -> None:
         """Take what is free, up to a fair share; from now on with each beat.
 
+        Only now are there connections to other nodes: whoever hears and serves has registered.
+
         :raises GmsError: Redis cannot be asked.
         """
-        await self.shards.look()
+        self.links.open()
+        self._is_open = True
+        await self._look()
 
     async def leave(self) -> None:
         """Give back what is owned, and be gone; comes to rest with it first."""
@@ -130,6 +134,8 @@ class Cluster:
         return (self._about, *others)
 
     async def _look(self) -> None:
+        if not self._is_open:
+            return
         self._follow()
         await self.shards.look()
 

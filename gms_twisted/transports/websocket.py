@@ -209,7 +209,7 @@ class SocketCarrier:
             self._exchange.abandoned = True
         self._waiting = None
         carried, self._carried = self._carried, None
-        for request in carried or ():
+        for request in tuple(carried or ()):
             request.forget()
         self._let_go()
 
