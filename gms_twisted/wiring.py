@@ -86,7 +86,7 @@ from gms_twisted.store.memory import MemoryStore
 from gms_twisted.store.redis import RedisStore, redis_store
 from gms_twisted.store.sqlite import sqlite_path, sqlite_store
 from gms_twisted.store.sweeper import Sweeper
-from gms_twisted.store.wall import SteadyWallClock
+from gms_twisted.store.wall import SharedWallClock, SteadyWallClock
 from gms_twisted.system import SystemIds, SystemWallClock
 from gms_twisted.transports.bayeux_relay import BayeuxRelay
 from gms_twisted.transports.chatserver import ChatServers, endpoints
@@ -142,7 +142,8 @@ class Foundation:
         self.configuration = configuration
         self.settings = settings
         self.ids = SystemIds()
-        self.wall = SteadyWallClock(SystemWallClock(), reactor)
+        self.shared = SharedWallClock(SystemWallClock())
+        self.wall = SteadyWallClock(self.shared, reactor)
         self.counters = Counters()
         self.lag = LoopLag(reactor, self.counters)
         self.problems = problems if problems is not None else RecentProblems()
@@ -186,7 +187,8 @@ class Foundation:
             self.wall.now(),
         )
         options = self.configuration.cluster
-        return Cluster(store.link, store.prefix, run, options, self.reactor, self.ids, lost)
+        told = self.shared.told
+        return Cluster(store.link, store.prefix, run, options, self.reactor, self.ids, lost, told)
 
     def _store(self) -> Store:
         options = self.configuration.store
@@ -194,8 +196,10 @@ class Foundation:
             return MemoryStore(self.wall, self.ids)
         if is_redis(options.url):
             directory = self.settings.data_directory
-            node = str(self.configuration.server.node_id)
-            return redis_store(self.reactor, directory, options, self.wall, self.ids, node)
+            node = place_of(directory, self.ids)
+            return redis_store(
+                *(self.reactor, directory, options, self.wall, self.ids, node), self.shared
+            )
         path = sqlite_path(options.url, self.settings.data_directory)
         return sqlite_store(self.reactor, path, options, self.wall, self.ids)
 

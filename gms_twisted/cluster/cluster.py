@@ -52,6 +52,7 @@ class Cluster:
     """One process among those on its Redis (``app.nodes.Ownership`` and ``Peers``).
 
     :param lost: told why this process must not go on.
+    :param told: told the time of Redis with each beat, Unix seconds.
     """
 
     log = Logger()
@@ -65,6 +66,7 @@ class Cluster:
         reactor: Any,
         ids: IdSource,
         lost: Callable[[str], None],
+        told: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._redis = redis
         self._prefix = prefix
@@ -72,6 +74,7 @@ class Cluster:
         self._options = options
         self._reactor = reactor
         self._lost = lost
+        self._told = told
         self._port: IListeningPort | None = None
         self._is_open = False
         self._registry: Registry | None = None
@@ -95,7 +98,7 @@ class Cluster:
             port = getattr(self._port.getHost(), "port", 0)
             about = self._about = replace(about, link=f"{self._options.host}:{port}")
         self._registry = Registry(
-            self._redis, self._prefix, about, self._reactor, self._lost, self._look
+            self._redis, self._prefix, about, self._reactor, self._lost, self._look, self._told
         )
         await self._registry.start()
         others = self._registry.others
