@@ -47,6 +47,10 @@ class Options(Protocol):
     def port(self) -> int:
         """The port there; 0 for any."""
 
+    @property
+    def reached_at(self) -> str:
+        """``HOST:PORT`` that others are told instead; ``""`` for these two."""
+
 
 class Cluster:
     """One process among those on its Redis (``app.nodes.Ownership`` and ``Peers``).
@@ -96,7 +100,8 @@ class Cluster:
             )
             self._port = await endpoint.listen(self.links.factory())
             port = getattr(self._port.getHost(), "port", 0)
-            about = self._about = replace(about, link=f"{self._options.host}:{port}")
+            link = self._options.reached_at or f"{self._options.host}:{port}"
+            about = self._about = replace(about, link=link)
         self._registry = Registry(
             self._redis, self._prefix, about, self._reactor, self._lost, self._look, self._told
         )
