@@ -168,7 +168,8 @@ def check_timers(operations: Iterable[Operation]) -> list[Violation]:
     """Each number of a session is published under one id, none is left out, counts only grow.
 
     ``start`` (key: session), ``fired`` (got ``number``, ``id``), ``status`` (got ``count``, or
-    ``missing``), ``final``: the last status, asked when nothing breaks any more.
+    ``missing``), ``final``: the last status, asked when nothing breaks any more; of its ``count``
+    numbers those in ``failed`` may not have come, and none may be in ``sent``: under way still.
     """
     found: list[Violation] = []
     for one in by_key(operations, "timer"):
@@ -179,7 +180,7 @@ def check_timers(operations: Iterable[Operation]) -> list[Violation]:
 
 def _fired(operations: Sequence[Operation]) -> Iterable[Violation]:
     ids: dict[int, str] = {}
-    counts = [int(op.got["count"]) for op in operations if op.action == "final" and op.done]
+    finals = [op for op in operations if op.action == "final" and op.done]
     for op in operations:
         if op.action != "fired":
             continue
@@ -188,11 +189,16 @@ def _fired(operations: Sequence[Operation]) -> Iterable[Violation]:
             text = f"number {number}: {ids[number]} and {name}"
             yield Violation("timer", "a timer fired twice", op.key, op.begin, text)
     at = operations[-1].end
-    if not counts:
+    if not finals:
         yield Violation("timer", "a session is not there at the end", operations[0].key, at, "")
         return
-    if lost := [number for number in range(1, counts[-1] + 1) if number not in ids]:
-        text = f"{lost} of {counts[-1]}"
+    said = finals[-1].got
+    if under_way := said.get("sent"):
+        text = f"numbers {sorted(under_way.values())}"
+        yield Violation("timer", "a publish never ends", operations[0].key, at, text)
+    known = {*ids, *said.get("failed", ()), *said.get("sent", {}).values()}
+    if lost := [number for number in range(1, int(said["count"]) + 1) if number not in known]:
+        text = f"{lost} of {said['count']}"
         yield Violation("timer", "what a timer published is lost", operations[0].key, at, text)
 
 

@@ -30,17 +30,27 @@ class Workload(Protocol):
 
 
 class Clients:
-    """What all clients share.
-
-    :ivar over: no new work is begun.
-    """
+    """What all clients share."""
 
     def __init__(self, world: World, history: History, random: Random) -> None:
         self.world = world
         self.history = history
         self.random = random
-        self.over = False
+        self._over_at = 0.0
         self._numbers = count(1)
+
+    @property
+    def over(self) -> bool:
+        """Whether no new work is begun any more."""
+        return bool(self._over_at)
+
+    def end(self) -> None:
+        """Begin nothing new."""
+        self._over_at = self.world.seconds()
+
+    def over_for(self, seconds: float) -> bool:
+        """Whether no new work was begun for so long."""
+        return self.over and self.world.seconds() > self._over_at + seconds
 
     def unique(self) -> str:
         """A word that no other operation has."""
@@ -73,6 +83,7 @@ class Clients:
         answer: Answer,
         asked: dict[str, Any] | None = None,
         got: dict[str, Any] | None = None,
+        node: int = 0,
     ) -> Operation:
         """Note what came of a request."""
         return self.history.add(
@@ -80,6 +91,7 @@ class Clients:
                 *(workload, action, key, answer.begin, answer.end, answer.outcome),
                 asked or {},
                 {**(got or {}), **answer.missing},
+                node=node,
                 status=answer.status,
                 why=answer.why,
             )

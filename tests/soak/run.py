@@ -24,13 +24,15 @@ from tests.soak.checker import check
 from tests.soak.clients import Access, Clients, Storage, Workload
 from tests.soak.faults import KINDS, Faults
 from tests.soak.history import History
+from tests.soak.notify import Notify
 from tests.soak.report import report
+from tests.soak.ticks import Ticks
 from tests.soak.world import World
 
 SETTLE_S = 3.0
 """After the last fault, before the last look."""
 
-WORKLOADS: dict[str, Any] = {"storage": Storage, "access": Access}
+WORKLOADS: dict[str, Any] = {"storage": Storage, "access": Access, "notify": Notify, "ticks": Ticks}
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -77,7 +79,7 @@ class Run:
             self.faults.over = True
             await lanes
             await world.sleep(SETTLE_S)
-            self.clients.over = True
+            self.clients.end()
             await loops
             for one in self.workloads:
                 await one.finish()

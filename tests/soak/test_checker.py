@@ -355,10 +355,10 @@ class TimerTests(SynchronousTestCase):
             script.add("fired", number=number, id=name)
         return script
 
-    def broken(self, script: Script, count: int | None) -> list[str]:
+    def broken(self, script: Script, count: int | None, **more: Any) -> list[str]:
         """What the checker says when the session says this in the end."""
         if count is not None:
-            script.add("final", count=count)
+            script.add("final", count=count, **more)
         return rules(check_timers(script.operations))
 
     def test_each_number_once(self) -> None:
@@ -373,6 +373,13 @@ class TimerTests(SynchronousTestCase):
         """It was counted."""
         self.assertEqual(
             self.broken(self.script((1, "a"), (3, "c")), 3), ["what a timer published is lost"]
+        )
+
+    def test_a_publish_that_failed_or_never_ends(self) -> None:
+        """The session knows of the first; there must be none of the second."""
+        self.assertEqual(self.broken(self.script((1, "a")), 2, failed=[2]), [])
+        self.assertEqual(
+            self.broken(self.script((1, "a")), 2, sent={"r": 2}), ["a publish never ends"]
         )
 
     def test_a_session_that_is_gone(self) -> None:

@@ -172,7 +172,7 @@ class World:
 
     :param options: further ones of each node.
     :ivar redis: the server, with an append-only file that is synced before each answer.
-    :ivar quiet: what is healthy stays so; nothing is started again any more.
+    :ivar options: the further options; count for starts to come.
     """
 
     log = Logger()
@@ -183,7 +183,7 @@ class World:
         self.reactor = reactor
         self.folder = folder
         self.redis = RedisServer(append_only=True)
-        self._options = options
+        self.options = options
         self._began = time.monotonic()
         self._watching = LoopingCall(self._watch)
         self.asker = Asker(reactor, self.seconds)
@@ -248,7 +248,7 @@ class World:
         return False
 
     def _start(self, node: Node) -> None:
-        node.start(f"redis://127.0.0.1:{node.redis.port}", self._options)
+        node.start(f"redis://127.0.0.1:{node.redis.port}", self.options)
 
     def _watch(self) -> None:
         for node in self.nodes:
