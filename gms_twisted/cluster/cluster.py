@@ -32,6 +32,10 @@ CONNECT_S = 3.0
 """Time for a connection to another node."""
 
 
+LOOK_EVERY = 5
+"""Beats between two looks at the shards, while nobody comes or goes and all are owned."""
+
+
 class Options(Protocol):
     """Section ``cluster``."""
 
@@ -77,6 +81,8 @@ class Cluster:
         self._told = told
         self._port: IListeningPort | None = None
         self._is_open = False
+        self._seen: frozenset[str] = frozenset()
+        self._since = 0
         self._registry: Registry | None = None
         self._watchers: list[tuple[Callable[[str], None], Callable[[str], Awaitable[None]]]] = []
         self.links = Links(run.run, options.secret.encode("utf-8"), reactor, ids)
@@ -140,7 +146,11 @@ class Cluster:
         if not self._is_open:
             return
         self._follow()
-        await self.shards.look()
+        runs = frozenset(one.run for one in self.runs)
+        self._since += 1
+        if runs != self._seen or self._since >= LOOK_EVERY or not self.shards.is_settled:
+            self._seen, self._since = runs, 0
+            await self.shards.look()
 
     def _follow(self) -> None:
         """Be connected to those that live."""

@@ -17,6 +17,7 @@ Knows: shards, epochs, fair shares.  Does not know: what is in a shard.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -136,6 +137,7 @@ class Shards:
         self._owners: list[Owner] = [NOBODY] * SHARDS
         self._leaving: set[int] = set()
         self._looking = False
+        self._settled = False
 
     # What others ask.
 
@@ -157,6 +159,11 @@ class Shards:
         """The shards that are ours."""
         mine = (shard for shard, owner in enumerate(self._owners) if owner.run == self._run)
         return frozenset(mine)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the last look found nothing to do, here or elsewhere."""
+        return self._settled
 
     # Looking.
 
@@ -183,6 +190,7 @@ class Shards:
         if word != b"seen":
             return  # the registry tells of it
         share, found = rest
+        self._settled = False
         self._owners = [Owner(run.decode("ascii"), int(epoch)) for run, epoch in found]
         for shard, owner in enumerate(self._owners):
             if owner.run == self._run and owner != before[shard]:
@@ -190,6 +198,8 @@ class Shards:
         mine = sorted(self.ours() - self._leaving)
         for shard in mine[share:]:
             await self._give(shard)
+        counts = Counter(owner.run for owner in self._owners)
+        self._settled = "" not in counts and max(counts.values()) <= share
 
     async def give_all(self) -> None:
         """Give everything back, at the end."""
