@@ -17,7 +17,6 @@ from gms_twisted.app.telephony import Interaction
 from gms_twisted.domain.errors import NodeAway
 from gms_twisted.store.interfaces import Delete, Put, Unit, UnitId
 from tests.app import test_shared_sessions as shared
-from tests.support.session_nodes import SessionNodes
 
 ONCE = """
 <state id="a">
