@@ -275,6 +275,7 @@ class House:
             tasks,
             base.counters,
             self.comet,
+            nodes,
             loopback_only=self.loopback_only,
         )
         self.areas = StorageAreas(store, ids, wall, reactor, configuration.storage, self.base_url)

@@ -190,9 +190,11 @@ class OrchestrationHouse:
         if self.embedded is not None:
             self.embedded.owners = self.services
         kinds.services.register_orchestrated(self.services)
-        kinds.keeper.listener = SessionChats(self.orchestrators, tasks)
+        kinds.keeper.listener = SessionChats(self.orchestrators, tasks, reactor)
         push.orchestrate(self.orchestrators)
-        self.users = UserSessions(store, reactor, kinds.services, self.embedded)
+        self.users = UserSessions(
+            store, reactor, kinds.services, self.embedded, self.sessions, nodes
+        )
 
     async def start(self) -> None:
         """Go on with the sessions that are stored."""

@@ -77,6 +77,7 @@ class Cluster:
         self._told = told
         self._port: IListeningPort | None = None
         self._is_open = False
+        self._is_giving = False
         self._registry: Registry | None = None
         self._watchers: list[tuple[Callable[[str], None], Callable[[str], Awaitable[None]]]] = []
         self.links = Links(run.run, options.secret.encode("utf-8"), reactor, ids)
@@ -119,9 +120,14 @@ class Cluster:
         self._is_open = True
         await self._look()
 
-    async def leave(self) -> None:
-        """Give back what is owned, and be gone; comes to rest with it first."""
+    async def give(self) -> None:
+        """Give back what is owned, after having come to rest with it; take nothing more."""
+        self._is_giving = True
         await self.shards.give_all()
+
+    async def leave(self) -> None:
+        """Be gone; gives back first what is owned still."""
+        await self.give()
         if self._port is not None:
             closed = self._port.stopListening()
             if isinstance(closed, Deferred):
@@ -140,7 +146,8 @@ class Cluster:
         if not self._is_open:
             return
         self._follow()
-        await self.shards.look()
+        if not self._is_giving:
+            await self.shards.look()
 
     def _follow(self) -> None:
         """Be connected to those that live."""

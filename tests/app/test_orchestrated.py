@@ -61,7 +61,7 @@ class Rig:
             ors or OrsOptions(),
         )
         house.services.register_orchestrated(self.kind)
-        house.keeper.listener = SessionChats(self.sessions, house.tasks)
+        house.keeper.listener = SessionChats(self.sessions, house.tasks, house.clock)
 
     async def delete_of(self, subscriber: str) -> None:
         """Remember whose subscriptions are removed."""
