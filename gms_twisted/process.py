@@ -141,6 +141,7 @@ class Process(MultiService):
         await house.services.start()
         await house.push.start()
         await house.orchestration.start()
+        house.push.take_up()
         await house.delivery.start()
         self._housekeep()
         base.sweeper.startService()
@@ -360,6 +361,8 @@ class Process(MultiService):
             await house.comet.stop()
             # Requests that are under way may need what a session publishes.
             await _within(self._reactor, grace_s, house.door.drain())
+            if self._cluster is not None:
+                await self._cluster.give()
             house.orchestration.stop()
             await house.push.stop()
             await house.door.stop()

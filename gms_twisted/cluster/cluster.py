@@ -81,6 +81,7 @@ class Cluster:
         self._told = told
         self._port: IListeningPort | None = None
         self._is_open = False
+        self._is_giving = False
         self._seen: frozenset[str] = frozenset()
         self._since = 0
         self._registry: Registry | None = None
@@ -125,9 +126,14 @@ class Cluster:
         self._is_open = True
         await self._look()
 
-    async def leave(self) -> None:
-        """Give back what is owned, and be gone; comes to rest with it first."""
+    async def give(self) -> None:
+        """Give back what is owned, after having come to rest with it; take nothing more."""
+        self._is_giving = True
         await self.shards.give_all()
+
+    async def leave(self) -> None:
+        """Be gone; gives back first what is owned still."""
+        await self.give()
         if self._port is not None:
             closed = self._port.stopListening()
             if isinstance(closed, Deferred):
@@ -146,6 +152,8 @@ class Cluster:
         if not self._is_open:
             return
         self._follow()
+        if self._is_giving:
+            return
         runs = frozenset(one.run for one in self.runs)
         self._since += 1
         if runs != self._seen or self._since >= LOOK_EVERY or not self.shards.is_settled:

@@ -18,10 +18,11 @@ Knows: shards, epochs, fair shares.  Does not know: what is in a shard.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from gms_twisted.cluster.registry import LIB, Scripts
@@ -196,15 +197,22 @@ class Shards:
             if owner.run == self._run and owner != before[shard]:
                 self._gained(shard)
         mine = sorted(self.ours() - self._leaving)
-        for shard in mine[share:]:
-            await self._give(shard)
+        for shard in await self._give_these(mine[share:]):
+            # Those who are told have let go of it.
+            self._gained(shard)
         counts = Counter(owner.run for owner in self._owners)
         self._settled = "" not in counts and max(counts.values()) <= share
 
     async def give_all(self) -> None:
         """Give everything back, at the end."""
-        for shard in sorted(self.ours() - self._leaving):
-            await self._give(shard)
+        await self._give_these(sorted(self.ours() - self._leaving))
+
+    async def _give_these(self, shards: Sequence[int]) -> list[int]:
+        """Give these back, all at once, for each may take long; returns what was not given."""
+        giving = [Deferred.fromCoroutine(self._give(shard)) for shard in shards]
+        for each in giving:
+            await each
+        return [shard for shard in shards if self._owners[shard].run == self._run]
 
     async def _give(self, shard: int) -> None:
         self._leaving.add(shard)
