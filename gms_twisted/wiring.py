@@ -91,6 +91,7 @@ from gms_twisted.transports.chatserver import ChatServers, endpoints
 from gms_twisted.transports.hotpath import BayeuxHotPath
 from gms_twisted.transports.listening import Listener
 from gms_twisted.transports.pages import HttpPages
+from gms_twisted.transports.relay import NodeRelay
 from gms_twisted.wiring_orchestration import OrchestrationHouse
 from gms_twisted.wiring_push import PushHouse
 from gms_twisted.wiring_services import ServiceHouse, per_minute
@@ -362,6 +363,7 @@ class House:
         self._passwords = Passwords(configuration.server, configuration.services)
         self._ports = PortRestrictions(configuration.port_restrictions)
         self.api = self._make_api()
+        relay = NodeRelay(nodes)
         self._admission = RestAdmission(
             self.api,
             self.identity,
@@ -374,6 +376,7 @@ class House:
                 "push": lambda: self.configuration.push.max_body,
                 BODY_LIMIT: lambda: MAX_EVENT_BYTES,
             },
+            relay.elsewhere,
         )
         self.door = FrontDoor(
             configuration.http,
@@ -386,7 +389,9 @@ class House:
             sockets=configuration.bayeux,
             counters=base.counters,
             exempt=exempt,
+            relay=relay,
         )
+        relay.serve(self.door.carried)
 
     def reconfigure(self, configuration: Configuration) -> None:
         """Take a new configuration as a whole.

@@ -42,6 +42,7 @@ STATUS = {
     "UnsupportedMedia": 415,
     "TooManyRequests": 429,
     "Unavailable": 503,
+    "NodeAway": 503,
     "StoreReadOnly": 503,
     "ChatServerUnavailable": 503,
     "StorageFull": 507,
