@@ -33,7 +33,7 @@ from gms_twisted.app.comet_figures import tell_about
 from gms_twisted.app.desk_accounts import DeskAccounts
 from gms_twisted.app.health import NodeHealth
 from gms_twisted.app.loop_lag import LoopLag
-from gms_twisted.app.nodes import Nodes
+from gms_twisted.app.nodes import HOME, Nodes
 from gms_twisted.app.ops import Ops
 from gms_twisted.app.ops_health import HealthWatch
 from gms_twisted.app.ops_services import StoredServices
@@ -185,7 +185,8 @@ class Foundation:
             self.wall.now(),
         )
         options = self.configuration.cluster
-        return Cluster(store.link, store.prefix, run, options, self.reactor, self.ids, lost)
+        ids = self.ids
+        return Cluster(store.link, store.prefix, run, options, self.reactor, ids, lost, HOME)
 
     def _store(self) -> Store:
         options = self.configuration.store

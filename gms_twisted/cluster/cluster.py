@@ -52,6 +52,7 @@ class Cluster:
     """One process among those on its Redis (``app.nodes.Ownership`` and ``Peers``).
 
     :param lost: told why this process must not go on.
+    :param stays: a name that moves to another node only when its owner ends.
     """
 
     log = Logger()
@@ -65,6 +66,7 @@ class Cluster:
         reactor: Any,
         ids: IdSource,
         lost: Callable[[str], None],
+        stays: str = "",
     ) -> None:
         self._redis = redis
         self._prefix = prefix
@@ -76,7 +78,7 @@ class Cluster:
         self._registry: Registry | None = None
         self._watchers: list[tuple[Callable[[str], None], Callable[[str], Awaitable[None]]]] = []
         self.links = Links(run.run, options.secret.encode("utf-8"), reactor, ids)
-        self.shards = Shards(redis, prefix, run.node, run.run, self._gained, self._giving)
+        self.shards = Shards(redis, prefix, run.node, run.run, self._gained, self._giving, stays)
 
     # Coming and going.
 

@@ -71,6 +71,7 @@ for shard = 0, count - 1 do
   found[shard + 1] = { owner, epoch_of[name] or '0' }
 end
 local share = math.ceil(count / (#others() + 1))
+if ARGV[4] == '1' then free = {} end
 for _, shard in ipairs(free) do
   if mine >= share then break end
   local name = 'shard:' .. shard
@@ -82,7 +83,7 @@ end
 return {'seen', share, found}
 """
 )
-"""``node run shards``: takes what is free; all owners with their epochs."""
+"""``node run shards ending``: takes what is free, unless it ends; all owners with their epochs."""
 
 _GIVE = Script(
     _LIB
@@ -114,6 +115,7 @@ class Shards:
 
     :param gained: called when a shard has become ours; to begin with what is in it.
     :param giving: awaited before a shard of ours is given back: to come to rest with it.
+    :param stays: a name whose shard is never given for the balance, and is the last at the end.
     """
 
     log = Logger()
@@ -126,9 +128,11 @@ class Shards:
         run: str,
         gained: Callable[[int], None],
         giving: Callable[[int], Awaitable[None]],
+        stays: str = "",
     ) -> None:
         self._redis = redis
         self._prefix = prefix
+        self._stays = shard_of(stays) if stays else -1
         self._who = (b"%d" % node, run.encode("ascii"))
         self._run = run
         self._gained = gained
@@ -136,6 +140,7 @@ class Shards:
         self._owners: list[Owner] = [NOBODY] * SHARDS
         self._leaving: set[int] = set()
         self._looking = False
+        self._ending = False
 
     # What others ask.
 
@@ -178,7 +183,7 @@ class Shards:
     async def _look(self) -> None:
         before = self._owners
         word, *rest = await self._redis.script(
-            _LOOK, self._prefix, *self._who, b"%d" % SHARDS, writes=True
+            _LOOK, self._prefix, *self._who, b"%d" % SHARDS, b"%d" % self._ending, writes=True
         )
         if word != b"seen":
             return  # the registry tells of it
@@ -187,14 +192,18 @@ class Shards:
         for shard, owner in enumerate(self._owners):
             if owner.run == self._run and owner != before[shard]:
                 self._gained(shard)
-        mine = sorted(self.ours() - self._leaving)
-        for shard in mine[share:]:
+        for shard in self._rested()[share:]:
             await self._give(shard)
 
     async def give_all(self) -> None:
-        """Give everything back, at the end."""
-        for shard in sorted(self.ours() - self._leaving):
+        """Give everything back, at the end; nothing is taken any more."""
+        self._ending = True
+        for shard in reversed(self._rested()):
             await self._give(shard)
+
+    def _rested(self) -> list[int]:
+        """What may be given, the one that stays first: a share is never less than one."""
+        return sorted(self.ours() - self._leaving, key=lambda one: (one != self._stays, one))
 
     async def _give(self, shard: int) -> None:
         self._leaving.add(shard)
