@@ -32,6 +32,7 @@ from gms_twisted.app.comet import Comet
 from gms_twisted.app.comet_figures import tell_about
 from gms_twisted.app.desk_accounts import DeskAccounts
 from gms_twisted.app.health import NodeHealth
+from gms_twisted.app.home_sessions import HomeSessions
 from gms_twisted.app.loop_lag import LoopLag
 from gms_twisted.app.nodes import HOME, Nodes
 from gms_twisted.app.ops import Ops
@@ -251,6 +252,7 @@ class House:
             keep_s=configuration.push.comet_keep_s,
             keep_max=configuration.push.comet_keep_max,
         )
+        self._home_sessions = HomeSessions(nodes, self.comet)
         bayeux = configuration.bayeux
         self._handshakes = AddressLimiter(
             reactor, bayeux.handshakes_per_s, bayeux.handshakes_burst, exempt
