@@ -302,6 +302,7 @@ class House:
             self._files_of,
             self.site_url,
             base.settings.config_path,
+            nodes,
             loopback_only=self.loopback_only,
         )
 

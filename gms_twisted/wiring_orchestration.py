@@ -5,7 +5,8 @@
     ServiceInstances -> OrchestratedServices -> Orchestrators
         Orchestrators -+-> EmbeddedOrchestrator -> Interpreter
                        +-> OrsClient -> other servers
-    EmbeddedOrchestrator -> Modules -+-> queue, interaction -> EmbeddedContactCentre -> desk
+    EmbeddedOrchestrator -> Modules -+-> queue, interaction -> HomeCentre -+-> other nodes
+                                     |                  EmbeddedContactCentre -> desk
                                      +-> services, notifications, storage, places, web
 
 Knows: which objects there are and what each gets.  Does not know: HTTP, pages.
@@ -33,6 +34,7 @@ from gms_twisted.app.modules.modules import Modules
 from gms_twisted.app.modules.queue import Queue
 from gms_twisted.app.modules.session import Sessions
 from gms_twisted.app.modules.yahoo_placefinder import YahooPlacefinder
+from gms_twisted.app.nodes import Nodes
 from gms_twisted.app.operations import Module
 from gms_twisted.app.ops_sessions import OrchestrationHealth
 from gms_twisted.app.orchestration import Servers
@@ -52,6 +54,7 @@ from gms_twisted.domain.errors import Unavailable
 from gms_twisted.domain.sources import IdSource, WallClock
 from gms_twisted.embedded.centre_figures import CentreFigures
 from gms_twisted.embedded.contact_centre import EmbeddedContactCentre
+from gms_twisted.embedded.home_centre import HomeCentre
 from gms_twisted.rest.replies import status_for
 from gms_twisted.scxml.effects import PostEvent
 from gms_twisted.store.interfaces import Store
@@ -72,7 +75,10 @@ class OrchestrationHouse:
     :param files: of a service, for those who talk to its customer.
     :param site_url: where this server is found from outside; ends in ``/``.
     :param config_path: the configuration file; applications may stand beside it.
+    :param nodes: other nodes, and who owns what.
     :ivar embedded: runs sessions here; ``None``: other servers do.
+    :ivar centre: the contact centre of this process, in use while it is the home node.
+    :ivar home: the contact centre wherever it is, for sessions.
     """
 
     def __init__(
@@ -90,6 +96,7 @@ class OrchestrationHouse:
         files: Callable[[str], Any],
         site_url: Callable[[], str],
         config_path: Path,
+        nodes: Nodes,
         *,
         loopback_only: bool,
     ) -> None:
@@ -106,6 +113,7 @@ class OrchestrationHouse:
             kinds.access.phones,
             configuration.contact_centre,
         )
+        self.home = HomeCentre(nodes, self.centre, reactor, tasks)
         self.figures = CentreFigures(self.centre, counters)
         self._order = ServerOrder(*_order_of(configuration))
         self._client = OrsClient(gate, self._order, self._request_limits(configuration))
@@ -130,7 +138,7 @@ class OrchestrationHouse:
             status_for,
         )
         if self._wants_embedded(configuration):
-            queue, calls = Queue(self.centre, reactor), Interactions(self.centre)
+            queue, calls = Queue(self.home, reactor), Interactions(self.home)
             modules: dict[str, Module] = {
                 "queue": queue,
                 "interaction": calls,
@@ -142,7 +150,7 @@ class OrchestrationHouse:
             }
             actions = Modules(
                 modules,
-                forget=(queue.session_ended, calls.session_ended),
+                forget=(queue.session_ended, self.home.session_ended),
                 event_bytes=256 * 1024,
             )
             self.embedded = EmbeddedOrchestrator(
@@ -163,7 +171,7 @@ class OrchestrationHouse:
                 give_back_memory,
             )
             modules["session"] = Sessions(self.embedded, Fetching(gate), tasks, wall)
-            self.centre.watch(self.embedded)
+            self.home.watch(self.embedded)
         self.orchestrators = Orchestrators(self.embedded, self._client)
         self._follow_servers(configuration)
         self.health = OrchestrationHealth(self.embedded, self._client)
@@ -190,6 +198,7 @@ class OrchestrationHouse:
 
     def stop(self) -> None:
         """Hold still."""
+        self.home.stop()
         if self.embedded is not None:
             self.embedded.stop()
 
