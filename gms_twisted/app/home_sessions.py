@@ -44,6 +44,15 @@ class HomeSessions:
         channels.on_handshake(self._handshake)
         ownership.watch(lambda shard: None, self._giving)
 
+    def run_of(self, message: Message) -> str:
+        """The run that a handshake is to be carried to; ``""``: it stays here."""
+        owner = handshake_owner(message)
+        if owner is None or self._ownership.is_ours(owner):
+            return ""
+        run = self._ownership.owner(owner)
+        # While nobody has it, or we are about to give it, it is refused here for now.
+        return "" if run == self._ownership.run else run
+
     def _handshake(self, caller: BayeuxCaller, ext: Mapping[str, object]) -> None:
         if _is_for_home(ext) and not self._ownership.is_ours(HOME):
             raise HandshakeElsewhere("This page is served by another node.")

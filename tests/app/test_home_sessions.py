@@ -52,8 +52,9 @@ class HomeSessionTests(SynchronousTestCase):
         self.nodes = [network.node("one"), network.node("two")]
         self.successResultOf(Deferred.fromCoroutine(network.own("one")))
         self.worlds = [World(), World()]
+        self.homes: list[HomeSessions] = []
         for node, world in zip(self.nodes, self.worlds, strict=True):
-            HomeSessions(node, world.comet)
+            self.homes.append(HomeSessions(node, world.comet))
             world.comet.on_handshake(self.redeem)
 
     def redeem(self, caller: BayeuxCaller, ext: Mapping[str, object]) -> None:
@@ -87,6 +88,16 @@ class HomeSessionTests(SynchronousTestCase):
                 code = reply["ext"]["gms"]["exception"]
                 self.assertEqual(code, "gms.bayeux.handshake_elsewhere")
         self.assertEqual(len(self.worlds[1].server.sessions), 0)
+
+    def test_carried_to(self) -> None:
+        """A handshake that can be carried goes to home, unless nobody is."""
+        desk: Message = {"channel": "/meta/handshake", "ext": DESK}
+        customer: Message = {"channel": "/meta/handshake", "ext": {}}
+        here, there = self.homes
+        self.assertEqual((here.run_of(desk), there.run_of(desk)), ("", "one"))
+        self.assertEqual((here.run_of(customer), there.run_of(customer)), ("", ""))
+        self.network.owners.clear()
+        self.assertEqual(there.run_of(desk), "")
 
     def test_customers(self) -> None:
         """They are welcome at both."""

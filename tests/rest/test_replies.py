@@ -22,6 +22,7 @@ STATUS = {
     "Forbidden": 403,
     "InternalOnly": 403,
     "HandshakeRefused": 403,
+    "HandshakeElsewhere": 403,
     "NotFound": 404,
     "AreaNotFound": 404,
     "ServiceNotFound": 404,
