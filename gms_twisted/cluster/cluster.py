@@ -57,6 +57,7 @@ class Cluster:
 
     :param lost: told why this process must not go on.
     :param told: told the time of Redis with each beat, Unix seconds.
+    :param stays: a name that moves to another node only when its owner ends.
     """
 
     log = Logger()
@@ -71,6 +72,7 @@ class Cluster:
         ids: IdSource,
         lost: Callable[[str], None],
         told: Callable[[float], None] = lambda _: None,
+        stays: str = "",
     ) -> None:
         self._redis = redis
         self._prefix = prefix
@@ -87,7 +89,7 @@ class Cluster:
         self._registry: Registry | None = None
         self._watchers: list[tuple[Callable[[str], None], Callable[[str], Awaitable[None]]]] = []
         self.links = Links(run.run, options.secret.encode("utf-8"), reactor, ids)
-        self.shards = Shards(redis, prefix, run.node, run.run, self._gained, self._giving)
+        self.shards = Shards(redis, prefix, run.node, run.run, self._gained, self._giving, stays)
 
     # Coming and going.
 
