@@ -34,7 +34,7 @@ from gms_twisted.logs import make_observer
 from gms_twisted.store.export_format import BrokenExport, ExportReader, Head
 from gms_twisted.store.interfaces import Store, StoreFault
 from gms_twisted.store.movable import Movable
-from gms_twisted.store.moving import Target, export_store
+from gms_twisted.store.moving import Target, export_store, refuse_unfinished
 from gms_twisted.store.redis import RedisStore, redis_store
 from gms_twisted.store.redis_moving import RedisMovable
 from gms_twisted.store.sqlite import SqliteStore, sqlite_path, sqlite_store
@@ -82,10 +82,11 @@ class Mover:
         """Write all data to a file.
 
         :param name: a path where nothing is, or ``-`` for standard output.
-        :raises StoreFault: the store is in use or damaged, or the file cannot be written.
+        :raises StoreFault: the store is in use, damaged or not whole, or the file not written.
         """
         self._must_exist()
         async with self._opened() as opened:
+            await refuse_unfinished(opened.store)
             head = Head(
                 f"gms_twisted {__version__}", self._wall.now(), opened.sort, opened.identity
             )

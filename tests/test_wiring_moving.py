@@ -16,6 +16,7 @@ from gms_twisted.domain.sources import Timers
 from gms_twisted.domain.values import InMemory
 from gms_twisted.store.interfaces import Kind, Put, StoreFault, Unit, UnitId
 from gms_twisted.store.locks import LOCK_NAME, DirectoryLock
+from gms_twisted.store.movable import MARKER
 from gms_twisted.store.redis import PREFIX
 from gms_twisted.store.redis_link import RedisLink
 from gms_twisted.store.sqlite import FILE_NAME, sqlite_store
@@ -96,14 +97,14 @@ class MoverCase(TestCase):
         configuration = Configuration(store=StoreOptions(url=url))
         return Mover(configuration, self.folder / name, reactor)
 
-    async def fill(self, name: str) -> None:
+    async def fill(self, name: str, *, kind: Kind = AREA) -> None:
         """Put a record with a file into the SQLite store of a data directory."""
         ids, path = SystemIds(), self.folder / name / FILE_NAME
         threads = cast("IReactorFromThreads", reactor)
         store = sqlite_store(threads, path, StoreOptions(), SystemWallClock(), ids)
         await store.start()
         file_id = await store.keep_file(InMemory(b"x" * 300_000))
-        put = Put(AREA, "a", b"1", None, {"user": "u"}, (file_id,))
+        put = Put(kind, "import", b"1", None, {"user": "u"}, (file_id,))
         await store.commit(Unit(UnitId(ids.uuid()), (put,)))
         await store.stop()
 
@@ -173,6 +174,12 @@ class SqliteMoverTests(MoverCase):
         said = await self.fault(self.export(self.mover("none")))
         self.assertIn("There is no data file", said)
         self.assertFalse((self.folder / "none").exists())
+        self.assertFalse(self.dump.exists())
+
+    async def test_half_a_store(self) -> None:
+        """What an import left unfinished is not passed on."""
+        await self.fill("a", kind=MARKER)
+        self.assertIn("did not finish", await self.fault(self.export(self.mover("a"))))
         self.assertFalse(self.dump.exists())
 
     async def test_a_broken_file_touches_nothing(self) -> None:
