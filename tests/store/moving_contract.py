@@ -118,6 +118,7 @@ class MovableContract(_Base):
         for value in (b"1", b"2", b"3"):
             await self.commit(Put(AREA, "three", value, 5.5, {"user": "u"}))
         await self.commit(
+            Reserve("zone", "9", "h", 6.0),
             Reserve("tolls", "2", "two words", LATER),
             Reserve("toll", "3", "h", LATER),
             Reserve("toll", "1", "h", 7.0),
@@ -152,6 +153,7 @@ class MovableContract(_Base):
             MovedFile(empty, 0, CHAT, "b"),
             MovedFile(long, 9 * CHUNK_BYTES + 3, CHAT, "b"),
             *(*chunks, MovedChunk(long, 9, b"end")),
+            Reservation("zone", "9", "h", 6.0),
             Reservation("toll", "1", "h", 7.0),
             Reservation("toll", "3", "h", LATER),
             Reservation("tolls", "2", "two words", LATER),
@@ -234,6 +236,13 @@ class MovableContract(_Base):
         self.assertEqual(await store.intents("push"), await self.store.intents("push"))
         self.assertEqual(await store.scan(AREA), await self.store.scan(AREA))
         self.assertEqual(await store.usage(), before)
+
+    async def test_the_largest_values(self) -> None:
+        """Two values above what an upload may have, in one call."""
+        value = bytes(range(256)) * (11 * 4096)
+        items: list[Item] = [MovedRecord(Record(AREA, key, value, None, 1)) for key in "ab"]
+        await self.movable.write(items)
+        self.assertTrue(await self.given() == items)
 
     async def test_intents_go_on(self) -> None:
         """An intent that comes after a move is the latest."""

@@ -227,8 +227,9 @@ class UnfinishedTests(MovingCase):
         self.assertIn("did not finish", self.refused())
 
     def test_again(self) -> None:
-        """It begins anew, and is whole then."""
+        """It begins anew, with nothing of the first one, and is whole then."""
         self.interrupted()
+        self.commit(self.store, Put(AREA, "of another export", b""))
         taken = self.result(self.target.take(self.reader(self.data), again=True))
         self.assertEqual(taken.content, self.exported.content)
         self.assertTrue(self.serves())
