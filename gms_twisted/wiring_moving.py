@@ -113,7 +113,8 @@ class Mover:
                 file.seek(0)
                 await self._take(file, say, again=again)
         except BrokenExport as error:
-            raise StoreFault(f"{name} cannot be imported. {error}") from None
+            shown = "Standard input" if name == "-" else name
+            raise StoreFault(f"{shown} cannot be imported. {error}") from None
         except OSError as error:
             raise StoreFault(f"{name} cannot be read: {error.strerror}.") from error
 
