@@ -44,6 +44,7 @@ from gms_twisted.embedded.chat_data import export_user
 from gms_twisted.http.frontdoor import FrontDoor
 from gms_twisted.logs import RecentProblems, make_observer
 from gms_twisted.store.interfaces import StoreFault
+from gms_twisted.store.moving import refuse_unfinished
 from gms_twisted.system import monotonic
 from gms_twisted.transports.listening import CannotListen, Listener, bind_all
 from gms_twisted.wiring import Foundation, House, Settings, listen_on
@@ -129,6 +130,7 @@ class Process(MultiService):
         await base.store.start()
         self._base = base
         await self._join(base)
+        await refuse_unfinished(base.store)
         if base.chat_server is not None:
             await self._open_chat_server(base)
         key = await kept_secret(base.store, base.ids, VISITOR_KEY)
