@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -142,7 +143,8 @@ class Front:
             *(INSIDE, self.port), timeout=LIMIT_S, context=self.trust(), source_address=(source, 0)
         )
         try:
-            connection.request(method, path, body, dict(headers or {}))
+            with suppress(OSError):  # what refuses a body closes while it is sent: read why
+                connection.request(method, path, body, dict(headers or {}))
             answer = connection.getresponse()
             found = {name.lower(): value for name, value in answer.getheaders()}
             return Answer(answer.status, found, answer.read())

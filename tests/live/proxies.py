@@ -15,7 +15,7 @@ import signal
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
@@ -66,6 +66,7 @@ class Site:
                 "--set", f"server/internal_allow={INSIDE}",
                 "--set", f"server/external_url_base={self.front.url}/",
                 "--set", "bayeux/client_channels=open",
+                "--set", "bayeux/browserCookieSecure=true",
                 *shared,
                 port=port,
             )
@@ -232,15 +233,15 @@ class ProxyTests(_Base):
         for headers in ({}, lies):
             answer = front.ask("GET", "/health", None, headers, OUTSIDE)
             self.assertEqual((answer.status, answer.body), (200, b"ready"))
-        cookie = self.handshake(front, {})["set-cookie"]
-        self.assertNotIn("Secure", cookie)
 
-    def handshake(self, front: Front, headers: dict[str, str]) -> Mapping[str, str]:
-        """Make a Bayeux handshake; returns the headers of the answer."""
+    def test_nodes_learn_that_clients_use_tls(self) -> None:
+        """So the cookie is marked Secure, which ``bayeux/browserCookieSecure`` asks for."""
+        front = shared_site(self.kind).front
         body = json.dumps([{"channel": "/meta/handshake", "version": "1.0"}]).encode()
-        answer = front.ask("POST", "/genesys/cometd", body, {**JSON, **headers})
-        self.assertTrue(json.loads(answer.body)[0]["successful"], answer)
-        return answer.headers
+        for lies in ({}, {"X-Forwarded-Proto": "http"}):
+            answer = front.ask("POST", "/genesys/cometd", body, {**JSON, **lies})
+            self.assertTrue(json.loads(answer.body)[0]["successful"], answer)
+            self.assertIn("Secure", answer.headers["set-cookie"])
 
     def test_what_is_internal_is_closed_to_others(self) -> None:
         """Under every spelling of its path."""
@@ -265,10 +266,10 @@ class ProxyTests(_Base):
         front = shared_site(self.kind).front
         connection = http.client.HTTPConnection(INSIDE, front.plain_port, timeout=LIMIT_S)
         self.addCleanup(connection.close)
-        connection.request("POST", "/genesys/1/storage/60", b"Key1=1", FORM)
+        connection.request("POST", "/demo/?x=1", b"Key1=1", {**FORM, "Host": "gms.example.com"})
         answer = connection.getresponse()
         self.assertEqual(answer.status, 308)
-        self.assertEqual(answer.getheader("Location"), "https://127.0.0.1/genesys/1/storage/60")
+        self.assertEqual(answer.getheader("Location"), "https://gms.example.com/demo/?x=1")
 
     def test_a_chat_from_beginning_to_end(self) -> None:
         """The Chat API as an app uses it."""
@@ -300,8 +301,15 @@ class ProxyTests(_Base):
         self.assertEqual((back.status, back.body == b"x" * FILE_LIMIT), (200, True))
         late = front.ask("POST", "/genesys/1/storage/600", upload(BODY_LIMIT + 1), MULTIPART)
         self.assertEqual(late.status, 413)
+
+    def test_a_refusal_at_the_head_arrives_and_no_node_is_blamed(self) -> None:
+        """Though the client, and so the proxy, goes on sending the body."""
+        front = shared_site(self.kind).front
         form = b"Key1=" + b"x" * (4 * HttpOptions().max_body)
-        self.assertEqual(front.ask("POST", "/genesys/1/storage/600", form, FORM).status, 413)
+        for _ in range(5):
+            self.assertEqual(front.ask("POST", "/genesys/1/storage/600", form, FORM).status, 413)
+            self.assertEqual(front.ask("POST", "/nothing", form, FORM).status, 404)
+            self.assertEqual(front.ask("GET", "/genesys/1/node").status, 200)
 
     def test_a_head_at_the_limit_gets_through(self) -> None:
         """``http/max_header_block``, which is more than proxies take by default."""
