@@ -15,7 +15,9 @@ import socket
 import ssl
 import subprocess
 import tempfile
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -195,6 +197,55 @@ class Front:
         nodes = [f"        server 127.0.0.1:{port}{options}" for port in ports]
         text = (ROOT / "etc" / "nginx.conf").read_text()
         return _changed(text, changes, rf"^        server 127\.0\.0\.1:808\d{options}", nodes)
+
+
+class DeadAddress:
+    """A port that refuses connections, and that nobody else gets meanwhile."""
+
+    def __init__(self) -> None:
+        self._bound = socket.socket()
+        self._bound.bind((INSIDE, 0))
+        self.port: int = self._bound.getsockname()[1]
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._bound.close()
+
+
+class Grave:
+    """Looks like a healthy node, and closes the connection at any request but ``GET /health``.
+
+    :ivar seen: how often each request came, by its first two words.
+    """
+
+    def __init__(self) -> None:
+        self.seen: Counter[str] = Counter()
+        self._listening = socket.create_server((INSIDE, 0))
+        self.port: int = self._listening.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(LIMIT_S)
+                head = b""
+                while b"\r\n\r\n" not in head and (more := connection.recv(65536)):
+                    head += more
+                words = " ".join(head.decode("latin-1").split(" ")[:2])
+                if words == "GET /health":
+                    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                    connection.sendall(answer)
+                elif words:
+                    self.seen[words] += 1
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
 
 
 def _changed(text: str, changes: Mapping[str, str], node: str, nodes: Sequence[str]) -> str:

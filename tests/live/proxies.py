@@ -13,9 +13,7 @@ import json
 import os
 import signal
 import socket
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -27,7 +25,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from gms_twisted.config.options import HttpOptions
 from tests.live.clients import run_clients
-from tests.live.fronts import INSIDE, LIMIT_S, OUTSIDE, Front, missing, until
+from tests.live.fronts import INSIDE, LIMIT_S, OUTSIDE, DeadAddress, Front, Grave, missing, until
 from tests.live.lifecycle import free_port
 from tests.live.server import Server
 from tests.support.redis_server import RedisServer
@@ -57,7 +55,8 @@ class Site:
 
     def __init__(self, kind: str, mode: str = "trusted-proxy", nodes: int = NODES) -> None:
         ports = [free_port() for _ in range(nodes)]
-        self.front = Front(kind, [*ports, free_port()])
+        self._dead = DeadAddress()
+        self.front = Front(kind, [*ports, self._dead.port])
         self._redis = RedisServer() if nodes > 1 else None
         shared = () if self._redis is None else ("--set", f"store/url={self._redis.url}")
         self.nodes = [
@@ -106,44 +105,9 @@ class Site:
         for node in self.nodes:
             node.stop()
         self.front.stop()
+        self._dead.close()
         if self._redis is not None:
             self._redis.remove()
-
-
-class Grave:
-    """Looks like a healthy node, and closes the connection at any request but ``GET /health``.
-
-    :ivar seen: how often each request came, by its first two words.
-    """
-
-    def __init__(self) -> None:
-        self.seen: Counter[str] = Counter()
-        self._listening = socket.create_server((INSIDE, 0))
-        self.port: int = self._listening.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listening.accept()
-            except OSError:
-                return
-            with connection:
-                connection.settimeout(LIMIT_S)
-                head = b""
-                while b"\r\n\r\n" not in head and (more := connection.recv(65536)):
-                    head += more
-                words = " ".join(head.decode("latin-1").split(" ")[:2])
-                if words == "GET /health":
-                    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-                    connection.sendall(answer)
-                elif words:
-                    self.seen[words] += 1
-
-    def close(self) -> None:
-        """Listen no more."""
-        self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
 
 
 @cache
@@ -170,6 +134,18 @@ class ProxyTests(_Base):
         self.addCleanup(made.stop)
         return made.start()
 
+    def front(self, *ports: int) -> Front:
+        """Start a proxy of this test's own before these ports."""
+        made = Front(self.kind, ports)
+        self.addCleanup(made.stop)
+        return made.start()
+
+    def dead(self) -> int:
+        """A port that refuses connections until the test is over."""
+        made = DeadAddress()
+        self.addCleanup(made.close)
+        return made.port
+
     @contextmanager
     def graves(self) -> Iterator[tuple[Front, Callable[[str], int]]]:
         """A proxy before two nodes that die of every request, and how often they saw one."""
@@ -184,9 +160,7 @@ class ProxyTests(_Base):
 
     def test_without_a_node_it_says_503(self) -> None:
         """With ``Retry-After``, and in no JSON that a Bayeux client could take for an answer."""
-        front = Front(self.kind, [free_port(), free_port()])
-        self.addCleanup(front.stop)
-        front.start()
+        front = self.front(self.dead(), self.dead())
         for method, path in (("GET", "/genesys/1/node"), ("POST", "/genesys/cometd")):
             answer = front.ask(method, path, b"[]" if method == "POST" else None, JSON)
             self.assertEqual(answer.status, 503, answer)
@@ -210,9 +184,8 @@ class ProxyTests(_Base):
             ("POST", "/genesys/1/service/request-chat"),
             ("GET", "/genesys/1/service/request-chat"),
         ):
-            front = Front(self.kind, [free_port(), node])
-            self.addCleanup(front.stop)
-            answer = front.start().ask(method, path, b"a=b" if method == "POST" else None, FORM)
+            front = self.front(self.dead(), node)
+            answer = front.ask(method, path, b"a=b" if method == "POST" else None, FORM)
             self.assertEqual(answer.status, 200, (method, path, answer))
 
     def test_what_a_dying_node_may_have_done_is_not_asked_twice(self) -> None:
@@ -349,7 +322,7 @@ class ProxyTests(_Base):
                 % (len(body), MULTIPART["Content-Type"].encode())
                 + body[:500_000]
             )
-            until(lambda: "gms_http_open 1\n" not in self.metrics(site), "the upload")
+            until(lambda: self.has_company(site), "the upload")
             before = site.front.said.count(NO_SERVER)
             for node in site.nodes:
                 os.kill(node.pid, signal.SIGTERM)
@@ -358,11 +331,13 @@ class ProxyTests(_Base):
             answer = wire.recv(65536)
         self.assertEqual(answer.split(b"\r\n")[0], b"HTTP/1.1 200 OK", answer)
 
-    def metrics(self, site: Site) -> str:
-        """Of the first node."""
-        with urlopen(f"{site.nodes[0].url}/metrics", timeout=LIMIT_S) as answer:
-            text: str = answer.read().decode()
-        return text
+    def has_company(self, site: Site) -> bool:
+        """Tell whether a node has another connection than the one that asks."""
+        for node in site.nodes:
+            with urlopen(f"{node.url}/metrics", timeout=LIMIT_S) as answer:
+                if "gms_http_open 1\n" not in answer.read().decode():
+                    return True
+        return False
 
     def has_seen_the_end(self, front: Front, before: int) -> bool:
         """Tell whether a proxy counts no node as up: haproxy says so, nginx finds out."""
