@@ -181,12 +181,18 @@ class RedisStore:
     # Opening and closing.
 
     async def start(self) -> None:
-        """Connect, and drop what an earlier run of this node kept for nobody."""
+        """Connect, and drop what an earlier run of this node kept for nobody.
+
+        :raises StoreFault: the Redis must not be used, or cannot write.
+        """
         if self._lock is not None:
             self._lock.acquire()
         try:
             await self.link.start()
-            await self._run(_DROP_UNCLAIMED, self._node)
+            try:
+                await self._write(_DROP_UNCLAIMED, self._node, safe=False)
+            except GmsError as error:
+                raise StoreFault(f"Redis at {self.link.target.shown}: {error}") from error
         except BaseException:
             await self.stop()
             raise

@@ -118,11 +118,13 @@ def unreachable(why: BaseException) -> Exception:
         return NotYet("it closed the connection")
     if isinstance(why, ConnectionLost):
         return NotYet("the connection was lost")
-    return NotYet(_of_tls(why) or harmless(str(why)) or type(why).__name__)
+    return NotYet(_of_tls(why) or str(why).rstrip(" .") or type(why).__name__)
 
 
 def _of_tls(why: BaseException) -> str:
     """An error of OpenSSL, a list of triples of which the last word counts."""
+    if type(why).__name__ == "VerificationError":
+        return "TLS: the certificate is for another name"
     details = why.args[0] if why.args else None
     if not isinstance(details, list | tuple) or type(why).__name__ != "Error":
         return ""

@@ -44,7 +44,7 @@ from gms_twisted.store.redis_errors import (
     is_elsewhere,
     login_failed,
 )
-from gms_twisted.store.redis_pool import Connection, Pool
+from gms_twisted.store.redis_pool import Connection, Pool, info_of
 
 Reply = Any
 """Bytes, an integer, ``None``, or a list of replies."""
@@ -120,8 +120,9 @@ class RedisLink:
         self._pool: Pool | None = None
         self._fit: list[Connection] = []
         self._turns = itertools.count()
-        self._first: Deferred[None] | None = None
+        self._first: Deferred[Any] | None = None
         self._said_at: float | None = None
+        self._said = ""
         self._refused = ("", 0.0)
         self._reminder: DelayedCall | None = None
         self._resending: DelayedCall | None = None
@@ -148,7 +149,7 @@ class RedisLink:
 
         :raises StoreFault: the server must not be used.
         """
-        first: Deferred[None] = Deferred()
+        first: Deferred[Any] = Deferred()
         self._first = first
         count = self._options.redis_connections
         self._pool = Pool(self, self._endpoint, count, self._timers)
@@ -174,9 +175,9 @@ class RedisLink:
         What waits for a connection fails.
         """
         pool, self._pool = self._pool, None
-        for call in self._reminder, self._resending:
-            if call is not None and call.active():
-                call.cancel()
+        for later in self._reminder, self._resending:
+            if later is not None and later.active():
+                later.cancel()
         if self._first is not None and not self._first.called:
             self._first.cancel()
         for waiting in self._calls.take_waiting():
@@ -341,7 +342,7 @@ class RedisLink:
             if target.database:
                 await ask(b"SELECT", b"%d" % target.database)
             role = await ask(b"ROLE")
-            info = _info(await ask(b"INFO"))
+            info = info_of(await ask(b"INFO"))
             if role[0] != b"master":
                 raise NotYet(f"it is a {role[0].decode('ascii', 'replace')}, not the master")
             if info.get("loading", "0") != "0" or info.get("async_loading", "0") != "0":
@@ -359,8 +360,7 @@ class RedisLink:
         if self._said_at is not None:
             self.log.info("Redis at {url} is back", url=self.target.shown)
         self.fault, self._said_at = "", None
-        if self._first is not None and not self._first.called:
-            self._first.callback(None)
+        self._started(None)
         if self._resending is None:
             self._resend()
 
@@ -371,26 +371,29 @@ class RedisLink:
         self.fault = str(why) or type(why).__name__
         starts = self._first is not None and not self._first.called
         if starts and isinstance(why, UnfitServer):
-            assert self._first is not None
-            self._first.errback(
-                StoreFault(f"Redis at {self.target.shown} cannot be used: {self.fault}.")
-            )
+            fault = f"Redis at {self.target.shown} cannot be used: {self.fault}."
+            self._started(Failure(StoreFault(fault)))
         elif not starts:
             now = self._timers.seconds()
-            if self._said_at is None or now - self._said_at >= SAY_EVERY_S:
-                self._said_at = now
-                self.log.error(
-                    "Redis at {url} is away: {why}", url=self.target.shown, why=self.fault
-                )
+            # What only the operator can mend is said at once, too.
+            news = isinstance(why, UnfitServer) and self.fault != self._said
+            if news or self._said_at is None or now - self._said_at >= SAY_EVERY_S:
+                self._said_at, self._said = now, self.fault
+                url = self.target.shown
+                self.log.error("Redis at {url} is away: {why}", url=url, why=self.fault)
+
+    def _started(self, outcome: Failure | None) -> None:
+        """Let :meth:`start` go on; not at once, since it may stop the pool that tells this."""
+
+        def go_on() -> None:
+            if self._first is not None and not self._first.called:
+                self._first.callback(outcome)
+
+        if self._first is not None and not self._first.called:
+            self._timers.callLater(0, go_on)
 
     def lost(self, connection: Connection) -> None:
         """A connection is gone."""
         if connection in self._fit:
             self._fit.remove(connection)
             self.unfit(connection.why or NotYet("it did not answer in time"))
-
-
-def _info(raw: bytes) -> dict[str, str]:
-    """What ``INFO`` says."""
-    lines = raw.decode("utf-8", "replace").splitlines()
-    return dict(line.split(":", 1) for line in lines if ":" in line and line[0] != "#")

@@ -82,6 +82,7 @@ class Pool:
         self._factory = Factory.forProtocol(Connection)
         self._factory.noisy = False
         self._places: list[Deferred[None]] = []
+        self._is_stopped = False
 
     def start(self) -> None:
         """Begin to connect."""
@@ -89,6 +90,8 @@ class Pool:
 
     async def stop(self) -> None:
         """Close all connections, whatever they still owe."""
+        # A connection that is cancelled while it is made fails in a way of its own.
+        self._is_stopped = True
         for place in self._places:
             place.cancel()
         await gatherResults(self._places)
@@ -97,7 +100,7 @@ class Pool:
         """Have one connection, again and again, until cancelled."""
         failed = 0
         try:
-            while True:
+            while not self._is_stopped:
                 failed = 0 if await self._have_one() else failed + 1
                 await self._rest(min(MOST_DELAY_S, FIRST_DELAY_S * FACTOR ** min(failed, 10)))
         except CancelledError:
@@ -116,7 +119,8 @@ class Pool:
                 # How the connection ended says more than that no answer came.
                 lost = isinstance(exc, txredisapi.ConnectionError)
                 ended = connection.why if lost and connection is not None else None
-                self._owner.unfit(ended or unreachable(exc))
+                if not self._is_stopped:
+                    self._owner.unfit(ended or unreachable(exc))
                 return False
             self._owner.fit(connection)
             await connection.gone
@@ -134,6 +138,8 @@ class Pool:
             raise connection.why
 
     async def _rest(self, seconds: float) -> None:
+        if self._is_stopped:
+            return
         rested: Deferred[None] = Deferred()
         call = self._timers.callLater(seconds, rested.callback, None)
         try:
@@ -141,3 +147,9 @@ class Pool:
         finally:
             if call.active():
                 call.cancel()
+
+
+def info_of(raw: bytes) -> dict[str, str]:
+    """What ``INFO`` says."""
+    lines = raw.decode("utf-8", "replace").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line and line[0] != "#")

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from tests.support.fault_proxy import FaultProxy
+from tests.support.redis_store import until
 
 reactor: Any = installed
 
@@ -128,6 +129,26 @@ class FaultProxyTests(TestCase):
             await self.sent(client, piece)
         self.assertEqual(await client.read(3), b"ABC")
         self.assertGreaterEqual(reactor.seconds() - began, 0.1)
+
+    async def test_left(self) -> None:
+        """What a client sent arrives although it has left, as in a network."""
+        client = await self.client()
+        client.transport.write(b"a")
+        await client.read(1)
+        self.proxy.delay(0.02)
+        await self.sent(client, b"b")
+        client.transport.abortConnection()
+        await until(lambda: self.got == [b"a", b"b"])
+        self.proxy.heal()
+        client = await self.client()
+        client.transport.write(b"c")
+        await client.read(1)
+        self.proxy.swallow_requests()
+        await self.sent(client, b"d")
+        client.transport.abortConnection()
+        await client.ended
+        self.proxy.heal(deliver=True)
+        await until(lambda: self.got == [b"a", b"b", b"c", b"d"])
 
     async def test_half_open(self) -> None:
         """Connecting works, and nothing comes; healed, the connection is reset."""
