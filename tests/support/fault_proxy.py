@@ -14,7 +14,8 @@ call                   what happens from then on
 =====================  ================================================================
 
 A network that comes back delivers what it owes: ``heal(deliver=True)`` hands on the bytes that
-were swallowed instead, if they are not more than :data:`KEPT_BYTES` a direction.
+were swallowed instead, if they are not more than :data:`KEPT_BYTES` a direction.  What a client
+has sent and then left arrives, too, when it was delayed or is delivered late.
 
 Choice: all is by calls, none by a configuration, so that a test says when, and a long run
 can draw by lot.
@@ -79,6 +80,11 @@ class FaultProxy:
     def connected(self) -> int:
         """Connections of clients that are there now."""
         return len(self._pairs)
+
+    @property
+    def on_their_way(self) -> int:
+        """Pieces that are held back by a delay."""
+        return sum(pair.on_their_way for pair in self._pairs)
 
     # Faults.
 
@@ -188,7 +194,8 @@ class _Pair:
         self.server: _Side | None = None
         self._kept: dict[str, list[bytes]] = {"requests": [], "answers": []}
         self._line: dict[str, deque[bytes]] = {"requests": deque(), "answers": deque()}
-        self._lost = False
+        self._due: list[Any] = []
+        self._lost = self._is_left = False
         self._connecting = False
         self._closed = False
 
@@ -197,6 +204,10 @@ class _Pair:
         self.proxy.opened(self)
         if not self.proxy.is_half_open:
             self._connect()
+
+    @property
+    def on_their_way(self) -> int:
+        return sum(map(len, self._line.values()))
 
     def _connect(self) -> None:
         self._connecting = True
@@ -213,6 +224,8 @@ class _Pair:
         self.server = server
         if not self.proxy.swallows_requests:
             self._hand_on("requests")
+        if self._is_left:
+            self._follow()
 
     def came(self, side: _Side, data: bytes) -> None:
         """Bytes from one side, on their way to the other."""
@@ -239,12 +252,16 @@ class _Pair:
         line = self._line[of]
         if self.proxy.delay_s or line:
             line.append(data)
-            self.proxy.reactor.callLater(self.proxy.delay_s, self._write_next, of)
+            delay_s = self.proxy.delay_s
+            self._due.append(self.proxy.reactor.callLater(delay_s, self._write_next, of))
         else:
             self._write(of, data)
 
     def _write_next(self, of: str) -> None:
+        self._due = [call for call in self._due if call.active()]
         self._write(of, self._line[of].popleft())
+        if self._is_left:
+            self._follow()
 
     def _write(self, of: str, data: bytes) -> None:
         side = self.server if of == "requests" else self.client
@@ -277,15 +294,26 @@ class _Pair:
         elif self.server is not None:
             self._hand_on("requests")
             self._hand_on("answers")
+            if self._is_left:
+                self._follow()
 
     def ended(self, side: _Side) -> None:
         """One side has closed; the other one hears of it unless the network is silent."""
         if side is self.client:
-            self.abort()
-        elif not self.proxy.swallows_answers and not self._closed:
+            # What it has sent is still on its way, as in a network.
+            self._is_left = True
+            self._follow()
+        elif self._is_left or (not self.proxy.swallows_answers and not self._closed):
             self._finish()
             if self.client is not None and self.client.transport is not None:
                 self.client.transport.loseConnection()
+
+    def _follow(self) -> None:
+        """The client is gone: end the other side, once all is there that was sent."""
+        if self.server is None and not self._connecting:
+            self.abort()
+        elif self.server is not None and not (self._line["requests"] or self._kept["requests"]):
+            self.server.transport.loseConnection()
 
     def abort(self) -> None:
         """Reset both sides."""
@@ -296,6 +324,9 @@ class _Pair:
 
     def _finish(self) -> None:
         self._closed = True
+        for call in self._due:
+            if call.active():
+                call.cancel()
         self.proxy.closed(self)
 
 
