@@ -97,7 +97,7 @@ class RoomHost:
         self._running = True
         if self._announce is None:
             # Alone on its store: whoever another alias served is ours now.
-            for home in self._homes() - {self.home}:
+            for home in self.homes() - {self.home}:
                 await self.adopt(home)
         for agent in self._agents_of(self.home):
             self.agent_gone(agent)
@@ -164,8 +164,12 @@ class RoomHost:
         self.announce(session_id)
         return result
 
+    def share(self, announce: Callable[[ChatSessionId], None]) -> None:
+        """Be one of several servers on this store; before :meth:`start`."""
+        self._announce = announce
+
     def announce(self, session_id: ChatSessionId) -> None:
-        """Tell other servers that a room was changed here."""
+        """Tell other servers that a room was changed or erased here."""
         if self._announce is not None:
             self._announce(session_id)
 
@@ -175,6 +179,10 @@ class RoomHost:
         :raises RoomNotFound: there is none.
         """
         await self.shelf.reread(session_id)
+
+    async def reread_all(self) -> None:
+        """Catch up with all open rooms, when it is not known which ones were changed."""
+        await self.shelf.load_open()
 
     # What agents read
 
@@ -354,6 +362,8 @@ class RoomHost:
         """Take over whoever another server served, which is gone for good.
 
         Its agents get the grace from now on, unless they are here already.
+
+        :raises GmsError: some room could not be changed; the others were.
         """
 
         def decide(draft: Draft) -> None:
@@ -361,13 +371,21 @@ class RoomHost:
                 if party.present and party.home == home:
                     draft.settle_in(party)
 
-        agents = self._agents_of(home)
-        for session_id in list(self.shelf.open):
-            await self.change(session_id, decide)
+        agents, failed = self._agents_of(home), None
+        for room in list(self.shelf.open.values()):
+            if not any(party.present and party.home == home for party in room.info.parties):
+                continue
+            try:
+                await self.change(room.info.session_id, decide)
+            except GmsError as error:
+                failed = error
         for agent in agents - self._here:
             self.agent_gone(agent)
+        if failed is not None:
+            raise failed
 
-    def _homes(self) -> set[str]:
+    def homes(self) -> set[str]:
+        """Aliases of the servers that last served somebody who is in an open chat."""
         return {
             party.home
             for room in self.shelf.open.values()
@@ -390,10 +408,15 @@ class RoomHost:
 
         :returns: how many there were.
         """
-        mine = [one.info for one in self.shelf.open.values() if one.info.gms_user == gms_user]
-        for info in mine if gms_user else ():
-            await self.change(info.session_id, lambda draft: draft.close())
-        return await self.shelf.erase_user(gms_user)
+        for info in await self.shelf.of_user(gms_user):
+            if info.closed_at is None:
+                await self.change(info.session_id, _end)
+        erased = await self.shelf.of_user(gms_user)
+        for info in erased:
+            if info.closed_at is not None:
+                await self.shelf.erase(info.session_id)
+                self.announce(info.session_id)
+        return len(erased)
 
     def _arm_sweep(self, delay_s: float) -> None:
         if self._running:
@@ -404,11 +427,18 @@ class RoomHost:
 
     async def _delete_old(self) -> None:
         try:
-            count = await self.shelf.expire()
-            if count:
-                self.log.info("Deleted {count} old transcripts", count=count)
+            erased = await self.shelf.expire()
+            for session_id in erased:
+                self.announce(session_id)
+            if erased:
+                self.log.info("Deleted {count} old transcripts", count=len(erased))
         finally:
             self._arm_sweep(SWEEP_S)
+
+
+def _end(draft: Draft) -> None:
+    if draft.info.closed_at is None:
+        draft.close()
 
 
 def _why_dequeued(after: SessionInfo, events: Sequence[ChatEvent]) -> Dequeued:

@@ -16,9 +16,10 @@ class BalancerPageTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """A page at the default path."""
+        self.pages: dict[str, bytes] = {}
         self.page: bytes | None = balancer_answer(ChatServerAddress("350", "127.0.0.1", 4856))
         api = Api()
-        api.add(balancer_page(DEFAULT_PATH, lambda: self.page))
+        api.add(balancer_page(DEFAULT_PATH, lambda alias: self.pages.get(alias, self.page)))
         self.client = RestClient(api)
 
     def test_names_the_server(self) -> None:
@@ -31,6 +32,12 @@ class BalancerPageTests(SynchronousTestCase):
                 answer.json(),
                 {"alias": "350", "host": "127.0.0.1", "webapi_port": 4856, "tls": False},
             )
+
+    def test_names_the_server_that_is_asked_for(self) -> None:
+        """Of several, that with the alias."""
+        self.pages["8"] = balancer_answer(ChatServerAddress("8", "127.0.0.1", 4858))
+        answer = self.client.get(DEFAULT_PATH + "?chatServerLoadBalancerAlias=8")
+        self.assertEqual(answer.json()["webapi_port"], 4858)
 
     def test_no_server(self) -> None:
         """503 while there is none."""
