@@ -36,7 +36,7 @@ class BalancerPageTests(SynchronousTestCase):
     def test_names_the_server_that_is_asked_for(self) -> None:
         """Of several, that with the alias."""
         self.pages["8"] = balancer_answer(ChatServerAddress("8", "127.0.0.1", 4858))
-        answer = self.client.get(DEFAULT_PATH + "?chatServerLoadBalancerAlias=8")
+        answer = self.client.get(DEFAULT_PATH, {"chatServerLoadBalancerAlias": "8"})
         self.assertEqual(answer.json()["webapi_port"], 4858)
 
     def test_no_server(self) -> None:
