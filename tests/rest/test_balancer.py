@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.chatserver.balancer import balancer_answer
 from gms_twisted.domain.chat import ChatServerAddress
+from gms_twisted.domain.values import FormValue
 from gms_twisted.rest.balancer import DEFAULT_PATH, balancer_page, page_path
 from gms_twisted.rest.root import Api
 from tests.support.rest_client import RestClient
@@ -36,7 +37,8 @@ class BalancerPageTests(SynchronousTestCase):
     def test_names_the_server_that_is_asked_for(self) -> None:
         """Of several, that with the alias."""
         self.pages["8"] = balancer_answer(ChatServerAddress("8", "127.0.0.1", 4858))
-        answer = self.client.get(DEFAULT_PATH, {"chatServerLoadBalancerAlias": "8"})
+        wanted: dict[str, FormValue] = {"chatServerLoadBalancerAlias": "8"}
+        answer = self.client.request("GET", DEFAULT_PATH, fields=wanted)
         self.assertEqual(answer.json()["webapi_port"], 4858)
 
     def test_no_server(self) -> None:
