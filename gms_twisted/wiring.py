@@ -325,6 +325,7 @@ class House:
             base.gateway,
             self.site_url,
             exempt,
+            nodes,
         )
         self.services, self.access = self.kinds.services, self.kinds.access
         self.chats, self.delivery = self.kinds.chats, self.kinds.delivery
