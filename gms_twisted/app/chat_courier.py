@@ -11,8 +11,7 @@ it was.  An event's id is made from its position: the same at each repetition.
 
 While a client is gone nothing is handed over; ``chat_absence.py`` says what happens.
 
-Another node that takes the chat over goes on after what was handed over last, for a client
-that is there all the while.
+A node that takes a chat over goes on after what was handed over, if the client is still there.
 
 Knows: one chat, presence of one user.  Does not know: HTTP, Bayeux sessions.
 """
@@ -116,11 +115,9 @@ class Courier:
         self._present = events.is_present(user)
         self._returned_at: float | None = None
         self._resume = state.delivered
-        self._handed: deque[tuple[int, float]] = deque()
-        begin = state.delivered
-        if self._present and state.handed > begin:
-            begin = state.handed
-            self._handed.append((begin, timers.seconds()))
+        begin = max(state.delivered, state.handed) if self._present else state.delivered
+        on_the_way = [(begin, timers.seconds())] if begin > state.delivered else []
+        self._handed: deque[tuple[int, float]] = deque(on_the_way)
         self._position = max(begin, state.joined)
         self.published = self._position
         self._announced = begin > UNANNOUNCED

@@ -4,7 +4,7 @@
 (:class:`gms_twisted.embedded.rooms.AgentSide`), and what ``flex.py`` builds the
 customers' side on.  Start it before the ports and stop it after them.
 
-Knows: agents and their grace, listeners, retention.  Does not know: XML,
+Knows: agents, listeners, who is served where.  Does not know: XML,
 sockets, flex users.
 """
 
@@ -20,7 +20,6 @@ from gms_twisted.config.options import ChatServerOptions
 from gms_twisted.domain.chat import (
     AfterAction,
     ChatEvent,
-    EventKind,
     LeaveReason,
     Notice,
     PartyType,
@@ -29,13 +28,14 @@ from gms_twisted.domain.chat import (
 )
 from gms_twisted.domain.errors import GmsError
 from gms_twisted.domain.ids import AgentName, ChatSessionId
-from gms_twisted.domain.sources import DelayedCall, IdSource, Timers, WallClock
-from gms_twisted.embedded.room import Draft
+from gms_twisted.domain.sources import IdSource, Timers, WallClock
+from gms_twisted.embedded.agent_grace import AgentGrace
+from gms_twisted.embedded.room import Draft, why_dequeued
+from gms_twisted.embedded.room_forgetting import Forgetting
 from gms_twisted.embedded.room_shelf import RoomShelf
 from gms_twisted.embedded.rooms import (
     AlreadyTaken,
     CustomerState,
-    Dequeued,
     Party,
     RoomListener,
     SessionInfo,
@@ -43,9 +43,6 @@ from gms_twisted.embedded.rooms import (
 from gms_twisted.store.interfaces import Store
 
 T = TypeVar("T")
-
-SWEEP_S = 60.0
-"""How often the transcripts whose time is over are looked for."""
 
 
 class RoomHost:
@@ -71,12 +68,10 @@ class RoomHost:
         self.home = home
         self.tasks = Tasks()
         self.shelf = RoomShelf(store, options, wall, ids, self.tasks, home, self._told)
-        self._timers = timers
         self._announce = announce
         self._listeners: list[RoomListener] = []
-        self._grace: dict[AgentName, DelayedCall] = {}
-        self._here: set[AgentName] = set()
-        self._sweep: DelayedCall | None = None
+        self._grace = AgentGrace(timers, lambda: self.options.agent_grace_s, self._grace_over)
+        self._forgetting = Forgetting(self.shelf, self.tasks, timers, self.announce)
         self._running = False
 
     @property
@@ -101,17 +96,14 @@ class RoomHost:
                 await self.adopt(home)
         for agent in self._agents_of(self.home):
             self.agent_gone(agent)
-        self._arm_sweep(0.0)
+        self._forgetting.start()
         self.log.info("Chat server has {count} open chats", count=len(self.shelf.open))
 
     async def stop(self) -> None:
         """Let begun changes finish and stop all clocks."""
         self._running = False
-        for call in (*self._grace.values(), self._sweep):
-            if call is not None and call.active():
-                call.cancel()
-        self._grace.clear()
-        self._sweep = None
+        self._grace.stop()
+        self._forgetting.stop()
         for room in (*self.shelf.open.values(),):
             room.wake()
         await self.tasks.stop()
@@ -137,7 +129,7 @@ class RoomHost:
         # A room that is being made has nobody in it yet, so it was not announced either.
         waited = before.waiting_since is not None and bool(before.parties)
         if waited and after.waiting_since is None:
-            reason = _why_dequeued(after, events)
+            reason = why_dequeued(after, events)
             self._each(lambda listener: listener.session_dequeued(after, reason))
         for event in events:
             self._one_event(after, event)
@@ -311,21 +303,11 @@ class RoomHost:
 
     def agent_gone(self, agent: AgentName) -> None:
         """Put an agent's chats back into their queues after the grace (C10)."""
-        self._here.discard(agent)
-        running = self._grace.pop(agent, None)
-        if running is not None and running.active():
-            running.cancel()
-        if self._running:
-            self._grace[agent] = self._timers.callLater(
-                self.options.agent_grace_s, self._grace_over, agent
-            )
+        self._grace.gone(agent, count=self._running)
 
     def agent_back(self, agent: AgentName) -> None:
         """Nothing happens to its chats."""
-        self._here.add(agent)
-        running = self._grace.pop(agent, None)
-        if running is not None and running.active():
-            running.cancel()
+        self._grace.back(agent)
         self.tasks.spawn("taking up the chats of an agent", self._settle_in(agent))
 
     async def _settle_in(self, agent: AgentName) -> None:
@@ -340,12 +322,11 @@ class RoomHost:
             await self.change(session.session_id, decide)
 
     def _grace_over(self, agent: AgentName) -> None:
-        self._grace.pop(agent, None)
         self.tasks.spawn("putting an agent's chats back", self._put_all_back(agent))
 
     async def _put_all_back(self, agent: AgentName) -> None:
         for session in self.sessions_of(agent):
-            if agent in self._here:
+            if self._grace.is_here(agent):
                 return
             self.log.info("Chat {chat} goes back to its queue", chat=session.session_id)
             try:
@@ -379,8 +360,9 @@ class RoomHost:
                 await self.change(room.info.session_id, decide)
             except GmsError as error:
                 failed = error
-        for agent in agents - self._here:
-            self.agent_gone(agent)
+        for agent in agents:
+            if not self._grace.is_here(agent):
+                self.agent_gone(agent)
         if failed is not None:
             raise failed
 
@@ -408,46 +390,4 @@ class RoomHost:
 
         :returns: how many there were.
         """
-        for info in await self.shelf.of_user(gms_user):
-            if info.closed_at is None:
-                await self.change(info.session_id, _end)
-        erased = await self.shelf.of_user(gms_user)
-        for info in erased:
-            if info.closed_at is not None:
-                await self.shelf.erase(info.session_id)
-                self.announce(info.session_id)
-        return len(erased)
-
-    def _arm_sweep(self, delay_s: float) -> None:
-        if self._running:
-            self._sweep = self._timers.callLater(delay_s, self._begin_sweep)
-
-    def _begin_sweep(self) -> None:
-        self.tasks.spawn("deleting old transcripts", self._delete_old())
-
-    async def _delete_old(self) -> None:
-        try:
-            erased = await self.shelf.expire()
-            for session_id in erased:
-                self.announce(session_id)
-            if erased:
-                self.log.info("Deleted {count} old transcripts", count=len(erased))
-        finally:
-            self._arm_sweep(SWEEP_S)
-
-
-def _end(draft: Draft) -> None:
-    if draft.info.closed_at is None:
-        draft.close()
-
-
-def _why_dequeued(after: SessionInfo, events: Sequence[ChatEvent]) -> Dequeued:
-    if after.closed_at is None:
-        return Dequeued.TAKEN
-    by_itself = any(
-        event.party_type is PartyType.CLIENT
-        and event.kind is EventKind.LEFT
-        and event.reason is not LeaveReason.CLOSED
-        for event in events
-    )
-    return Dequeued.LEFT if by_itself else Dequeued.CLOSED
+        return await self._forgetting.delete_user(gms_user)
