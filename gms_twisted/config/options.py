@@ -85,7 +85,7 @@ class ServerOptions:
     """Section ``server``: the node itself."""
 
     external_url_base: str = option("", "Base of absolute URLs; empty: the first listener.")
-    node_id: int = option(1, "Number of this node in a cluster.", low=1, reload=False)
+    node_id: int = option(1, "Number of this node in a cluster.", low=1, high=1295, reload=False)
     web_port: int = option(8080, "Listening port.", low=0, high=65535, reload=False)
     web_host: str = option("127.0.0.1", "Listening address.", reload=False)
     listen: tuple[str, ...] = option(
@@ -189,6 +189,9 @@ class ClusterOptions:
     )
     host: str = option(
         "127.0.0.1", "Address where other nodes reach this one, and no one else.", reload=False
+    )
+    broadcast: bool = option(
+        True, "What clients publish on channels of their own reaches the clients of all nodes."
     )
     port: int = option(
         0,

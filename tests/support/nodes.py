@@ -29,9 +29,10 @@ class Network:
     def node(self, run: str) -> MemoryNode:
         """Make one; it owns nothing."""
         made = MemoryNode(self, run)
-        for other in self.nodes.values():
-            other.came(run)
         self.nodes[run] = made
+        for other in self.nodes.values():
+            if other is not made:
+                other.came(run)
         return made
 
     async def own(self, run: str, *names: str) -> None:
@@ -67,6 +68,7 @@ class MemoryNode:
 
     def __init__(self, network: Network, run: str) -> None:
         self.run = run
+        self.node = len(network.nodes) + 1
         self.deaf = False
         self._network = network
         self._watchers: list[tuple[Callable[[str], None], Callable[[str], Awaitable[None]]]] = []
@@ -74,6 +76,7 @@ class MemoryNode:
         self._hearers: dict[str, Callable[[str, bytes], None]] = {}
         self._handlers: dict[str, Callable[[str, bytes], Awaitable[bytes]]] = {}
         self._known: dict[int, int] = {}
+        self._early: list[tuple[str, str, bytes]] = []
 
     # What the network does.
 
@@ -99,6 +102,14 @@ class MemoryNode:
         """Another node is gone."""
         for _, went in self._changes:
             went(run)
+
+    def told(self, run: str, kind: str, payload: bytes) -> None:
+        """Take what another node tells; before anybody listens, keep it."""
+        hearer = self._hearers.get(kind)
+        if hearer is not None:
+            hearer(run, payload)
+        else:
+            self._early.append((run, kind, payload))
 
     # Ownership.
 
@@ -132,6 +143,10 @@ class MemoryNode:
 
     # Peers.
 
+    def run_at(self, node: int) -> str:
+        """See :class:`gms_twisted.app.nodes.Peers`."""
+        return next((one.run for one in self._network.nodes.values() if one.node == node), "")
+
     @property
     def reachable(self) -> tuple[str, ...]:
         """See :class:`gms_twisted.app.nodes.Peers`."""
@@ -143,9 +158,7 @@ class MemoryNode:
         """See :class:`gms_twisted.app.nodes.Peers`."""
         if run not in self.reachable:
             return False
-        hearer = self._network.nodes[run]._hearers.get(kind)
-        if hearer is not None:
-            hearer(self.run, payload)
+        self._network.nodes[run].told(self.run, kind, payload)
         return True
 
     def tell_all(self, kind: str, payload: bytes) -> None:
@@ -172,6 +185,9 @@ class MemoryNode:
     def hear(self, kind: str, hearer: Callable[[str, bytes], None]) -> None:
         """See :class:`gms_twisted.app.nodes.Peers`."""
         self._hearers[kind] = hearer
+        early, self._early = self._early, []
+        for run, word, payload in early:
+            self.told(run, word, payload)
 
     def serve_async(self, kind: str, handler: Callable[[str, bytes], Awaitable[bytes]]) -> None:
         """See :class:`gms_twisted.app.nodes.Peers`."""
