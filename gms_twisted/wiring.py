@@ -28,6 +28,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from gms_twisted import __version__
 from gms_twisted.app.access_views import NumberViews
+from gms_twisted.app.broadcasts import Broadcasts
 from gms_twisted.app.comet import Comet
 from gms_twisted.app.comet_figures import tell_about
 from gms_twisted.app.desk_accounts import DeskAccounts
@@ -85,8 +86,9 @@ from gms_twisted.store.memory import MemoryStore
 from gms_twisted.store.redis import RedisStore, redis_store
 from gms_twisted.store.sqlite import sqlite_path, sqlite_store
 from gms_twisted.store.sweeper import Sweeper
-from gms_twisted.store.wall import SteadyWallClock
+from gms_twisted.store.wall import SharedWallClock, SteadyWallClock
 from gms_twisted.system import SystemIds, SystemWallClock
+from gms_twisted.transports.bayeux_relay import BayeuxRelay
 from gms_twisted.transports.chatserver import ChatServers, endpoints
 from gms_twisted.transports.hotpath import BayeuxHotPath
 from gms_twisted.transports.listening import Listener, descriptions
@@ -143,7 +145,8 @@ class Foundation:
         self.configuration = configuration
         self.settings = settings
         self.ids = SystemIds()
-        self.wall = SteadyWallClock(SystemWallClock(), reactor)
+        self.shared = SharedWallClock(SystemWallClock())
+        self.wall = SteadyWallClock(self.shared, reactor)
         self.counters = Counters()
         self.lag = LoopLag(reactor, self.counters)
         self.problems = problems if problems is not None else RecentProblems()
@@ -187,7 +190,8 @@ class Foundation:
             self.wall.now(),
         )
         options = self.configuration.cluster
-        return Cluster(store.link, store.prefix, run, options, self.reactor, self.ids, lost)
+        told = self.shared.told
+        return Cluster(store.link, store.prefix, run, options, self.reactor, self.ids, lost, told)
 
     def _store(self) -> Store:
         options = self.configuration.store
@@ -195,8 +199,10 @@ class Foundation:
             return MemoryStore(self.wall, self.ids)
         if is_redis(options.url):
             directory = self.settings.data_directory
-            node = str(self.configuration.server.node_id)
-            return redis_store(self.reactor, directory, options, self.wall, self.ids, node)
+            node = place_of(directory, self.ids)
+            return redis_store(
+                *(self.reactor, directory, options, self.wall, self.ids, node), self.shared
+            )
         path = sqlite_path(options.url, self.settings.data_directory)
         return sqlite_store(self.reactor, path, options, self.wall, self.ids)
 
@@ -251,12 +257,17 @@ class House:
             exempt=exempt,
             keep_s=configuration.push.comet_keep_s,
             keep_max=configuration.push.comet_keep_max,
+            peers=nodes,
         )
         bayeux = configuration.bayeux
         self._handshakes = AddressLimiter(
             reactor, bayeux.handshakes_per_s, bayeux.handshakes_burst, exempt
         )
         self.hot_path = BayeuxHotPath(self.comet, self.identity, self.origins, self._handshakes)
+        if nodes.node:
+            self.hot_path.join(BayeuxRelay(nodes, self.comet.server.sessions, self.hot_path))
+            nodes.on_change(lambda _: None, lambda _: self.comet.server.spread_returns())
+            Broadcasts(nodes, self.comet.server, lambda: self.configuration.cluster.broadcast)
 
         self.push = PushHouse(
             configuration,

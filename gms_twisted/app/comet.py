@@ -9,7 +9,7 @@ Knows: users, presence, remote calls.  Does not know: HTTP, websockets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import fields, replace
 from functools import partial
 from typing import Protocol
@@ -27,7 +27,9 @@ from gms_twisted.app.interfaces import (
     Presence,
     ServiceHandler,
 )
+from gms_twisted.app.nodes import Alone, Peers, mark_of
 from gms_twisted.app.tasks import Tasks
+from gms_twisted.app.users_elsewhere import UsersElsewhere
 from gms_twisted.bayeux.authority import Decided
 from gms_twisted.bayeux.channels import ChannelName, matches
 from gms_twisted.bayeux.codec import Message
@@ -75,6 +77,7 @@ class Comet:
     :param loopback_only: every listener is on a loopback address; decides what an
         empty ``client_channels`` means.
     :param exempt: addresses without limits, ``limits/exempt``.
+    :param peers: other nodes; users may be there.
     :param keep_s: how long events for an absent user are kept; 0: not at all.
     :param keep_max: how many of them.
     :ivar second: the time of day, for ``Date``; as new as the last tick.
@@ -96,6 +99,7 @@ class Comet:
         exempt: Container[str] = (),
         keep_s: float = 60.0,
         keep_max: int = 100,
+        peers: Peers | None = None,
     ) -> None:
         self.options = options
         self.ids = ids
@@ -106,6 +110,8 @@ class Comet:
         self._loopback_only = loopback_only
         settings, rules = self._rules(options)
         self.server = BayeuxServer(settings, timers, wall, ids, self, rules, exempt)
+        peers = peers if peers is not None else Alone()
+        self.server.mark = mark_of(peers.node)
         self.server.channel(GENESYS).persistent = True
         self.second = int(wall.now())
         self._absent = AbsentUsers(timers, keep_s, keep_max)
@@ -121,6 +127,7 @@ class Comet:
         self._swept_at = 0.0
         self._drained: list[Callable[[], bool]] = []
         self._changed: list[Callable[[], None]] = []
+        self._elsewhere = UsersElsewhere(peers, self)
 
     def _rules(self, options: BayeuxOptions) -> tuple[Settings, Rules]:
         """What the core goes by, and what clients may do."""
@@ -252,8 +259,9 @@ class Comet:
         for fragment in self._absent.take(user):
             self.server.outbox.put(session, fragment)
         if arriving:
-            for presence in self._presences:
-                self._tell(presence.arrived, user)
+            self._elsewhere.tell_arrived(user)
+            if not self._elsewhere.has(user):
+                self._arrived(user)
 
     def unsubscribed(self, session: Session, channel: str) -> None:
         """Count a user out when no subscription brings its events any more."""
@@ -273,7 +281,9 @@ class Comet:
         self._goodbyes.discard(session)
         self._leave(session, position, goodbye=goodbye)
         if was_receiver and user not in self._receivers:
-            self._absent.keep_all(user, [one for one in leftovers if is_kept(one)])
+            for fragment in leftovers:
+                if is_kept(fragment):
+                    self.receive(user, fragment)
 
     def _leave(
         self, session: Session, position: int | None = None, *, goodbye: bool = False
@@ -286,7 +296,13 @@ class Comet:
             return
         if not receivers:
             del self._receivers[user]
-            self._left(user, position, goodbye=goodbye)
+            self._elsewhere.tell_left(user, position, goodbye=goodbye)
+            if not self._elsewhere.has(user):
+                self._left(user, position, goodbye=goodbye)
+
+    def _arrived(self, user: GmsUser) -> None:
+        for presence in self._presences:
+            self._tell(presence.arrived, user)
 
     def _left(self, user: GmsUser, position: int | None, *, goodbye: bool = False) -> None:
         for presence in self._presences:
@@ -303,7 +319,8 @@ class Comet:
         if user is None:
             return
         if session is None:
-            if user not in self._receivers and position is not None:
+            if position is not None and not self.is_present(user):
+                self._elsewhere.tell_left(user, position, goodbye=False)
                 self._left(user, position)
             return
         self._goodbyes.add(session)
@@ -409,22 +426,24 @@ class Comet:
         fragment = self._fragment(tag, message, event_id)
         if fragment is None:
             return 0
+        queued = self._spread(user, fragment)
+        if not queued and not self.is_present(user) and is_kept(fragment):
+            self._absent.keep(user, fragment)
+        return queued
+
+    def _spread(self, user: GmsUser, fragment: bytes) -> int:
+        """Queue for the user's sessions, and send to other nodes; returns how many there are."""
         receivers = self._receivers.get(user)
-        if not receivers:
-            if is_kept(fragment):
-                self._absent.keep(user, fragment)
-            return 0
-        return self.server.outbox.spread(list(receivers), fragment)
+        queued = self.server.outbox.spread(list(receivers), fragment) if receivers else 0
+        return queued + self._elsewhere.spread(user, fragment)
 
     def offer(self, user: GmsUser, tag: str, message: object, event_id: str) -> Offered:
         """As :meth:`deliver`, but nothing kept before has to go for it."""
         fragment = self._shared_fragment(tag, message, event_id)
         if fragment is None:
             return Offered.REFUSED
-        receivers = self._receivers.get(user)
-        if receivers:
-            queued = self.server.outbox.spread(list(receivers), fragment)
-            return Offered.QUEUED if queued else Offered.REFUSED
+        if self.is_present(user):
+            return Offered.QUEUED if self._spread(user, fragment) else Offered.REFUSED
         if not (self._absent.keeps and is_kept(fragment)):
             return Offered.REFUSED
         if self._absent.is_full(user):
@@ -447,7 +466,35 @@ class Comet:
 
     def is_present(self, user: GmsUser) -> bool:
         """Tell whether a session of the user receives ``/_genesys``."""
-        return user in self._receivers
+        return user in self._receivers or self._elsewhere.has(user)
+
+    # -- app.users_elsewhere.UsersHere --------------------------------------------------
+
+    def users_here(self) -> Iterable[GmsUser]:
+        """Users with a session here that receives ``/_genesys``."""
+        return self._receivers
+
+    def take_kept(self, user: GmsUser) -> list[bytes]:
+        """Take what is kept for a user."""
+        return self._absent.take(user)
+
+    def receive(self, user: GmsUser, fragment: bytes) -> None:
+        """Deliver what came for a user, after whom it is sent; nobody there any more: keep it."""
+        receivers = self._receivers.get(user)
+        if receivers:
+            self.server.outbox.spread(list(receivers), fragment)
+        elif not self._elsewhere.spread(user, fragment) and is_kept(fragment):
+            self._absent.keep(user, fragment)
+
+    def arrived_elsewhere(self, user: GmsUser) -> None:
+        """A user is at another node now."""
+        if user not in self._receivers:
+            self._arrived(user)
+
+    def left_elsewhere(self, user: GmsUser, position: int | None, *, goodbye: bool) -> None:
+        """A user is at no other node any more."""
+        if user not in self._receivers:
+            self._left(user, position, goodbye=goodbye)
 
     def watch(self, presence: Presence) -> None:
         """Tell this one about every user from now on."""

@@ -18,6 +18,23 @@ HOME = "home"
 """Name of what exists once: the desk, its agents, calls and rooms of the built-in chat server."""
 
 
+MAX_NODE = 36 * 36 - 1
+"""Highest number of a node: two digits of a client id name it."""
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def mark_of(node: int) -> str:
+    """The first two characters of client ids of a node; ``""`` for one that is alone."""
+    return _DIGITS[node // 36] + _DIGITS[node % 36] if node else ""
+
+
+def node_of(client_id: str) -> int:
+    """The node that a client id says; 0 when it says none."""
+    high, low = _DIGITS.find(client_id[:1] or "-"), _DIGITS.find(client_id[1:2] or "-")
+    return 0 if high < 0 or low < 0 else high * 36 + low
+
+
 class Ownership(Protocol):
     """Whose a named thing is."""
 
@@ -51,6 +68,13 @@ class Ownership(Protocol):
 
 class Peers(Protocol):
     """Other nodes: told in order, or asked."""
+
+    @property
+    def node(self) -> int:
+        """Our number, ``server/node_id``; 0 for a process that is alone."""
+
+    def run_at(self, node: int) -> str:
+        """The run that is this node now; ``""`` when none lives."""
 
     @property
     def reachable(self) -> tuple[str, ...]:
@@ -90,7 +114,12 @@ class Alone:
     """No other nodes: everything is ours (:class:`Ownership` and :class:`Peers`)."""
 
     run = ""
+    node = 0
     reachable: tuple[str, ...] = ()
+
+    def run_at(self, node: int) -> str:
+        """There is nobody."""
+        return ""
 
     def owner(self, name: str) -> str:
         """Ours."""

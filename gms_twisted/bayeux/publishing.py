@@ -95,6 +95,8 @@ def _decided(
         server.host.called(session, name, message)
     else:
         spread(server, server.channels.make(name), message, session)
+        if server.published is not None:
+            server.published(delivery(message, name.text))
     return server.accept(session, reply)
 
 

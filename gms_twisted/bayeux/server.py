@@ -86,6 +86,8 @@ class BayeuxServer:
     """The server without its transports.
 
     :param exempt: addresses that are not counted.
+    :ivar mark: what client ids begin with: where their sessions are.
+    :ivar published: told what clients publish, as subscribers see it, if anybody asks.
     """
 
     def __init__(
@@ -115,6 +117,8 @@ class BayeuxServer:
         self.registry = Registry(settings, exempt)
         self.sessions = self.registry.sessions
         self.closing = False
+        self.mark = ""
+        self.published: Callable[[Message], None] | None = None
         self._spread_until = clock.seconds() + SPREAD_S
         if settings.timestamp:
             self.add_extension(Timestamp(wall))
@@ -327,6 +331,15 @@ class BayeuxServer:
             message["data"] = data
         return publishing.spread(self, made, message, None, lazy)
 
+    def publish_as_it_is(self, message: Message) -> int:
+        """Publish what a client of another node has published."""
+        name = self.names.parse(str(message.get("channel")))
+        if name is None or name.kind is not Kind.BROADCAST or not name.publishable:
+            return 0
+        if name.text not in self.channels and self.channels.full:
+            return 0
+        return publishing.spread(self, self.channels.make(name), message, None)
+
     def deliver(self, session: Session, channel: str, data: object, *, lazy: bool = False) -> bool:
         """Deliver to one session, subscribed or not; ``False`` when it is over."""
         message: Message = {"channel": channel}
@@ -379,7 +392,10 @@ class BayeuxServer:
 
     def new_session(self, caller: Caller, settings: Settings) -> Session:
         """Make a session that nobody knows yet."""
-        session = Session(ClientId(self.ids.client_id()), caller, settings)
+        client_id = self.ids.client_id()
+        if self.mark:
+            client_id = self.mark + client_id[len(self.mark) :]
+        session = Session(ClientId(client_id), caller, settings)
         session.deliver_only = settings.meta_connect_deliver_only
         if self.settings.max_inactivity_s is not None:
             extras = session.extra()

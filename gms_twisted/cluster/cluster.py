@@ -52,6 +52,7 @@ class Cluster:
     """One process among those on its Redis (``app.nodes.Ownership`` and ``Peers``).
 
     :param lost: told why this process must not go on.
+    :param told: told the time of Redis with each beat, Unix seconds.
     """
 
     log = Logger()
@@ -65,6 +66,7 @@ class Cluster:
         reactor: Any,
         ids: IdSource,
         lost: Callable[[str], None],
+        told: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._redis = redis
         self._prefix = prefix
@@ -72,7 +74,9 @@ class Cluster:
         self._options = options
         self._reactor = reactor
         self._lost = lost
+        self._told = told
         self._port: IListeningPort | None = None
+        self._is_open = False
         self._registry: Registry | None = None
         self._watchers: list[tuple[Callable[[str], None], Callable[[str], Awaitable[None]]]] = []
         self.links = Links(run.run, options.secret.encode("utf-8"), reactor, ids)
@@ -94,7 +98,7 @@ class Cluster:
             port = getattr(self._port.getHost(), "port", 0)
             about = self._about = replace(about, link=f"{self._options.host}:{port}")
         self._registry = Registry(
-            self._redis, self._prefix, about, self._reactor, self._lost, self._look
+            self._redis, self._prefix, about, self._reactor, self._lost, self._look, self._told
         )
         await self._registry.start()
         others = self._registry.others
@@ -103,14 +107,17 @@ class Cluster:
                 f"Node {others[0].node} ({others[0].address}) uses this Redis too: set "
                 "cluster/secret to the same word on every node"
             )
-        self._follow()
 
     async def own(self) -> None:
         """Take what is free, up to a fair share; from now on with each beat.
 
+        Only now are there connections to other nodes: whoever hears and serves has registered.
+
         :raises GmsError: Redis cannot be asked.
         """
-        await self.shards.look()
+        self.links.open()
+        self._is_open = True
+        await self._look()
 
     async def leave(self) -> None:
         """Give back what is owned, and be gone; comes to rest with it first."""
@@ -130,6 +137,8 @@ class Cluster:
         return (self._about, *others)
 
     async def _look(self) -> None:
+        if not self._is_open:
+            return
         self._follow()
         await self.shards.look()
 
@@ -192,6 +201,15 @@ class Cluster:
                 self.log.failure("Failed when shard {shard} was given back", shard=shard)
 
     # app.nodes.Peers.
+
+    @property
+    def node(self) -> int:
+        """Our number."""
+        return self._about.node
+
+    def run_at(self, node: int) -> str:
+        """The run that is a node now; ``""`` when none lives."""
+        return next((one.run for one in self.runs if one.node == node), "")
 
     @property
     def reachable(self) -> tuple[str, ...]:

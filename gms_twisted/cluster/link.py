@@ -69,8 +69,11 @@ class Ends(Protocol):
     ids: IdSource
     timers: Timers
 
-    def knows(self, run: str) -> bool:
-        """Tell whether a run may call us."""
+    is_closed: bool
+    """Connections wait until :meth:`Link.take`."""
+
+    def admits(self, link: Link) -> bool:
+        """Tell whether one who has the secret may call us."""
 
     def heard(self, link: Link, kind: str, payload: bytes) -> None:
         """Take what is told."""
@@ -145,17 +148,26 @@ class Link(Int32StringReceiver):
             if not hmac.compare_digest(frame[-32:], self._proof(b"call")):
                 self.abort()
                 return
-            if not self._ends.knows(self.peer):
+            if not self._ends.admits(self):
                 self.abort()
                 return
-            self.sendString(self._proof(b"take"))
-        elif not self._theirs:
+            if self._ends.is_closed:
+                return  # :meth:`take` follows
+            self.take()
+            return
+        if not self._theirs:
             self._theirs = frame
             self.sendString(self._ours + self._ends.run.encode("ascii") + self._proof(b"call"))
             return
-        elif not hmac.compare_digest(frame, self._proof(b"take")):
+        if not hmac.compare_digest(frame, self._proof(b"take")):
             self.abort()
             return
+        self.is_open = True
+        self._ends.opened(self)
+
+    def take(self) -> None:
+        """Take a connection whose caller has shown that it has the secret."""
+        self.sendString(self._proof(b"take"))
         self.is_open = True
         self._ends.opened(self)
 

@@ -100,6 +100,8 @@ class Links:
         self._handlers: dict[str, Handler] = {}
         self._hearers: dict[str, Hearer] = {}
         self._tick: DelayedCall | None = None
+        self.is_closed = True
+        self._waiting: list[Link] = []
 
     # What others register.
 
@@ -137,11 +139,24 @@ class Links:
         self._hearers[kind] = hearer
 
     def on_change(self, came: Callable[[str], None], went: Callable[[str], None]) -> None:
-        """Be told of runs that can be told things from now on, and of those that cannot."""
+        """Be told of runs that can be told things from now on, and of those that cannot.
+
+        Of those that are there already at once.
+        """
         self._came.append(came)
         self._went.append(went)
+        for run in self.reachable:
+            came(run)
 
     # Which nodes there are.
+
+    def open(self) -> None:
+        """Take connections from now on: everybody has registered who hears and serves."""
+        self.is_closed = False
+        waiting, self._waiting = self._waiting, []
+        for link in waiting:
+            if link.connected:
+                link.take()
 
     def factory(self) -> Factory[Link]:
         """What answers those who connect to us."""
@@ -257,9 +272,11 @@ class Links:
 
     # link.Ends.
 
-    def knows(self, run: str) -> bool:
-        """Tell whether a run may call us: whoever has the secret, but we ourselves."""
-        return run != self.run
+    def admits(self, link: Link) -> bool:
+        """Have a caller wait, while we are closed; anybody but ourselves may call."""
+        if self.is_closed:
+            self._waiting.append(link)
+        return link.peer != self.run
 
     def opened(self, link: Link) -> None:
         """Know a connection."""

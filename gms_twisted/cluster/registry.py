@@ -81,7 +81,7 @@ local word = lives(run) and 'joined' or 'late'
 beat()
 local gone = redis.call('ZRANGEBYSCORE', alive, '-inf', string.format('%.6f', now - 3600))
 for _, one in ipairs(gone) do forget(one) end
-return {word, others()}
+return {word, others(), clock[1], clock[2]}
 """
 )
 """``node run silence``; forgets runs that were dead for an hour."""
@@ -148,6 +148,7 @@ class Registry:
 
     :param lost: called when another run has our node's number now, or we were silent too long
         and others are there; the text says which, and no beat follows.
+    :param told: told the time of Redis with each beat, Unix seconds.
     :param seen: awaited after each beat, the first aside; with what it needs Redis itself for.
     :ivar others: runs of other nodes that live, as of the last beat.
     """
@@ -162,9 +163,11 @@ class Registry:
         timers: Timers,
         lost: Callable[[str], None],
         seen: Callable[[], Awaitable[None]] | None = None,
+        told: Callable[[float], None] = lambda _: None,
     ) -> None:
         self.run = run
         self._seen = seen
+        self._told = told
         self.others: tuple[Run, ...] = ()
         self._redis = redis
         self._prefix = prefix
@@ -224,7 +227,7 @@ class Registry:
 
     async def _beat_once(self) -> None:
         try:
-            word, others = await self._tell(_BEAT, self._silence())
+            word, others, *now = await self._tell(_BEAT, self._silence())
         except CancelledError:
             return
         except GmsError:
@@ -237,6 +240,7 @@ class Registry:
             return
         if word:
             self._see(others)
+            self._told(int(now[0]) + int(now[1]) / 1e6)
         if word == b"late" and self.others:
             self._lost("This process was silent for so long that others took it for dead")
             return

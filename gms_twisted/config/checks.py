@@ -11,6 +11,7 @@ from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 from gms_twisted.config.options import (
+    MAX_NODE_ID,
     MAX_WORKERS,
     NODES_EACH,
     Configuration,
@@ -148,6 +149,9 @@ def _check_workers(configuration: Configuration, checker: _Checker) -> None:
     if not is_redis(configuration.store.url):
         sentence = "more than one worker needs a Redis: set store/url to redis://HOST"
         checker.fault("server", "workers", sentence)
+    most = (MAX_NODE_ID - server.workers) // NODES_EACH
+    if server.node_id > most:
+        checker.fault("server", "node_id", f"with this many workers it is at most {most}")
     if cluster.port and cluster.port + server.workers - 1 > _MAX_PORT:
         sentence = f"{server.workers} workers need as many ports from this one on"
         checker.fault("cluster", "port", sentence)

@@ -17,6 +17,9 @@ from gms_twisted.config.option import GIB, KIB, MIB, option
 from gms_twisted.config.ors_options import OrsOptions
 from gms_twisted.config.push_options import PushOptions
 
+MAX_NODE_ID = 1295
+"""Two digits to the base of 36."""
+
 MAX_WORKERS = 64
 
 NODES_EACH = 100
@@ -94,6 +97,7 @@ class ServerOptions:
         1,
         "Number of this node in a cluster; its workers are 100 times it plus 1, 2, ...",
         low=1,
+        high=MAX_NODE_ID,
         reload=False,
     )
     web_port: int = option(8080, "Listening port.", low=0, high=65535, reload=False)
@@ -199,6 +203,9 @@ class ClusterOptions:
     )
     host: str = option(
         "127.0.0.1", "Address where other nodes reach this one, and no one else.", reload=False
+    )
+    broadcast: bool = option(
+        True, "What clients publish on channels of their own reaches the clients of all nodes."
     )
     port: int = option(
         0,

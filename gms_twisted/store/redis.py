@@ -81,6 +81,7 @@ from gms_twisted.store.redis_link import (
     UnfitServer,
 )
 from gms_twisted.store.redis_units import decoded, encoded, timed
+from gms_twisted.store.wall import SharedWallClock
 
 PREFIX = b"gms:1:"
 
@@ -124,6 +125,7 @@ def redis_store(
     wall: WallClock,
     ids: IdSource,
     node: str,
+    shared: SharedWallClock,
 ) -> RedisStore:
     """Make the store of a running server; nothing is connected before it starts.
 
@@ -135,15 +137,18 @@ def redis_store(
     except ValueError as exc:
         raise StoreFault(f"store/url {exc}.") from None
     link = RedisLink(target, options, redis_endpoint(reactor, target, options.redis_ca), reactor)
-    return RedisStore(link, wall, ids, node, lock=DirectoryLock(directory / LOCK_NAME))
+    lock = DirectoryLock(directory / LOCK_NAME)
+    return RedisStore(link, wall, ids, node, shared=shared, lock=lock)
 
 
 class RedisStore:
     """A :class:`gms_twisted.store.interfaces.Store` in Redis.
 
     :param link: not started yet; it is told to :meth:`check` servers.
-    :param wall: what is over is over by this clock; all nodes should have the same time.
-    :param node: who we are: files that an earlier run of this node left to nobody are dropped.
+    :param wall: what is over is over by this clock.
+    :param shared: told the time of Redis, so that it is the same for all nodes.
+    :param node: who we are, a word of this data directory: files that an earlier run left to
+        nobody are dropped.
     :ivar prefix: of all keys.
     """
 
@@ -157,12 +162,14 @@ class RedisStore:
         node: str,
         *,
         prefix: bytes = PREFIX,
+        shared: SharedWallClock | None = None,
         lock: DirectoryLock | None = None,
     ) -> None:
         self.link = link
         self._lock = lock
         link.check = self.check
         self._wall = wall
+        self._shared = shared
         self._ids = ids
         self._node = encoded(node)
         self.prefix = prefix
@@ -196,6 +203,8 @@ class RedisStore:
 
     async def check(self, info: dict[str, str], ask: Ask) -> None:
         """See whether a server may hold our data; see ``redis_link``."""
+        if self._shared is not None and "server_time_usec" in info:
+            self._shared.told(int(info["server_time_usec"]) / 1e6)
         version = tuple(int(part) for part in info.get("redis_version", "0.0").split(".")[:2])
         if version < OLDEST:
             raise UnfitServer(

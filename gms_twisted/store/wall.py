@@ -19,8 +19,47 @@ FORWARD_S = 3600.0
 BACKWARD_S = 5.0
 """A step back of more than this is a jump; a smaller one is waited out."""
 
+SLIGHT_S = 0.02
+"""Differences between clocks that nobody can tell from the time that a message takes."""
+
+WORTH_SAYING_S = 1.0
+
 CONFIRM_AFTER_S = 30.0
 """How long after a jump was first seen a reading confirms it."""
+
+
+class SharedWallClock:
+    """The time of day as a clock that several machines share has it.
+
+    What is over for one of them is over for all, however wrong their own clocks are.
+
+    :param wall: our own.
+    """
+
+    log = Logger()
+
+    def __init__(self, wall: WallClock) -> None:
+        self._wall = wall
+        self._ahead = 0.0
+        self._said = 0.0
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return self._wall.now() + self._ahead
+
+    def told(self, now: float) -> None:
+        """Take the shared clock's time, as it was read a moment ago."""
+        ahead = now - self._wall.now()
+        # What a message takes to come is no reason to have the time go to and fro.
+        if abs(ahead - self._ahead) > SLIGHT_S:
+            self._ahead = ahead
+        if abs(self._ahead - self._said) > WORTH_SAYING_S:
+            self._said = self._ahead
+            self.log.warn(
+                "This machine's clock differs from that of Redis by {seconds:.1f} s; "
+                "the clock of Redis counts",
+                seconds=ahead,
+            )
 
 
 class SteadyWallClock:

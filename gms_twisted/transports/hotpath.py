@@ -33,6 +33,7 @@ from gms_twisted.http.interfaces import (
     Refusal,
     Upgrade,
 )
+from gms_twisted.transports.bayeux_relay import CARRY_S, BayeuxRelay, Request
 from gms_twisted.transports.longpoll import Mode, Note, Poll, Polling
 from gms_twisted.transports.websocket import Sockets
 
@@ -44,6 +45,8 @@ _JSON_TYPES = ("application/json", "text/json", "text/plain", "")
 _FORM_TYPE = "application/x-www-form-urlencoded"
 _MAX_FIELDS = 1000
 _UNKNOWN = "Unknown Bayeux Transport"
+_TEXT = b"text/plain;charset=UTF-8"
+_NOBODY = CallerInfo("")
 
 
 class Callers(Protocol):
@@ -77,6 +80,7 @@ class BayeuxHotPath:
     """The Bayeux URL, as the front door sees it (``http.interfaces.HotPath``).
 
     :param handshakes: ``bayeux/handshakesPerSecond`` and ``handshakesBurst``.
+    :ivar relay: carries what is for clients of other nodes, if there are any.
     """
 
     log = Logger()
@@ -94,8 +98,13 @@ class BayeuxHotPath:
         self._padding = Polling(comet, "callback-polling", "long-polling.jsonp", deliver_only=True)
         self._sockets = Sockets(comet, handshakes)
         self._epoch = object()
+        self.relay: BayeuxRelay | None = None
         comet.on_drain(self._sockets.close_some)
         comet.on_change(self._configure)
+
+    def join(self, relay: BayeuxRelay) -> None:
+        """Have what is for clients of other nodes carried there."""
+        self.relay = self._sockets.relay = relay
 
     def reconfigure(self, identity: Callers, origins: Sites) -> None:
         """Judge callers and origins by new rules from now on."""
@@ -252,24 +261,73 @@ class BayeuxHotPath:
             else:
                 messages = self._read(note, head, body)
         except MalformedPayload as error:
-            connection.respond(400, str(error).encode(), b"text/plain;charset=UTF-8")
+            connection.respond(400, str(error).encode(), _TEXT)
             return
+        channel = messages[0].get("channel")
+        if channel == HANDSHAKE:
+            wait = self._handshakes.take(note.caller.address)
+            if wait > 0:
+                retry = b"Retry-After: %d\r\n" % max(1, -int(-wait // 1))
+                connection.respond(429, b"Too many handshakes.", _TEXT, retry)
+                return
+        if self.relay is not None:
+            run = self.relay.home(messages[0])
+            if run:
+                self._carry(run, connection, note, body if note.utf8 else messages, messages)
+                return
+        self._go_on(connection, note, messages, channel)
+
+    def _go_on(
+        self, connection: Connection, note: Note, messages: list[Message], channel: object
+    ) -> None:
+        """Process messages of a client of ours."""
         carrier = self._padding if note.mode is Mode.PADDED else self._polling
         poll = Poll(connection, note)
         connection.held = poll
-        channel = messages[0].get("channel")
         if channel == CONNECT and len(messages) == 1:
             poll.session = hold(self._server, messages[0], note.caller, carrier, poll)
             if poll.session is not None:
                 return
-        elif channel == HANDSHAKE:
-            wait = self._handshakes.take(note.caller.address)
-            if wait > 0:
-                connection.held = None
-                retry = b"Retry-After: %d\r\n" % max(1, -int(-wait // 1))
-                connection.respond(429, b"Too many handshakes.", b"text/plain;charset=UTF-8", retry)
-                return
         self._process(messages, poll, note.caller, carrier)
+
+    def _carry(
+        self,
+        run: str,
+        connection: Connection,
+        note: Note,
+        payload: list[Message] | bytes,
+        messages: list[Message],
+    ) -> None:
+        """Have the node answer where the client's session is."""
+        relay = self.relay
+        assert relay is not None, "there are other nodes"
+        within_s = self._options.timeout_s + CARRY_S
+        mode = Mode.PADDED if note.mode is Mode.PADDED else Mode.JSON
+        request = relay.carry(run, note.caller, payload, within_s, mode.value, note.callback)
+        connection.held = request
+
+        def away() -> None:
+            if relay.home(messages[0]):
+                retry = b"Retry-After: 2\r\n"
+                connection.respond(503, b"The node in charge is away.", _TEXT, retry)
+            else:
+                self._go_on(connection, note, messages, messages[0].get("channel"))
+
+        request.give(connection, away)
+
+    def take(
+        self, connection: Connection, caller: Caller, mode: str, callback: bytes, body: bytes
+    ) -> None:
+        """Process what another node has carried here."""
+        plan = BodyPlan(BodyKind.RAW, 0, 0, _NOBODY)
+        note = Note(plan, caller, Mode(mode))
+        note.callback = callback
+        try:
+            messages = decode(body, self._options.max_messages)
+        except MalformedPayload as error:
+            connection.respond(400, str(error).encode(), _TEXT)
+            return
+        self._go_on(connection, note, messages, messages[0].get("channel"))
 
     def _process(
         self, messages: list[Message], poll: Poll, caller: Caller, carrier: Polling
@@ -282,7 +340,7 @@ class BayeuxHotPath:
             exchange.run()
         except MalformedPayload as error:
             connection.held = None
-            connection.respond(400, str(error).encode(), b"text/plain;charset=UTF-8")
+            connection.respond(400, str(error).encode(), _TEXT)
             return
         except Exception:  # noqa: BLE001 - whatever it is, the client must get an answer
             self.log.failure("A Bayeux request failed")
@@ -319,6 +377,9 @@ class BayeuxHotPath:
     def pressed(self, connection: Connection) -> None:
         """Answer a held connect: another request waits behind it."""
         poll = connection.held
+        if isinstance(poll, Request):
+            poll.press()
+            return
         if isinstance(poll, Poll) and poll.session is not None and poll.session.held is poll:
             self._server.outbox.answer(poll.session)
 
@@ -326,6 +387,8 @@ class BayeuxHotPath:
         """Forget a request whose connection is gone; what is queued stays queued."""
         poll = connection.held
         connection.held = None
+        if isinstance(poll, Request):
+            poll.forget()
         if not isinstance(poll, Poll):
             return
         if poll.exchange is not None:

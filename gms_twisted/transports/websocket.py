@@ -13,14 +13,17 @@ from __future__ import annotations
 from collections import deque
 from typing import Protocol
 
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from gms_twisted.app.comet import Comet, settings_from
-from gms_twisted.bayeux.codec import MalformedPayload, array, decode, encode
+from gms_twisted.bayeux.codec import MalformedPayload, Message, array, decode, encode
 from gms_twisted.bayeux.exchange import Exchange
 from gms_twisted.bayeux.messages import HANDSHAKE, Error, error_text, message_id, milliseconds
 from gms_twisted.bayeux.session import Caller, Session
 from gms_twisted.bayeux.settings import Settings
+from gms_twisted.domain.errors import GmsError
 from gms_twisted.domain.sources import DelayedCall
 from gms_twisted.domain.wheel import NEVER, NOWHERE, TimerWheel
 from gms_twisted.http.interfaces import WebSocket
@@ -31,6 +34,7 @@ from gms_twisted.http.websocket import (
     ping_frame,
     text_frame,
 )
+from gms_twisted.transports.bayeux_relay import CARRY_S, Answer, BayeuxRelay, Request
 
 UNSENT = 256 * 1024
 """A socket with so many bytes under way gets no further deliveries."""
@@ -62,6 +66,7 @@ class Sockets:
         self.configure()
         self.open: dict[SocketCarrier, None] = {}
         self.wheel: TimerWheel[SocketCarrier] = TimerWheel(comet.timers.seconds(), _TICK_S)
+        self.relay: BayeuxRelay | None = None
         self._ticking: DelayedCall | None = None
         self._frames: dict[tuple[bytes, ...], bytes] = {}
 
@@ -131,6 +136,7 @@ class SocketCarrier:
     __slots__ = (
         "_blocked_at",
         "_caller",
+        "_carried",
         "_exchange",
         "_pings",
         "_socket",
@@ -148,6 +154,7 @@ class SocketCarrier:
         self._socket: WebSocket | None = None
         self._exchange: Exchange | None = None
         self._waiting: deque[bytes] | None = None
+        self._carried: set[Request] | None = None
         self._blocked_at = 0.0
         self._pings = 0
         self.heard_at = 0.0
@@ -201,6 +208,9 @@ class SocketCarrier:
         if self._exchange is not None:
             self._exchange.abandoned = True
         self._waiting = None
+        carried, self._carried = self._carried, None
+        for request in tuple(carried or ()):
+            request.forget()
         self._let_go()
 
     def _let_go(self) -> None:
@@ -220,7 +230,6 @@ class SocketCarrier:
 
     def _process(self, payload: bytes) -> None:
         sockets = self._sockets
-        exchange = None
         try:
             messages = decode(payload, sockets.options.max_messages)
             if messages[0].get("channel") == HANDSHAKE:
@@ -228,6 +237,20 @@ class SocketCarrier:
                 if wait > 0:
                     self._refuse(messages[0], wait)
                     return
+            if sockets.relay is not None and self.session is None:
+                run = sockets.relay.home(messages[0])
+                if run:
+                    self._carry(sockets.relay, run, messages[0], payload)
+                    return
+            self._begin(messages)
+        except MalformedPayload as error:
+            self.close(INTERNAL_ERROR, str(error))
+
+    def _begin(self, messages: list[Message]) -> None:
+        """Process messages of a client of ours."""
+        sockets = self._sockets
+        exchange = None
+        try:
             adopt = not sockets.options.ws_require_handshake_per_connection
             exchange = sockets.server.begin(messages, self._caller, self, self, self.session, adopt)
             self._exchange = exchange
@@ -244,6 +267,41 @@ class SocketCarrier:
                 exchange.fail()
             else:
                 self.close(INTERNAL_ERROR, "The server failed.")
+
+    def _carry(self, relay: BayeuxRelay, run: str, message: Message, payload: bytes) -> None:
+        """Have the node answer where the client's session is.
+
+        What a socket carries there is not put in a queue: it is processed in the order in which
+        it comes, and a connect that is held is no reason for others to wait.
+        """
+        if self._carried is None:
+            self._carried = set()
+        if len(self._carried) >= MAX_WAITING:
+            self.close(TRY_LATER, "Too many messages wait.")
+            return
+        within_s = self._sockets.options.timeout_s + CARRY_S
+        request = relay.carry(run, self._caller, payload, within_s)
+        carried = self._carried
+        carried.add(request)
+
+        def answered(answer: Answer) -> None:
+            carried.discard(request)
+            if answer.status == 200:
+                self._send(text_frame(answer.body))
+            elif answer.status != self._sockets.options.duplicate_meta_connect_http_response_code:
+                self.close(INTERNAL_ERROR, "The server failed.")
+
+        def failed(failure: Failure) -> None:
+            carried.discard(request)
+            if failure.check(CancelledError) or self._socket is None:
+                return
+            failure.trap(GmsError)
+            if relay.home(message):
+                self.close(TRY_LATER, "The node in charge is away.")
+            else:
+                self.received(payload)
+
+        request.answer.addCallbacks(answered, failed)
 
     def _refuse(self, message: dict[str, object], wait: float) -> None:
         """Refuse a handshake: there were too many (B08)."""

@@ -29,6 +29,7 @@ class Node:
     def __init__(self, clock: Clock, run: str, secret: bytes = b"word") -> None:
         self.links = Links(run, secret, clock, CountingIds())
         self.run = run
+        self.links.open()
         self.changes: list[tuple[str, str]] = []
         self._waiting: list[tuple[tuple[str, str], Deferred[None]]] = []
         self.links.on_change(
@@ -228,6 +229,28 @@ class LinksTests(TestCase):
         went = self.a.seen("went", self.b.run)
         self.clock.pump([BEAT_S] * int(QUIET_S / BEAT_S + 2))
         await went
+
+    async def test_not_yet_open(self) -> None:
+        """Who calls a node that is still starting has to wait, and loses nothing."""
+        self.b.links.is_closed = True
+        told: list[bytes] = []
+        self.a.links.on_change(
+            lambda run: self.assertTrue(self.a.links.tell(run, "news", b"1")), lambda _: None
+        )
+        self.a.follow(self.b)
+        while not self.b.links._waiting:
+            await deferLater(reactor, 0)
+        self.assertEqual(self.a.changes, [])
+        done: Deferred[None] = Deferred()
+
+        def hear(run: str, payload: bytes) -> None:
+            told.append(payload)
+            done.callback(None)
+
+        self.b.links.hear("news", hear)
+        self.b.links.open()
+        await done
+        self.assertEqual(told, [b"1"])
 
     async def test_forgotten(self) -> None:
         """A node that is not among those that live is left."""

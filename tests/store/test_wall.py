@@ -8,7 +8,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.store.interfaces import Kind, Put, Unit, UnitId
 from gms_twisted.store.memory import MemoryStore
-from gms_twisted.store.wall import BACKWARD_S, CONFIRM_AFTER_S, FORWARD_S, SteadyWallClock
+from gms_twisted.store.wall import (
+    BACKWARD_S,
+    CONFIRM_AFTER_S,
+    FORWARD_S,
+    SLIGHT_S,
+    SharedWallClock,
+    SteadyWallClock,
+)
 from tests.support.sources import CountingIds, ManualWallClock
 
 DAY = 86_400.0
@@ -94,6 +101,42 @@ class SteadyWallClockTests(SynchronousTestCase):
         self.assertEqual(self.passed(), BACKWARD_S)
         self.clock.advance(CONFIRM_AFTER_S)
         self.assertEqual(self.steady.now(), self.wall.now())
+
+
+class SharedWallClockTests(SynchronousTestCase):
+    """The clock of all nodes."""
+
+    def setUp(self) -> None:
+        """Have a machine whose clock is off."""
+        self.clock = Clock()
+        self.own = ManualWallClock(self.clock)
+        self.shared = SharedWallClock(self.own)
+
+    def test_own_time_first(self) -> None:
+        """Before anybody says the time, it is our own."""
+        self.assertEqual(self.shared.now(), self.own.now())
+
+    def test_follows(self) -> None:
+        """From then on it is the shared one, which goes on by itself."""
+        self.shared.told(self.own.now() - 40.0)
+        self.clock.advance(5)
+        self.assertEqual(self.shared.now(), self.own.now() - 40.0)
+        self.shared.told(self.own.now() + 3.0)
+        self.assertEqual(self.shared.now(), self.own.now() + 3.0)
+
+    def test_slight_differences(self) -> None:
+        """What a message takes to come does not move it."""
+        self.shared.told(self.own.now() + SLIGHT_S / 2)
+        self.assertEqual(self.shared.now(), self.own.now())
+
+    def test_steady_on_top(self) -> None:
+        """A correction back makes the time wait, not go back."""
+        steady = SteadyWallClock(self.shared, self.clock)
+        before = steady.now()
+        self.shared.told(self.own.now() - 2.0)
+        self.assertEqual(steady.now(), before)
+        self.clock.advance(3)
+        self.assertEqual(steady.now(), self.own.now() - 2.0)
 
 
 class StoreOnThisClockTests(SynchronousTestCase):

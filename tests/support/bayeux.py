@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from gms_twisted.app.broadcasts import Broadcasts
 from gms_twisted.app.comet import Comet
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.bayeux_options import BayeuxOptions
@@ -30,7 +31,9 @@ from gms_twisted.http.interfaces import (
     Refusal,
     WebSocketHandler,
 )
+from gms_twisted.transports.bayeux_relay import BayeuxRelay
 from gms_twisted.transports.hotpath import BayeuxHotPath
+from tests.support.nodes import MemoryNode
 from tests.support.sources import CountingIds, ManualWallClock
 
 Json = dict[str, Any]
@@ -392,11 +395,15 @@ class SocketClient(Client):
 
 
 class World:
-    """A Bayeux server with a clock, and its clients."""
+    """A Bayeux server with a clock, and its clients.
+
+    :param node: others of its network are worlds too, with clocks of their own.
+    """
 
     def __init__(
         self,
         *,
+        node: MemoryNode | None = None,
         loopback_only: bool = True,
         keep_s: float = 60.0,
         keep_max: int = 100,
@@ -420,9 +427,13 @@ class World:
             loopback_only=loopback_only,
             keep_s=keep_s,
             keep_max=keep_max,
+            peers=node,
         )
         self.server = self.comet.server
         self.hot = BayeuxHotPath(self.comet, self.identity, FakeOrigins(), self.limiter)
+        if node is not None:
+            self.hot.join(BayeuxRelay(node, self.server.sessions, self.hot))
+            Broadcasts(node, self.server, lambda: True)
         self.comet.start()
 
     def poll(self, user: str = "", host: str = "192.0.2.1", **headers: str) -> PollClient:

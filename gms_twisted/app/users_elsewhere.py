@@ -1,0 +1,153 @@
+"""Users whose Bayeux sessions are on other nodes: who is where, events sent after them.
+
+Each node tells the others which users receive ``/_genesys`` on it, all of them to a node that
+comes, then every change.  So each knows where an event has to go, without asking::
+
+    user   {"here": [user, ...], "all": true}    those who are there, and (``all``) no others
+           {"gone": user, "position": 5|null, "goodbye": false}
+    event  user, LF, the encoded message
+
+An event that is kept because its user is nowhere goes to the node where the user arrives.  With
+a connection between nodes what is under way is lost, and the users behind it count as gone.
+
+Knows: users by node.  Does not know: sessions, connections.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Protocol
+
+from gms_twisted.app.nodes import Peers
+from gms_twisted.domain.ids import GmsUser
+
+_PART = 1000
+"""Most users in one message."""
+
+
+class UsersHere(Protocol):
+    """What is asked of this node, and told to it."""
+
+    def users_here(self) -> Iterable[GmsUser]:
+        """Users who receive ``/_genesys`` here."""
+
+    def take_kept(self, user: GmsUser) -> list[bytes]:
+        """Take what is kept for a user who is away."""
+
+    def receive(self, user: GmsUser, fragment: bytes) -> None:
+        """Deliver what another node has for a user, or keep it."""
+
+    def arrived_elsewhere(self, user: GmsUser) -> None:
+        """A user who was nowhere is at another node now."""
+
+    def left_elsewhere(self, user: GmsUser, position: int | None, *, goodbye: bool) -> None:
+        """A user is at no other node any more, or has told its position once more."""
+
+
+class UsersElsewhere:
+    """Who is on other nodes."""
+
+    def __init__(self, peers: Peers, here: UsersHere) -> None:
+        self._peers = peers
+        self._here = here
+        self._at: dict[GmsUser, set[str]] = {}
+        self._of: dict[str, set[GmsUser]] = {}
+        peers.hear("user", self._heard)
+        peers.hear("event", self._event)
+        peers.on_change(self._came, self._went)
+
+    def has(self, user: GmsUser) -> bool:
+        """Tell whether a user is at another node."""
+        return user in self._at
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    # What this node tells.
+
+    def tell_arrived(self, user: GmsUser) -> None:
+        """A user is here now."""
+        if self._peers.reachable:
+            self._peers.tell_all("user", _encoded({"here": [user]}))
+
+    def tell_left(self, user: GmsUser, position: int | None, *, goodbye: bool) -> None:
+        """A user is not here any more."""
+        if self._peers.reachable:
+            left = {"gone": user, "position": position, "goodbye": goodbye}
+            self._peers.tell_all("user", _encoded(left))
+
+    def spread(self, user: GmsUser, fragment: bytes) -> int:
+        """Send an event after a user; returns to how many nodes."""
+        return sum(self._send(run, user, fragment) for run in self._at.get(user, ()))
+
+    def _send(self, run: str, user: GmsUser, fragment: bytes) -> bool:
+        return self._peers.tell(run, "event", b"%b\n%b" % (_escaped(user), fragment))
+
+    def _came(self, run: str) -> None:
+        """Tell a node that comes everything."""
+        users = list(self._here.users_here())
+        for at in range(0, len(users) or 1, _PART):
+            part = {"here": users[at : at + _PART], "all": at == 0}
+            self._peers.tell(run, "user", _encoded(part))
+
+    # What other nodes tell.
+
+    def _heard(self, run: str, payload: bytes) -> None:
+        said = json.loads(payload)
+        if "gone" in said:
+            user = GmsUser(said["gone"])
+            self._forget(run, user)
+            self._tell_left(user, said["position"], goodbye=said["goodbye"])
+            return
+        here = [GmsUser(user) for user in said["here"]]
+        if said.get("all"):
+            for user in self._of.get(run, set()).difference(here):
+                self._forget(run, user)
+                self._tell_left(user, None, goodbye=False)
+        for user in here:
+            self._arrived(run, user)
+
+    def _arrived(self, run: str, user: GmsUser) -> None:
+        is_new = user not in self._at
+        self._at.setdefault(user, set()).add(run)
+        self._of.setdefault(run, set()).add(user)
+        for fragment in self._here.take_kept(user):
+            self._send(run, user, fragment)
+        if is_new:
+            self._here.arrived_elsewhere(user)
+
+    def _forget(self, run: str, user: GmsUser) -> None:
+        """Take a user from a node."""
+        at = self._at.get(user)
+        if at is None or run not in at:
+            return
+        at.discard(run)
+        if not at:
+            del self._at[user]
+        of = self._of[run]
+        of.discard(user)
+        if not of:
+            del self._of[run]
+
+    def _tell_left(self, user: GmsUser, position: int | None, *, goodbye: bool) -> None:
+        if user not in self._at:
+            self._here.left_elsewhere(user, position, goodbye=goodbye)
+
+    def _went(self, run: str) -> None:
+        """Count all users of a node as gone; it tells anew when it comes back."""
+        for user in list(self._of.get(run, ())):
+            self._forget(run, user)
+            self._tell_left(user, None, goodbye=False)
+
+    def _event(self, run: str, payload: bytes) -> None:
+        user, _, fragment = payload.partition(b"\n")
+        self._here.receive(GmsUser(json.loads(user)), fragment)
+
+
+def _escaped(user: GmsUser) -> bytes:
+    return json.dumps(user).encode("ascii")
+
+
+def _encoded(message: object) -> bytes:
+    return json.dumps(message).encode("ascii")

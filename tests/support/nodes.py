@@ -1,0 +1,200 @@
+"""Several nodes in one test: ``app.nodes.Nodes`` in memory, owners as the test says."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from twisted.internet.defer import Deferred
+
+from gms_twisted.cluster.shards import SHARDS, lease_name, shard_of
+from gms_twisted.domain.errors import GmsError, NodeAway, carried, carried_error
+from gms_twisted.store.interfaces import LeaseHeld
+from gms_twisted.store.redis_link import RedisLink
+
+
+class Network:
+    """Nodes that reach each other at once, unless they are cut off.
+
+    :param link: a real Redis that has the epochs too, so that units under an old one fail.
+    :param prefix: of its keys.
+    """
+
+    def __init__(self, link: RedisLink | None = None, prefix: bytes = b"") -> None:
+        self.nodes: dict[str, MemoryNode] = {}
+        self.owners: dict[int, str] = {}
+        self.epochs: dict[int, int] = {}
+        self._link = link
+        self._prefix = prefix
+
+    def node(self, run: str) -> MemoryNode:
+        """Make one; it owns nothing."""
+        made = MemoryNode(self, run)
+        self.nodes[run] = made
+        for other in self.nodes.values():
+            if other is not made:
+                other.came(run)
+        return made
+
+    async def own(self, run: str, *names: str) -> None:
+        """Give a node the shards of these names, or all; former owners come to rest first."""
+        for shard in sorted({shard_of(name) for name in names}) or range(SHARDS):
+            former = self.nodes.get(self.owners.get(shard, ""))
+            if former is not None and former.run != run:
+                await former.rest(lease_name(shard))
+            await self.take(run, shard)
+
+    async def take(self, run: str, shard: int) -> None:
+        """Give a node a shard that its former owner does not know to have lost."""
+        self.owners[shard] = run
+        self.epochs[shard] = self.epochs.get(shard, 0) + 1
+        if self._link is not None:
+            name, epoch = lease_name(shard).encode(), b"%d" % self.epochs[shard]
+            await self._link.command(b"HSET", self._prefix + b"epochs", name, epoch)
+        self.nodes[run].gain(lease_name(shard))
+
+    def cut(self, run: str) -> None:
+        """Have a node be gone for all others, and all others for it."""
+        gone = self.nodes.pop(run)
+        for other in self.nodes.values():
+            other.went(run)
+            gone.went(other.run)
+
+
+class MemoryNode:
+    """One node as its application sees it.
+
+    :ivar deaf: calls to it are never answered.
+    """
+
+    def __init__(self, network: Network, run: str) -> None:
+        self.run = run
+        self.node = len(network.nodes) + 1
+        self.deaf = False
+        self._network = network
+        self._watchers: list[tuple[Callable[[str], None], Callable[[str], Awaitable[None]]]] = []
+        self._changes: list[tuple[Callable[[str], None], Callable[[str], None]]] = []
+        self._hearers: dict[str, Callable[[str, bytes], None]] = {}
+        self._handlers: dict[str, Callable[[str, bytes], Awaitable[bytes]]] = {}
+        self._known: dict[int, int] = {}
+        self._early: list[tuple[str, str, bytes]] = []
+
+    # What the network does.
+
+    def gain(self, shard: str) -> None:
+        """Own a shard."""
+        number = int(shard.rpartition(":")[2])
+        self._known[number] = self._network.epochs[number]
+        for gained, _ in self._watchers:
+            gained(shard)
+
+    async def rest(self, shard: str) -> None:
+        """Give a shard."""
+        for _, giving in self._watchers:
+            await giving(shard)
+        del self._known[int(shard.rpartition(":")[2])]
+
+    def came(self, run: str) -> None:
+        """Another node is there."""
+        for came, _ in self._changes:
+            came(run)
+
+    def went(self, run: str) -> None:
+        """Another node is gone."""
+        for _, went in self._changes:
+            went(run)
+
+    def told(self, run: str, kind: str, payload: bytes) -> None:
+        """Take what another node tells; before anybody listens, keep it."""
+        hearer = self._hearers.get(kind)
+        if hearer is not None:
+            hearer(run, payload)
+        else:
+            self._early.append((run, kind, payload))
+
+    # Ownership.
+
+    def owner(self, name: str) -> str:
+        """See :class:`gms_twisted.app.nodes.Ownership`."""
+        shard = shard_of(name)
+        if shard in self._known:
+            return self.run  # it may have been taken without our knowing
+        return self._network.owners.get(shard, "")
+
+    def is_ours(self, name: str) -> bool:
+        """See :class:`gms_twisted.app.nodes.Ownership`."""
+        return shard_of(name) in self._known
+
+    def conditions(self, name: str) -> tuple[LeaseHeld, ...]:
+        """See :class:`gms_twisted.app.nodes.Ownership`."""
+        shard = shard_of(name)
+        return (LeaseHeld(lease_name(shard), self._known.get(shard, 0)),)
+
+    def shard(self, name: str) -> str:
+        """See :class:`gms_twisted.app.nodes.Ownership`."""
+        return lease_name(shard_of(name))
+
+    def watch(
+        self, gained: Callable[[str], None], giving: Callable[[str], Awaitable[None]]
+    ) -> None:
+        """See :class:`gms_twisted.app.nodes.Ownership`."""
+        self._watchers.append((gained, giving))
+        for shard in sorted(self._known):
+            gained(lease_name(shard))
+
+    # Peers.
+
+    def run_at(self, node: int) -> str:
+        """See :class:`gms_twisted.app.nodes.Peers`."""
+        return next((one.run for one in self._network.nodes.values() if one.node == node), "")
+
+    @property
+    def reachable(self) -> tuple[str, ...]:
+        """See :class:`gms_twisted.app.nodes.Peers`."""
+        if self.run not in self._network.nodes:
+            return ()
+        return tuple(run for run in self._network.nodes if run != self.run)
+
+    def tell(self, run: str, kind: str, payload: bytes) -> bool:
+        """See :class:`gms_twisted.app.nodes.Peers`."""
+        if run not in self.reachable:
+            return False
+        self._network.nodes[run].told(self.run, kind, payload)
+        return True
+
+    def tell_all(self, kind: str, payload: bytes) -> None:
+        """See :class:`gms_twisted.app.nodes.Peers`."""
+        for run in self.reachable:
+            self.tell(run, kind, payload)
+
+    async def call(self, run: str, kind: str, payload: bytes, within_s: float) -> bytes:
+        """See :class:`gms_twisted.app.nodes.Peers`."""
+        if run not in self.reachable:
+            raise NodeAway("The node in charge cannot be reached.")
+        other = self._network.nodes[run]
+        if other.deaf:
+            return await Deferred()
+        handler = other._handlers.get(kind)
+        if handler is None:
+            raise NodeAway("The node knows no such call.")
+        try:
+            return await handler(self.run, payload)
+        except GmsError as error:
+            # As on the wire: nothing but words comes back.
+            raise carried_error(error.code, carried(error)) from None
+
+    def hear(self, kind: str, hearer: Callable[[str, bytes], None]) -> None:
+        """See :class:`gms_twisted.app.nodes.Peers`."""
+        self._hearers[kind] = hearer
+        early, self._early = self._early, []
+        for run, word, payload in early:
+            self.told(run, word, payload)
+
+    def serve_async(self, kind: str, handler: Callable[[str, bytes], Awaitable[bytes]]) -> None:
+        """See :class:`gms_twisted.app.nodes.Peers`."""
+        self._handlers[kind] = handler
+
+    def on_change(self, came: Callable[[str], None], went: Callable[[str], None]) -> None:
+        """See :class:`gms_twisted.app.nodes.Peers`."""
+        self._changes.append((came, went))
+        for run in self.reachable:
+            came(run)
