@@ -173,10 +173,11 @@ def step_readme() -> Result:
 
 
 def step_lifecycle() -> Result:
-    """Start, signal, reload and end real server processes, also behind a real proxy."""
+    """Start, signal, reload, end and move real server processes, also behind a real proxy."""
     need("nginx", "nginx-light")
     need("redis-server", "redis-server")
-    return run(PYTHON, "-m", "twisted.trial", "tests.live.lifecycle", "tests.live.workers")
+    tests = ("lifecycle", "moving", "workers")
+    return run(PYTHON, "-m", "twisted.trial", *(f"tests.live.{name}" for name in tests))
 
 
 def step_attacks() -> Result:

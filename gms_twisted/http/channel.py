@@ -45,11 +45,13 @@ from gms_twisted.http.answers import (
     SOCKET,
     AnsweringConnection,
 )
+from gms_twisted.http.carried import MAX_CARRIED
 from gms_twisted.http.exchange import Exchange
 from gms_twisted.http.forms import form_of_query, is_multipart
 from gms_twisted.http.incoming import Incoming
 from gms_twisted.http.interfaces import BodyKind, BodyPlan, Head, Refusal, Upgrade
 from gms_twisted.http.parse import END_OF_HEAD, Refused, bare_head
+from gms_twisted.http.relayed import Relayed
 from gms_twisted.http.responses import (
     CONTINUE,
     INTERNAL,
@@ -231,7 +233,8 @@ class HttpConnection(AnsweringConnection):
         if not head.has_body:
             self._buffer = rest
             try:
-                form = Form() if head.hot else form_of_query(head.query, door.options)
+                raw = head.hot or plan.owner
+                form = Form() if raw else form_of_query(head.query, door.options)
             except GmsError as error:
                 self._refuse(refusal_of(error), head)
                 return
@@ -240,6 +243,8 @@ class HttpConnection(AnsweringConnection):
         limit = plan.limit
         if plan.kind is BodyKind.FORM and is_multipart(head):
             limit = plan.multipart_limit
+        if plan.owner:
+            limit = min(limit, MAX_CARRIED)
         if head.content_length is not None and head.content_length > limit:
             self._refuse(
                 Refusal(413, _TOO_LARGE.format(limit), "gms.too_large", close=True), head, rest
@@ -298,12 +303,28 @@ class HttpConnection(AnsweringConnection):
             return
         door = self._door
         door.counts.requests += 1
+        if plan.owner:
+            self._relay(head, plan, body)
+            return
         close = not head.keep_alive or door.draining
         exchange = Exchange(self, head, plan, door.site, door.stamp.lines(), door.timers, close)
         self._work = exchange
         looping, self._looping = self._looping, True
         try:
             exchange.run(form, door.next_request_id())
+        finally:
+            self._looping = looping
+
+    def _relay(self, head: Head, plan: BodyPlan, body: bytes) -> None:
+        """Have another node answer."""
+        door = self._door
+        assert door.relay is not None
+        door.counts.relayed += 1
+        relayed = Relayed(self, head, plan)
+        self._work = relayed
+        looping, self._looping = self._looping, True
+        try:
+            relayed.run(door.relay, body)
         finally:
             self._looping = looping
 
