@@ -194,8 +194,16 @@ class Process(MultiService):
         :raises StoreFault: it cannot be one of them.
         """
         self._cluster = base.cluster(self._cast_out)
-        if self._cluster is not None:
-            await self._cluster.join()
+        if self._cluster is None:
+            return
+        await self._cluster.join()
+        if self._leash is not None:
+            nodes = [one.node for one in self._cluster.runs[1:]]
+            for node in self._leash.strangers(self._configuration, nodes):
+                raise StoreFault(
+                    f"Node {node} of another machine uses this Redis too: set cluster/secret to "
+                    "the same word on every machine"
+                )
 
     def _cast_out(self, why: str) -> None:
         """End at once: what is ours may be another's by now."""

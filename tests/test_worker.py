@@ -265,6 +265,14 @@ class ProgramTests(SynchronousTestCase):
         self.assertEqual((options["log-format"], options.listen), ("json", list(LISTEN)))
         self.assertEqual(options.overrides, ["store/url=memory:"])
 
+    def test_other_machines_cannot_know_a_secret_that_was_made(self) -> None:
+        """One of the configuration they can."""
+        made = self.leash.adapt(load_text("[server]\nnode_id = 7\n", "gms.ini").configuration)
+        self.assertEqual(self.leash.strangers(made, [701, 703, 801, 7]), [801, 7])
+        text = "[cluster]\nsecret = theirs\n"
+        known = self.leash.adapt(load_text(text, "gms.ini").configuration)
+        self.assertEqual(self.leash.strangers(known, [801]), [])
+
     def test_faults_are_reported(self) -> None:
         """With file and line; nothing is built."""
         self.path.write_text("[http]\nmax_body = much\n")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gms_twisted.config.ini import Loaded
-from gms_twisted.config.options import Configuration
+from gms_twisted.config.options import NODES_EACH, Configuration
 from gms_twisted.transports.listening import Listener, adopt
 from gms_twisted.workers.handover import (
     FIRST_LISTENER,
@@ -73,6 +73,16 @@ class Leash:
     def adapted(self, loaded: Loaded) -> Loaded:
         """The same of what was read from a file; the parent has said the warnings."""
         return replace(loaded, configuration=self.adapt(loaded.configuration), warnings=())
+
+    def strangers(self, configuration: Configuration, nodes: Iterable[int]) -> list[int]:
+        """Those of other nodes that cannot know the secret which our parent made.
+
+        :param configuration: as :meth:`adapt` made it.
+        """
+        if configuration.cluster.secret != self.told.secret:
+            return []
+        ours = configuration.server.node_id // NODES_EACH
+        return [node for node in nodes if node // NODES_EACH != ours]
 
     def bind(self, reactor: Any, factory: IProtocolFactory) -> list[Listener]:
         """Take the listening sockets; they accept nothing until ``startReading``.

@@ -204,15 +204,20 @@ class LifeTests(WorkersCase):
             self.assertIn("worker-", ended.stderr)
             self.assertEqual(get(f"{server.url}/genesys/1/node"), (200, b""))
 
-    def test_two_machines_whose_numbers_are_the_same(self) -> None:
-        """The second one says so and ends."""
+    def test_two_machines_that_do_not_fit(self) -> None:
+        """The second one says so and ends: the same number, or no common secret."""
         with self.server():
-            ended = command(
-                "--data", str(self.folder / "other"), "--listen", "tcp:0:interface=127.0.0.1",
-                "--set", f"store/url={self.redis.url}", "--set", "server/workers=2",
-            )  # fmt: skip
-            self.assertEqual(ended.returncode, 1, ended.stdout)
-            self.assertRegex(ended.stderr, "Node 10[12] is running at .* already")
+            for node, wanted in (
+                (1, "Node 10[12] is running at .* already"),
+                (2, "Node 10[12] of another machine uses this Redis too: set cluster/secret"),
+            ):
+                ended = command(
+                    "--data", str(self.folder / "other"), "--listen", "tcp:0:interface=127.0.0.1",
+                    "--set", f"store/url={self.redis.url}", "--set", "server/workers=2",
+                    "--set", f"server/node_id={node}",
+                )  # fmt: skip
+                self.assertEqual(ended.returncode, 1, ended.stdout)
+                self.assertRegex(ended.stderr, wanted)
 
     def test_one_log_and_one_banner(self) -> None:
         """In both formats every line says who wrote it."""
