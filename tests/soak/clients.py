@@ -10,6 +10,8 @@ from itertools import count
 from random import Random
 from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred
+
 from tests.soak.asking import Answer
 from tests.soak.history import History, Operation
 from tests.soak.world import World
@@ -17,6 +19,7 @@ from tests.soak.world import World
 API = "/genesys/1"
 PAUSE_S = 0.05
 AFTER_FAILURE_S = 0.3
+PROBE_S = 0.25
 
 
 class Workload(Protocol):
@@ -226,6 +229,42 @@ class Access:
         answer = await ours.ask("POST", f"{API}/service/match-interaction", fields)
         found = str(answer.json["_id"]) if answer.status == 200 else ""
         ours.note("access", "match", found, answer, asked)
+
+
+class Probe:
+    """Asks all the time, without waiting for answers: what a load balancer's clients feel.
+
+    Writes one area at any node; who wins does not matter.
+    """
+
+    name = "probe"
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+        self._key = ""
+
+    def loops(self) -> Sequence[Coroutine[Any, Any, None]]:
+        """See :class:`Workload`."""
+        return [self._loop()]
+
+    async def finish(self) -> None:
+        """There is nothing to look at."""
+
+    async def _loop(self) -> None:
+        ours = self._clients
+        while not self._key:
+            answer = await ours.ask("POST", f"{API}/storage/86400", {"a": "0"})
+            self._key = str(answer.json["id"]) if answer.status == 200 else ""
+            await ours.pause(answer)
+        while not ours.over:
+            Deferred.fromCoroutine(self._once())
+            await ours.world.sleep(PROBE_S)
+
+    async def _once(self) -> None:
+        ours, node = self._clients, self._clients.any_node()
+        path = f"{API}/storage/{self._key}/86400"
+        answer = await ours.ask("POST", path, {"a": ours.unique()}, node=node, patience=5.0)
+        ours.note("probe", "update", self._key, answer, node=node)
 
 
 def _booked(answer: Answer) -> dict[str, Any]:

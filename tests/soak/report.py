@@ -20,11 +20,11 @@ SHOWN = 40
 def gaps(
     faults: Sequence[Done], operations: Iterable[Operation], end: float
 ) -> dict[str, list[float]]:
-    """The longest time without a confirmed operation of any kind, around each fault, by kind.
+    """The longest time without a confirmed write of the probe, around each fault, by kind.
 
     A fault's time is from its begin to two seconds after all was well, or to the end.
     """
-    times = sorted(one.end for one in operations if one.done and one.status)
+    times = sorted(one.end for one in operations if one.done and one.workload == "probe")
     found: dict[str, list[float]] = {}
     for fault in faults:
         until = fault.well + 2 if fault.well else end
@@ -62,7 +62,7 @@ def report(
 
 
 def _faults(faults: Sequence[Done], operations: Iterable[Operation], end: float) -> Iterable[str]:
-    yield f"{'fault':28} {'times':>6} {'longest':>9} {'p95':>7} {'all well after':>15}"
+    yield f"{'fault':28} {'times':>6} {'no write':>9} {'p95':>7} {'all well after':>15}"
     found = gaps(faults, operations, end)
     every = [gap for some in found.values() for gap in some]
     for kind, some in sorted(found.items()):

@@ -21,7 +21,7 @@ from twisted.internet.task import react
 
 from tests.soak.check_streams import Violation
 from tests.soak.checker import check
-from tests.soak.clients import Access, Clients, Storage, Workload
+from tests.soak.clients import Access, Clients, Probe, Storage, Workload
 from tests.soak.faults import KINDS, Faults
 from tests.soak.history import History
 from tests.soak.notify import Notify
@@ -62,7 +62,8 @@ class Run:
         self.faults = Faults(self.world, asked.seed, kinds, asked.most)
         self.clients = Clients(self.world, self.history, Random(asked.seed))
         names = asked.workloads.split(",")
-        self.workloads: list[Workload] = [WORKLOADS[name](self.clients) for name in names]
+        made = [WORKLOADS[name](self.clients) for name in names]
+        self.workloads: list[Workload] = [*made, Probe(self.clients)]
 
     async def whole(self) -> list[Violation]:
         """Run it; returns what was broken."""
