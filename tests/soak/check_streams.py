@@ -98,7 +98,8 @@ def check_chats(operations: Iterable[Operation]) -> list[Violation]:
     """Each confirmed message is in the transcript once, each unknown one at most once, in order.
 
     ``send`` (key: service; asked ``sender``, ``text``), ``seen`` (got ``reader``, ``text``),
-    ``transcript`` (got ``texts``: all, read when nothing more was sent).
+    ``transcript`` (got ``texts``: all, read when nothing more was sent); one that says that
+    there is no such chat has ``missing`` in ``got``.
     """
     found: list[Violation] = []
     for one in by_key(operations, "chat"):
@@ -107,9 +108,14 @@ def check_chats(operations: Iterable[Operation]) -> list[Violation]:
             text = "nobody could read it at the end"
             found.append(Violation("chat", "a transcript is lost", one[0].key, one[-1].end, text))
             continue
-        texts = [str(text) for text in finals[-1].got["texts"]]
-        found += _sent(one, texts, finals[-1].end)
-        found += _seen(one, texts)
+        for final in finals:
+            found += _sent(one, [str(text) for text in final.got["texts"]], final.end)
+        found += _seen(one, [str(text) for text in finals[-1].got["texts"]])
+        found += [
+            Violation("chat", "a live chat is unknown", op.key, op.begin, f"{op.action}: {op.why}")
+            for op in one
+            if op.got.get("missing")
+        ]
     return found
 
 

@@ -93,8 +93,16 @@ class CometReader:
         if self._client_id:
             message = {**message, "clientId": self._client_id}
         document = [{**message, "id": str(next(self._ids))}]
-        answer = await self._clients.ask("POST", PATH, document=document, headers=self._headers)
+        node = self._clients.any_node()
+        answer = await self._clients.ask(
+            "POST", PATH, document=document, headers=self._headers, node=node
+        )
         said = answer.json if answer.status == 200 else None
+        replies = [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
+        action = str(message["channel"]).rpartition("/")[2]
+        wrong = [str(one["error"]) for one in replies if "error" in one]
+        got = {"error": wrong[0]} if wrong else {}
+        self._clients.note("comet", action, self.user, answer, None, got, node=node)
         if answer.status != 200:
             await self._clients.pause(answer)
-        return [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
+        return replies

@@ -57,12 +57,14 @@ def report(
     for rule, times in Counter(f"{one.workload}: {one.rule}" for one in violations).most_common():
         lines.append(f"{times:4} {rule}")
     for one in violations[:SHOWN]:
-        lines.append(f"  at {one.at:7.1f} s  {one.workload}: {one.rule}: {one.key} {one.text}")
+        lines.append(
+            f"  at {one.at:7.1f} s  {one.workload}: {one.rule}: {one.key} {one.text[:160]}"
+        )
     return "\n".join(lines)
 
 
 def _faults(faults: Sequence[Done], operations: Iterable[Operation], end: float) -> Iterable[str]:
-    yield f"{'fault':28} {'times':>6} {'no write':>9} {'p95':>7} {'all well after':>15}"
+    yield f"{'fault':28} {'times':>6} {'no write':>9} {'p95':>7} {'well after':>15}"
     found = gaps(faults, operations, end)
     every = [gap for some in found.values() for gap in some]
     for kind, some in sorted(found.items()):
@@ -81,8 +83,8 @@ def _operations(operations: Iterable[Operation]) -> Iterable[str]:
     for one in operations:
         name = f"{one.workload} {one.action}"
         counted[name, one.outcome] += 1
-        if not one.done:
-            word = f"{one.status or ''} {one.why}".strip()
+        if not one.done or "error" in one.got:
+            word = str(one.got.get("error", f"{one.status or ''} {one.why}".strip()))
             why.setdefault(name, Counter())[word] += 1
     yield f"{'operation':22} {'done':>7} {'refused':>8} {'unknown':>8}  why not"
     for name in sorted({name for name, _ in counted}):

@@ -19,6 +19,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import react
 
+from tests.soak.chats import Chats
 from tests.soak.check_streams import Violation
 from tests.soak.checker import check
 from tests.soak.clients import Access, Clients, Probe, Storage, Workload
@@ -32,7 +33,13 @@ from tests.soak.world import World
 SETTLE_S = 3.0
 """After the last fault, before the last look."""
 
-WORKLOADS: dict[str, Any] = {"storage": Storage, "access": Access, "notify": Notify, "ticks": Ticks}
+WORKLOADS: dict[str, Any] = {
+    "storage": Storage,
+    "access": Access,
+    "notify": Notify,
+    "ticks": Ticks,
+    "chats": Chats,
+}
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:

@@ -339,6 +339,11 @@ class ChatTests(SynchronousTestCase):
                 script.add("seen", reader="r", text=text)
             self.assertEqual(self.broken(script, "1", "2"), broken, shown)
 
+    def test_a_live_chat_that_is_unknown(self) -> None:
+        """503 would be right, 404 is not."""
+        script = self.script(("1", REFUSED)).add("refresh", "k", REFUSED, missing=True)
+        self.assertEqual(self.broken(script), ["a live chat is unknown"])
+
     def test_a_transcript_that_nobody_can_read(self) -> None:
         """At the end."""
         found = rules(check_chats(self.script(("1", DONE)).operations))

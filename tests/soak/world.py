@@ -75,6 +75,7 @@ class Node:
     :ivar redis: the proxy between it and Redis.
     :ivar link: the proxy between other nodes and it.
     :ivar ends: why it ended when nobody told it to, with the seconds since the run began.
+    :ivar options: of this node only.
     :ivar held: nobody starts it while a fault holds it down.
     """
 
@@ -87,6 +88,7 @@ class Node:
         self.port = free_port()
         self.log_path = folder / f"node-{number}.log"
         self.held = False
+        self.options: tuple[str, ...] = ()
         self.starts = 0
         self.ends: list[tuple[float, str]] = []
         self._data = folder / f"data-{number}"
@@ -109,6 +111,7 @@ class Node:
         told = (
             *OPTIONS,
             *options,
+            *self.options,
             f"store/url={store}",
             f"server/node_id={self.number}",
             f"cluster/port={self.link.target[1]}",
