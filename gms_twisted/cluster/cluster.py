@@ -92,7 +92,7 @@ class Cluster:
         self._since = 0
         self._registry: Registry | None = None
         self._watchers: list[tuple[Callable[[str], None], Callable[[str], Awaitable[None]]]] = []
-        self.links = Links(run.run, options.secret.encode("utf-8"), reactor, ids)
+        self.links = Links(run.run, options.secret.encode("utf-8"), reactor, ids, self._meet)
         self.shards = Shards(redis, prefix, run.node, run.run, self._gained, self._giving, stays)
 
     # Coming and going.
@@ -170,6 +170,11 @@ class Cluster:
         if runs != self._seen or self._since >= LOOK_EVERY or not self.shards.is_settled:
             self._seen, self._since = runs, 0
             await self.shards.look()
+
+    def _meet(self) -> None:
+        """Look at once who that is: its clients may come to us with the next request."""
+        if self._registry is not None:
+            self._registry.beat_now()
 
     def _follow(self) -> None:
         """Be connected to those that live."""
