@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from tests.soak.check_streams import Violation, missed
+from tests.soak.check_streams import Violation, missed, overtaken
 from tests.soak.faults import Done
 from tests.soak.history import Operation, Outcome
 
@@ -52,7 +52,9 @@ def report(
     lines += [*_faults(faults, operations, end), "", *_operations(operations), ""]
     for why, times in Counter(ends).most_common():
         lines.append(f"{times:4} times a node ended itself: {why}")
-    lines += [f"{missed(operations):4} events lost between two of a session (no violation)", ""]
+    lines.append(f"{missed(operations):4} events lost between two of a session (no violation)")
+    late = f"{overtaken(operations):4} events overtaken by one of another node (no violation)"
+    lines += [late, ""]
     lines.append(f"{len(violations)} violations")
     for rule, times in Counter(f"{one.workload}: {one.rule}" for one in violations).most_common():
         lines.append(f"{times:4} {rule}")
