@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from urllib.error import URLError
@@ -74,12 +73,23 @@ class Nodes(Server):
             )
             for number in range(1, count + 1)
         ]
-        self._config = tempfile.NamedTemporaryFile("w", prefix="gms-balancer-", suffix=".cfg")
+        self._config = self.data / "balancer.cfg"
 
     def _folder(self, number: int) -> Path:
         folder = self.data / f"node-{number}"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def count(self, kind: str) -> int:
+        """How many records of a kind are in the store, what is over included."""
+        return self._number("ZCARD", f"gms:1:keys:{kind}")
+
+    def held(self) -> int:
+        """How many numbers are held."""
+        return self._number("ZCOUNT", "gms:1:reserved", str(time.time()), "+inf")
+
+    def _number(self, *words: str) -> int:
+        return int(self._redis.ask(*words).strip().removeprefix(":"))
 
     @property
     def said(self) -> str:
@@ -101,11 +111,10 @@ class Nodes(Server):
         if self._balancer is None:
             ports = [node.url.rsplit(":", 1)[1] for node in self.nodes]
             lines = (f"    server n{at} 127.0.0.1:{port}" for at, port in enumerate(ports))
-            self._config.write(BALANCER.format(port=self._port, nodes="\n".join(lines)))
-            self._config.flush()
+            self._config.write_text(BALANCER.format(port=self._port, nodes="\n".join(lines)))
             haproxy = shutil.which("haproxy") or "/usr/sbin/haproxy"
             self._balancer = subprocess.Popen(
-                [haproxy, "-db", "-f", self._config.name], stderr=subprocess.DEVNULL
+                [haproxy, "-db", "-f", str(self._config)], stderr=subprocess.DEVNULL
             )
         self._await_balancer()
 
