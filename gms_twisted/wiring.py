@@ -22,8 +22,9 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThreadPool
 
 from gms_twisted import __version__
@@ -33,8 +34,9 @@ from gms_twisted.app.comet import Comet
 from gms_twisted.app.comet_figures import tell_about
 from gms_twisted.app.desk_accounts import DeskAccounts
 from gms_twisted.app.health import NodeHealth
+from gms_twisted.app.home_sessions import HomeSessions
 from gms_twisted.app.loop_lag import LoopLag
-from gms_twisted.app.nodes import Nodes
+from gms_twisted.app.nodes import HOME, Nodes
 from gms_twisted.app.ops import Ops
 from gms_twisted.app.ops_health import HealthWatch
 from gms_twisted.app.ops_services import StoredServices
@@ -53,12 +55,13 @@ from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.errors import GmsError
 from gms_twisted.domain.redis_url import is_redis
 from gms_twisted.embedded.admin_calls import AdminCalls
-from gms_twisted.embedded.chat_server import ChatServer
+from gms_twisted.embedded.chat_server import ChatServer, loopback_endpoints
 from gms_twisted.embedded.desk import Desk
 from gms_twisted.embedded.desk_calls import DeskCalls
 from gms_twisted.embedded.ops_calls import CallOverview
 from gms_twisted.embedded.ops_chats import ChatOverview
 from gms_twisted.embedded.passwords import ScryptHasher
+from gms_twisted.embedded.room_nodes import RoomNodes
 from gms_twisted.http.addresses import Networks
 from gms_twisted.http.frontdoor import FrontDoor
 from gms_twisted.http.identity import Identity
@@ -91,11 +94,13 @@ from gms_twisted.system import SystemIds, SystemWallClock
 from gms_twisted.transports.bayeux_relay import BayeuxRelay
 from gms_twisted.transports.chatserver import ChatServers, endpoints
 from gms_twisted.transports.hotpath import BayeuxHotPath
-from gms_twisted.transports.listening import Listener
+from gms_twisted.transports.listening import CannotListen, Listener, descriptions
 from gms_twisted.transports.pages import HttpPages
+from gms_twisted.transports.relay import NodeRelay
 from gms_twisted.wiring_orchestration import OrchestrationHouse
 from gms_twisted.wiring_push import PushHouse
 from gms_twisted.wiring_services import ServiceHouse, per_minute
+from gms_twisted.workers.leash import Leash
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,8 @@ class Settings:
     :ivar listen: endpoint descriptions; beat those of the configuration.
     :ivar log_file: what ``twistd --logfile`` said, ``""`` for standard output.
     :ivar reread: reads the configuration again, for ``SIGHUP``.
+    :ivar leash: what ties a worker to its parent; ``None``: this process is nobody's worker.
+    :ivar output: where log lines go instead, if anywhere.
     """
 
     data_directory: Path
@@ -116,13 +123,13 @@ class Settings:
     log_file: str
     foreground: bool
     reread: Callable[[], Any]
+    leash: Leash | None = None
+    output: TextIO | None = None
 
 
 def listen_on(configuration: Configuration, settings: Settings) -> Sequence[str]:
     """Endpoint descriptions, from whoever says them first."""
-    server = configuration.server
-    host = server.web_host.replace(":", "\\:")
-    return settings.listen or server.listen or (f"tcp:{server.web_port}:interface={host}",)
+    return descriptions(configuration.server, settings.listen)
 
 
 class Foundation:
@@ -153,8 +160,14 @@ class Foundation:
         self.chat_server: ChatServer | None = None
         if self._wants_chat_server():
             self.chat_server = ChatServer(
-                self.store, configuration.chat_server, reactor, self.wall, self.ids
+                self.store,
+                configuration.chat_server,
+                reactor,
+                self.wall,
+                self.ids,
+                str(configuration.server.node_id),
             )
+        self.room_nodes: RoomNodes | None = None
         self.gateway = ChatServers(
             configuration.chat,
             lambda: self.chat_server.address() if self.chat_server else None,
@@ -187,8 +200,44 @@ class Foundation:
             self.wall.now(),
         )
         options = self.configuration.cluster
-        told = self.shared.told
-        return Cluster(store.link, store.prefix, run, options, self.reactor, self.ids, lost, told)
+        told, ids = self.shared.told, self.ids
+        return Cluster(store.link, store.prefix, run, options, self.reactor, ids, lost, told, HOME)
+
+    async def open_chat_server(self, cluster: Cluster | None) -> None:
+        """Open the built-in chat server, if there is to be one.
+
+        :raises CannotListen: a port that is configured is taken.
+        """
+        server, chat, reactor = self.chat_server, self.configuration.chat, self.reactor
+        if server is None:
+            return
+        try:
+            await server.bind(*loopback_endpoints(reactor, chat))
+        except CannotListenError as error:
+            option = "flex_port" if error.port == chat.flex_port else "agent_port"
+            raise CannotListen(
+                f"chat/{option} {error.port} on 127.0.0.1 is taken; every node of one machine "
+                "needs its own, or 0 for any"
+            ) from error
+        if cluster is not None:
+            machine = socket.gethostname()
+            self.room_nodes = RoomNodes(server, cluster, cluster.aliases, machine, reactor)
+        await server.start()
+        if self.room_nodes is not None:
+            self.room_nodes.start()
+
+    async def close_chat_server(self) -> None:
+        """Close it."""
+        if self.room_nodes is not None:
+            await self.room_nodes.stop()
+        if self.chat_server is not None:
+            await self.chat_server.stop()
+
+    def balancer_page(self, alias: str) -> bytes | None:
+        """The load balancer's page for chat servers."""
+        if self.room_nodes is not None:
+            return self.room_nodes.balancer_page(alias)
+        return None if self.chat_server is None else self.chat_server.balancer_page()
 
     def _store(self) -> Store:
         options = self.configuration.store
@@ -256,13 +305,15 @@ class House:
             keep_max=configuration.push.comet_keep_max,
             peers=nodes,
         )
+        home_sessions = HomeSessions(nodes, self.comet)
         bayeux = configuration.bayeux
         self._handshakes = AddressLimiter(
             reactor, bayeux.handshakes_per_s, bayeux.handshakes_burst, exempt
         )
         self.hot_path = BayeuxHotPath(self.comet, self.identity, self.origins, self._handshakes)
         if nodes.node:
-            self.hot_path.join(BayeuxRelay(nodes, self.comet.server.sessions, self.hot_path))
+            sessions = self.comet.server.sessions
+            self.hot_path.join(BayeuxRelay(nodes, sessions, self.hot_path, home_sessions.run_of))
             nodes.on_change(lambda _: None, lambda _: self.comet.server.spread_returns())
             Broadcasts(nodes, self.comet.server, lambda: self.configuration.cluster.broadcast)
 
@@ -293,6 +344,7 @@ class House:
             base.gateway,
             self.site_url,
             exempt,
+            nodes,
         )
         self.services, self.access = self.kinds.services, self.kinds.access
         self.chats, self.delivery = self.kinds.chats, self.kinds.delivery
@@ -375,6 +427,7 @@ class House:
         self._passwords = Passwords(configuration.server, configuration.services)
         self._ports = PortRestrictions(configuration.port_restrictions)
         self.api = self._make_api()
+        relay = NodeRelay(nodes)
         self._admission = RestAdmission(
             self.api,
             self.identity,
@@ -387,6 +440,7 @@ class House:
                 "push": lambda: self.configuration.push.max_body,
                 BODY_LIMIT: lambda: MAX_EVENT_BYTES,
             },
+            relay.elsewhere,
         )
         self.door = FrontDoor(
             configuration.http,
@@ -399,7 +453,9 @@ class House:
             sockets=configuration.bayeux,
             counters=base.counters,
             exempt=exempt,
+            relay=relay,
         )
+        relay.serve(self.door.carried)
 
     def reconfigure(self, configuration: Configuration) -> None:
         """Take a new configuration as a whole.
@@ -468,7 +524,7 @@ class House:
         if base.chat_server is not None:
             api.add(WaitingApi(self.identity, base.chat_server.rooms))
             path = configuration.chat.chat_load_balancer_url_path
-            api.add(balancer_page(path, base.chat_server.balancer_page))
+            api.add(balancer_page(path, base.balancer_page))
         return api
 
     def _ops_sources(self) -> OpsSources:

@@ -5,7 +5,8 @@
     ServiceInstances -> OrchestratedServices -> Orchestrators
         Orchestrators -+-> EmbeddedOrchestrator -> Interpreter
                        +-> OrsClient -> other servers
-    EmbeddedOrchestrator -> Modules -+-> queue, interaction -> EmbeddedContactCentre -> desk
+    EmbeddedOrchestrator -> Modules -+-> queue, interaction -> HomeCentre -+-> other nodes
+                                     |                  EmbeddedContactCentre -> desk
                                      +-> services, notifications, storage, places, web
 
 Knows: which objects there are and what each gets.  Does not know: HTTP, pages.
@@ -54,6 +55,7 @@ from gms_twisted.domain.errors import Unavailable
 from gms_twisted.domain.sources import IdSource, WallClock
 from gms_twisted.embedded.centre_figures import CentreFigures
 from gms_twisted.embedded.contact_centre import EmbeddedContactCentre
+from gms_twisted.embedded.home_centre import HomeCentre
 from gms_twisted.rest.replies import status_for
 from gms_twisted.scxml.effects import PostEvent
 from gms_twisted.store.interfaces import Store
@@ -74,9 +76,11 @@ class OrchestrationHouse:
     :param files: of a service, for those who talk to its customer.
     :param site_url: where this server is found from outside; ends in ``/``.
     :param config_path: the configuration file; applications may stand beside it.
-    :param nodes: other nodes, and who owns which session.
+    :param nodes: other nodes, and who owns what.
     :ivar embedded: runs sessions here; ``None``: other servers do.
     :ivar sessions: reaches those of all nodes; ``None`` likewise.
+    :ivar centre: the contact centre of this process, in use while it is the home node.
+    :ivar home: the contact centre wherever it is, for sessions.
     """
 
     def __init__(
@@ -111,6 +115,7 @@ class OrchestrationHouse:
             kinds.access.phones,
             configuration.contact_centre,
         )
+        self.home = HomeCentre(nodes, self.centre, reactor, tasks)
         self.figures = CentreFigures(self.centre, counters)
         self._order = ServerOrder(*_order_of(configuration))
         self._client = OrsClient(gate, self._order, self._request_limits(configuration))
@@ -136,7 +141,7 @@ class OrchestrationHouse:
             status_for,
         )
         if self._wants_embedded(configuration):
-            queue, calls = Queue(self.centre, reactor), Interactions(self.centre)
+            queue, calls = Queue(self.home, reactor), Interactions(self.home)
             modules: dict[str, Module] = {
                 "queue": queue,
                 "interaction": calls,
@@ -148,7 +153,7 @@ class OrchestrationHouse:
             }
             actions = Modules(
                 modules,
-                forget=(queue.session_ended, calls.session_ended),
+                forget=(queue.session_ended, self.home.session_ended),
                 event_bytes=256 * 1024,
             )
             self.embedded = EmbeddedOrchestrator(
@@ -174,7 +179,7 @@ class OrchestrationHouse:
                 self.embedded, nodes, tasks, reactor, lambda: _timeout_s(self._configuration)
             )
             modules["session"] = Sessions(self.sessions, Fetching(gate), tasks, wall)
-            self.centre.watch(self.embedded)
+            self.home.watch(self.embedded)
         self.orchestrators = Orchestrators(self.sessions, self._client)
         self._follow_servers(configuration)
         self.health = OrchestrationHealth(self.embedded, self._client)
@@ -205,6 +210,7 @@ class OrchestrationHouse:
 
     def stop(self) -> None:
         """Hold still."""
+        self.home.stop()
         if self.embedded is not None:
             self.embedded.stop()
 
@@ -228,7 +234,7 @@ class OrchestrationHouse:
     # Parts.
 
     async def _calls_of(self, session_id: str) -> Sequence[Interaction]:
-        return self.centre.interactions(session_id)
+        return await self.home.interactions(session_id)
 
     def _follow_servers(self, configuration: Configuration) -> None:
         gms = configuration.gms

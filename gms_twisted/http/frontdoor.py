@@ -27,6 +27,7 @@ from gms_twisted.domain.sources import DelayedCall, Timers, WallClock
 from gms_twisted.domain.wheel import TimerWheel
 from gms_twisted.http.addresses import Networks, counted_as
 from gms_twisted.http.answers import AnsweringConnection
+from gms_twisted.http.carried import Carried
 from gms_twisted.http.channel import HttpConnection
 from gms_twisted.http.deflate import negotiate
 from gms_twisted.http.direct import DirectServer, install
@@ -37,6 +38,7 @@ from gms_twisted.http.interfaces import (
     HotPath,
     Peer,
     Refusal,
+    Relay,
     Upgrade,
 )
 from gms_twisted.http.parse import HeadReader
@@ -58,10 +60,12 @@ class Counts:
 
     __slots__ = (
         "accepted",
+        "carried",
         "hot_requests",
         "idle_closed",
         "open",
         "pauses",
+        "relayed",
         "requests",
         "turned_away",
         "websockets",
@@ -70,10 +74,12 @@ class Counts:
 
     def __init__(self) -> None:
         self.accepted = 0
+        self.carried = 0
         self.open = 0
         self.turned_away = 0
         self.pauses = 0
         self.requests = 0
+        self.relayed = 0
         self.hot_requests = 0
         self.websockets = 0
         self.idle_closed = 0
@@ -128,6 +134,7 @@ class FrontDoor:
     :param exempt: addresses whose connections are not counted: ``limits/exempt`` and
         ``server/trusted_proxies``.
     :param rewrite: gives a path its present spelling before anybody sees it.
+    :param relay: has what is other nodes' answered by them; ``None``: nothing is.
     :ivar draining: the server ends; every answer is a connection's last.
     """
 
@@ -148,8 +155,10 @@ class FrontDoor:
         counters: Counters | None = None,
         exempt: Networks | None = None,
         rewrite: Callable[[bytes], bytes] | None = None,
+        relay: Relay | None = None,
     ) -> None:
         self.hot = hot
+        self.relay = relay
         self.admission = admission
         self.timers = timers
         self.seconds = timers.seconds
@@ -245,6 +254,17 @@ class FrontDoor:
         for connection in list(self._connections):
             connection.abort()
         return gone
+
+    # -- for other nodes --
+
+    def carried(self, request: bytes) -> Deferred[bytes]:
+        """Answer a request that another node has admitted, and carried here.
+
+        :returns: the complete answer; cancel it when nobody waits for it any more.
+        """
+        self.counts.carried += 1
+        carried = Carried(self.site, self.stamp.lines(), self.timers)
+        return carried.run(request, self.options, self.spool, self.next_request_id())
 
     # -- for connections --
 
