@@ -12,7 +12,7 @@ from gms_twisted.app.operations import Outcome
 from gms_twisted.app.orchestration import SessionAt, SessionUnknown
 from gms_twisted.app.session_records import DOCUMENT, SESSION
 from gms_twisted.app.session_recovery import INDEXED
-from gms_twisted.app.session_residents import DOCUMENTS, REST_S
+from gms_twisted.app.session_residents import ABANDON_S, DOCUMENTS, REST_S
 from gms_twisted.app.telephony import Interaction
 from gms_twisted.cluster.shards import shard_of
 from gms_twisted.domain.errors import NodeAway
@@ -348,6 +348,12 @@ class GivingTests(Fixture):
         self.assertEqual(await self.one.states(soon), ["b"])
         self.assertEqual([one.element for _, one in self.two.actions.begun], ["submit"])
         self.assertEqual(self.one.actions.cancelled, [])
+        await self.world.pass_time(ABANDON_S + 1)
+        self.assertEqual(self.one.actions.cancelled, ["submit"])
+        self.assertEqual(self.two.actions.cancelled, [])
+        self.two.actions.end("submit", Outcome("queue.submit.done"))
+        await self.world.settle()
+        self.assertEqual(await self.one.states(long), ["b"])
 
     async def test_not_for_ever(self) -> None:
         """What takes too long goes on at the other node, from what is stored."""
