@@ -199,21 +199,28 @@ class Shards:
         """Give everything back, at the end; nothing is taken any more."""
         self._ending = True
         for shard in reversed(self._rested()):
-            await self._give(shard)
+            if not await self._give(shard):
+                # The others would wait as long, one after the other: we are dead soon anyway.
+                return
 
     def _rested(self) -> list[int]:
         """What may be given, the one that stays first: a share is never less than one."""
         return sorted(self.ours() - self._leaving, key=lambda one: (one != self._stays, one))
 
-    async def _give(self, shard: int) -> None:
+    async def _give(self, shard: int) -> bool:
+        """Come to rest with a shard, and let others have it; tells whether Redis could be told."""
         self._leaving.add(shard)
+        rested = False
         try:
             await self._giving(shard)
+            rested = True
             await self._redis.script(_GIVE, self._prefix, *self._who, b"%d" % shard, writes=True)
             self._owners[shard] = Owner("", self._owners[shard].epoch)
         except GmsError as error:
             self.log.warn(
                 "Shard {shard} could not be given back: {error}", shard=shard, error=error.code
             )
+            return not rested
         finally:
             self._leaving.discard(shard)
+        return True

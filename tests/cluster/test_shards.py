@@ -202,6 +202,17 @@ class ShardTests(TestCase):
         await ending
         self.assertEqual(one.count(), 0)
 
+    async def test_ending_without_redis(self) -> None:
+        """When Redis cannot be told of the first, nobody waits for all the others."""
+        one = await Node(self, 1).start()
+
+        async def away(*arguments: object, **named: object) -> object:
+            raise Unavailable("not now")
+
+        self.patch(one.shards, "_redis", type("Away", (), {"script": staticmethod(away)}))
+        await one.shards.give_all()
+        self.assertEqual(sum(word == "giving" for word, _ in one.log), 1)
+
     async def test_what_stays(self) -> None:
         """One shard is never given for the balance; at the end it is the last."""
         for name in ("home", "EKUJPKAQ197CFA6SJQKTJ03DBG00001K", "id-63"):
