@@ -44,6 +44,7 @@ from gms_twisted.embedded.chat_data import export_user
 from gms_twisted.http.frontdoor import FrontDoor
 from gms_twisted.logs import RecentProblems, make_observer
 from gms_twisted.store.interfaces import StoreFault
+from gms_twisted.store.moving import refuse_unfinished
 from gms_twisted.system import monotonic
 from gms_twisted.transports.listening import CannotListen, Listener, bind_all
 from gms_twisted.wiring import Foundation, House, Settings, listen_on
@@ -129,6 +130,7 @@ class Process(MultiService):
         await base.store.start()
         self._base = base
         await self._join(base)
+        await refuse_unfinished(base.store)
         if base.chat_server is not None:
             await self._open_chat_server(base)
         key = await kept_secret(base.store, base.ids, VISITOR_KEY)
@@ -141,6 +143,7 @@ class Process(MultiService):
         await house.services.start()
         await house.push.start()
         await house.orchestration.start()
+        house.push.take_up()
         await house.delivery.start()
         self._housekeep()
         base.sweeper.startService()
@@ -360,6 +363,8 @@ class Process(MultiService):
             await house.comet.stop()
             # Requests that are under way may need what a session publishes.
             await _within(self._reactor, grace_s, house.door.drain())
+            if self._cluster is not None:
+                await self._cluster.give()
             house.orchestration.stop()
             await house.push.stop()
             await house.door.stop()

@@ -279,6 +279,7 @@ class House:
             tasks,
             base.counters,
             self.comet,
+            nodes,
             loopback_only=self.loopback_only,
         )
         self.areas = StorageAreas(store, ids, wall, reactor, configuration.storage, self.base_url)
@@ -469,9 +470,9 @@ class House:
             DemoApi(self.identity, base.ids, lambda: self.services.definitions),
             Pages(),
         )
-        if self.orchestration.embedded is not None:
+        if self.orchestration.sessions is not None:
             node = configuration.server.node_id
-            api.add(OrchestratorApi(self.orchestration.embedded, base.tasks, node))
+            api.add(OrchestratorApi(self.orchestration.sessions, base.tasks, node))
         if base.chat_server is not None:
             api.add(WaitingApi(self.identity, base.chat_server.rooms))
             path = configuration.chat.chat_load_balancer_url_path

@@ -42,10 +42,11 @@ from gms_twisted.app.orchestrator import EmbeddedOrchestrator
 from gms_twisted.app.orchestrators import Orchestrators
 from gms_twisted.app.outgoing import Gate, Limits
 from gms_twisted.app.places import Places
-from gms_twisted.app.service_records import services_in
 from gms_twisted.app.session_chats import SessionChats
+from gms_twisted.app.shared_sessions import SharedSessions
 from gms_twisted.app.storage_areas import StorageAreas
 from gms_twisted.app.tasks import Tasks
+from gms_twisted.app.telephony import Interaction
 from gms_twisted.app.user_sessions import UserSessions
 from gms_twisted.application_check import folders
 from gms_twisted.config.options import Configuration
@@ -77,6 +78,7 @@ class OrchestrationHouse:
     :param config_path: the configuration file; applications may stand beside it.
     :param nodes: other nodes, and who owns what.
     :ivar embedded: runs sessions here; ``None``: other servers do.
+    :ivar sessions: reaches those of all nodes; ``None`` likewise.
     :ivar centre: the contact centre of this process, in use while it is the home node.
     :ivar home: the contact centre wherever it is, for sessions.
     """
@@ -118,6 +120,7 @@ class OrchestrationHouse:
         self._order = ServerOrder(*_order_of(configuration))
         self._client = OrsClient(gate, self._order, self._request_limits(configuration))
         self.embedded: EmbeddedOrchestrator | None = None
+        self.sessions: SharedSessions | None = None
         allowed = folders(configuration, config_path, loopback_only)
         self._documents = DocumentFolders(reactor, allowed.roots, anywhere=allowed.anywhere)
         self._applications = Applications(
@@ -169,10 +172,16 @@ class OrchestrationHouse:
                 lambda: _timeout_s(self._configuration),
                 ScriptClock(),
                 give_back_memory,
+                nodes,
+                self._calls_of,
             )
-            modules["session"] = Sessions(self.embedded, Fetching(gate), tasks, wall)
+            self.sessions = self.embedded.everywhere = SharedSessions(
+                self.embedded, nodes, tasks, reactor, lambda: _timeout_s(self._configuration)
+            )
+            modules["session"] = Sessions(self.sessions, Fetching(gate), tasks, wall)
             self.home.watch(self.embedded)
-        self.orchestrators = Orchestrators(self.embedded, self._client)
+            self.home.news.is_ready = self.embedded.shards.is_ready
+        self.orchestrators = Orchestrators(self.sessions, self._client)
         self._follow_servers(configuration)
         self.health = OrchestrationHealth(self.embedded, self._client)
         self.services = OrchestratedServices(
@@ -182,19 +191,23 @@ class OrchestrationHouse:
             kinds.permission,
             push.subscriptions,
             configuration.ors,
+            nodes,
         )
         if self.embedded is not None:
             self.embedded.owners = self.services
         kinds.services.register_orchestrated(self.services)
-        kinds.keeper.listener = SessionChats(self.orchestrators, tasks)
+        kinds.keeper.listener = SessionChats(self.orchestrators, tasks, reactor)
         push.orchestrate(self.orchestrators)
-        self.users = UserSessions(store, reactor, kinds.services, self.embedded)
+        self.users = UserSessions(
+            store, reactor, kinds.services, self.embedded, self.sessions, nodes
+        )
 
     async def start(self) -> None:
         """Go on with the sessions that are stored."""
         if self.embedded is not None:
             await self.embedded.recover()
-            await self.services.forget_lost(services_in(self._store), self.embedded.has)
+            if self.embedded.alone:
+                await self.embedded.forget_lost(lambda _: True)
 
     def stop(self) -> None:
         """Hold still."""
@@ -220,6 +233,9 @@ class OrchestrationHouse:
             self.embedded.reconfigure(configuration.ors)
 
     # Parts.
+
+    async def _calls_of(self, session_id: str) -> Sequence[Interaction]:
+        return await self.home.interactions(session_id)
 
     def _follow_servers(self, configuration: Configuration) -> None:
         gms = configuration.gms

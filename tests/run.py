@@ -173,9 +173,10 @@ def step_readme() -> Result:
 
 
 def step_lifecycle() -> Result:
-    """Start, signal, reload and end real server processes, also behind a real proxy."""
+    """Start, signal, reload, end and move real server processes, also behind a real proxy."""
     need("nginx", "nginx-light")
-    return run(PYTHON, "-m", "twisted.trial", "tests.live.lifecycle")
+    need("redis-server", "redis-server")
+    return run(PYTHON, "-m", "twisted.trial", "tests.live.lifecycle", "tests.live.moving")
 
 
 def step_attacks() -> Result:

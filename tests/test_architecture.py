@@ -155,6 +155,7 @@ RULES = {
     "logs": Rule((), ("twisted.logger", "zope.interface")),
     # The composition: what is plugged into what, signals, start and end, the terminal.
     "wiring": Rule(ANYTHING, ANYTHING),
+    "wiring_moving": Rule(ANYTHING, ANYTHING),
     "wiring_orchestration": Rule(ANYTHING, ANYTHING),
     "wiring_push": Rule(ANYTHING, ANYTHING),
     "wiring_services": Rule(ANYTHING, ANYTHING),

@@ -17,10 +17,12 @@ Knows: shards, epochs, fair shares.  Does not know: what is in a shard.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from gms_twisted.cluster.registry import LIB, Scripts
@@ -140,6 +142,7 @@ class Shards:
         self._owners: list[Owner] = [NOBODY] * SHARDS
         self._leaving: set[int] = set()
         self._looking = False
+        self._settled = False
         self._ending = False
 
     # What others ask.
@@ -162,6 +165,11 @@ class Shards:
         """The shards that are ours."""
         mine = (shard for shard, owner in enumerate(self._owners) if owner.run == self._run)
         return frozenset(mine)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the last look found nothing to do, here or elsewhere."""
+        return self._settled
 
     # Looking.
 
@@ -188,39 +196,47 @@ class Shards:
         if word != b"seen":
             return  # the registry tells of it
         share, found = rest
+        self._settled = False
         self._owners = [Owner(run.decode("ascii"), int(epoch)) for run, epoch in found]
         for shard, owner in enumerate(self._owners):
             if owner.run == self._run and owner != before[shard]:
                 self._gained(shard)
-        for shard in self._rested()[share:]:
-            await self._give(shard)
+        for shard in await self._give_these(self._rested()[share:]):
+            # Those who are told have let go of it.
+            self._gained(shard)
+        counts = Counter(owner.run for owner in self._owners)
+        self._settled = "" not in counts and max(counts.values()) <= share
 
     async def give_all(self) -> None:
-        """Give everything back, at the end; nothing is taken any more."""
+        """Give everything back, at the end; nothing is taken any more.
+
+        What stays is the last: what is in other shards may still need it.
+        """
         self._ending = True
-        for shard in reversed(self._rested()):
-            if not await self._give(shard):
-                # The others would wait as long, one after the other: we are dead soon anyway.
-                return
+        rested = self._rested()
+        await self._give_these([shard for shard in rested if shard != self._stays])
+        await self._give_these([shard for shard in rested if shard == self._stays])
+
+    async def _give_these(self, shards: Sequence[int]) -> list[int]:
+        """Give these back, all at once, for each may take long; returns what was not given."""
+        giving = [Deferred.fromCoroutine(self._give(shard)) for shard in shards]
+        for each in giving:
+            await each
+        return [shard for shard in shards if self._owners[shard].run == self._run]
 
     def _rested(self) -> list[int]:
         """What may be given, the one that stays first: a share is never less than one."""
         return sorted(self.ours() - self._leaving, key=lambda one: (one != self._stays, one))
 
-    async def _give(self, shard: int) -> bool:
-        """Come to rest with a shard, and let others have it; tells whether Redis could be told."""
+    async def _give(self, shard: int) -> None:
         self._leaving.add(shard)
-        rested = False
         try:
             await self._giving(shard)
-            rested = True
             await self._redis.script(_GIVE, self._prefix, *self._who, b"%d" % shard, writes=True)
             self._owners[shard] = Owner("", self._owners[shard].epoch)
         except GmsError as error:
             self.log.warn(
                 "Shard {shard} could not be given back: {error}", shard=shard, error=error.code
             )
-            return not rested
         finally:
             self._leaving.discard(shard)
-        return True

@@ -5,6 +5,7 @@
 ``redis_link``        connections, deadlines, errors
 ``redis_scripts``     what happens in one step
 ``redis_units``       a unit as arguments of a script
+``redis_moving``      to and from another store
 ====================  ==============================================================
 
 Keys, all behind the prefix ``gms:1:`` (1 is the version of what they hold):

@@ -101,11 +101,11 @@ def _put(put: Put) -> list[bytes]:
     return [
         *(encoded(put.kind), encoded(put.key), bytes(put.value)),
         b"" if put.expires_at is None else timed(put.expires_at),
-        *(_entries(put.indexes), " ".join(put.files).encode("ascii")),
+        *(entries(put.indexes), " ".join(put.files).encode("ascii")),
     ]
 
 
-def _entries(indexes: Mapping[str, str]) -> bytes:
+def entries(indexes: Mapping[str, str]) -> bytes:
     """Names and values, each after its length and a colon."""
     made = []
     for name, value in sorted(indexes.items()):
