@@ -39,7 +39,7 @@ from gms_twisted.store.redis import RedisStore, redis_store
 from gms_twisted.store.redis_moving import RedisMovable
 from gms_twisted.store.sqlite import SqliteStore, sqlite_path, sqlite_store
 from gms_twisted.store.sqlite_schema import sync_directory
-from gms_twisted.store.wall import SteadyWallClock
+from gms_twisted.store.wall import SharedWallClock, SteadyWallClock
 from gms_twisted.system import SystemIds, SystemWallClock, monotonic
 
 NODE = 0
@@ -74,7 +74,8 @@ class Mover:
         self._directory = directory.absolute()
         self._reactor = reactor
         self._ids: IdSource = SystemIds()
-        self._wall: WallClock = SteadyWallClock(SystemWallClock(), reactor)
+        self._shared = SharedWallClock(SystemWallClock())
+        self._wall: WallClock = SteadyWallClock(self._shared, reactor)
         self._registry: Registry | None = None
         self._lost = ""
 
@@ -150,8 +151,9 @@ class Mover:
         if options.url.startswith("memory:"):
             raise StoreFault("store/url is memory: there is nothing to keep data in.")
         if is_redis(options.url):
+            node = self._ids.hex(32)  # no earlier run left files
             redis = redis_store(
-                self._reactor, self._directory, options, self._wall, self._ids, str(NODE)
+                self._reactor, self._directory, options, self._wall, self._ids, node, self._shared
             )
             async with _running(redis), self._joined(redis):
                 movable = RedisMovable(redis.link, redis.prefix, self._wall)

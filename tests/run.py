@@ -210,6 +210,14 @@ def step_clients() -> Result:
     return run(PYTHON, "-m", "tests.live.clients")
 
 
+def step_proxies() -> Result:
+    """Run the server behind the shipped files of haproxy and nginx, with the real clients."""
+    need("haproxy", "haproxy")
+    need("nginx", "nginx")
+    need_packages(ROOT / "tests" / "clients")
+    return run(PYTHON, "-m", "twisted.trial", "tests.live.proxies")
+
+
 def step_gateways() -> Result:
     """Push through every simulated gateway; check them and the senders with others' programs."""
     folder = ROOT / "tests" / "live" / "gateways"
@@ -250,6 +258,7 @@ STEPS: dict[str, Callable[[], Result]] = {
     "attacks": step_attacks,
     "orchestration": step_orchestration,
     "clients": step_clients,
+    "proxies": step_proxies,
     "gateways": step_gateways,
     "browser": step_browser,
 }

@@ -81,8 +81,13 @@ RULES = {
     "cluster.link": Rule(("domain",), ("twisted", "zope.interface")),
     "cluster.links": Rule(("domain",), ("twisted",)),
     "cluster.cluster": Rule(("domain", "store.interfaces", "store.redis_link"), ("twisted",)),
-    # The one place that speaks to Redis, and the endpoints it speaks over.
+    # What speaks to Redis: connections, calls over them, and what comes back.
+    "store.redis_pool": Rule(
+        ("domain",),
+        (*_ASYNC, "twisted.internet.interfaces", "twisted.internet.protocol", "txredisapi"),
+    ),
     "store.redis_link": Rule(("domain",), (*_ASYNC, "twisted.internet.interfaces", "txredisapi")),
+    "store.redis_errors": Rule(("domain",), (*_ASYNC, "twisted.internet.error", "txredisapi")),
     "store.redis_endpoints": Rule(("domain",), ("twisted", "txredisapi", "zope.interface")),
     "store.redis_scripts": Rule(pure=True),
     "app": Rule(

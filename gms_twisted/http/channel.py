@@ -7,7 +7,7 @@ A connection is in one of these states; a deadline belongs to each but one::
     BODY      a request is admitted, its body is coming                408, by rate and in all
     BUSY      a request is complete and not yet answered               none
     FLUSH     answered, and the client has not taken the answer yet    dropped
-    LINGER    answered with a refusal; what still comes is dropped     dropped
+    LINGER    answered with a refusal; what still comes is not used    dropped
     CLOSING   answered for the last time; the answer is leaving        dropped
     SOCKET    a websocket now                                          its handler's
     CLOSED    gone
@@ -124,7 +124,9 @@ class HttpConnection(AnsweringConnection):
         elif state == LINGER:
             self._mark -= len(data)
             if self._mark < 0:
-                self.transport.loseConnection()
+                # Reading no more and not closing: a proxy that meets a reset while it sends
+                # never reads our answer, and holds it against the node.
+                self.transport.pauseProducing()
 
     def connectionLost(self, reason: Failure) -> None:
         """Everything under way ends here."""

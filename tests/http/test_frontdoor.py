@@ -243,6 +243,24 @@ class DoorTests(SocketTestCase):
         self.advance(6)
         self.assertEqual(self.door.counts.open, 0)
 
+    def test_lingering_reads_little_and_resets_nothing(self) -> None:
+        """What sends much more, as a proxy does, finds the answer when it reads at last."""
+        self.admission = lambda head, peer: Refusal(403, "No.", "gms.no", close=True)
+        client = self.connect()
+        client.sendall(post(b"/page", b"a" * 100_000_000)[:1000])
+        client.setblocking(False)
+        sent = 0
+        with self.assertRaises(BlockingIOError):
+            while sent < 50_000_000:
+                sent += client.send(b"a" * 100_000)
+                self.reactor.settle()
+        client.setblocking(True)
+        (answer,) = responses_of(self.read_to_end(client))
+        self.assertEqual(answer.status, 403)
+        self.assertEqual(self.door.counts.open, 1)
+        self.advance(6)
+        self.assertEqual(self.door.counts.open, 0)
+
     def test_H04_nobody_reads_a_file(self) -> None:
         """A file is produced as far as the client reads, and the client dropped after 30 s."""
         client = self.connect(receive_buffer=4096)
