@@ -22,7 +22,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThreadPool
@@ -94,12 +94,13 @@ from gms_twisted.system import SystemIds, SystemWallClock
 from gms_twisted.transports.bayeux_relay import BayeuxRelay
 from gms_twisted.transports.chatserver import ChatServers, endpoints
 from gms_twisted.transports.hotpath import BayeuxHotPath
-from gms_twisted.transports.listening import CannotListen, Listener
+from gms_twisted.transports.listening import CannotListen, Listener, descriptions
 from gms_twisted.transports.pages import HttpPages
 from gms_twisted.transports.relay import NodeRelay
 from gms_twisted.wiring_orchestration import OrchestrationHouse
 from gms_twisted.wiring_push import PushHouse
 from gms_twisted.wiring_services import ServiceHouse, per_minute
+from gms_twisted.workers.leash import Leash
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,8 @@ class Settings:
     :ivar listen: endpoint descriptions; beat those of the configuration.
     :ivar log_file: what ``twistd --logfile`` said, ``""`` for standard output.
     :ivar reread: reads the configuration again, for ``SIGHUP``.
+    :ivar leash: what ties a worker to its parent; ``None``: this process is nobody's worker.
+    :ivar output: where log lines go instead, if anywhere.
     """
 
     data_directory: Path
@@ -120,13 +123,13 @@ class Settings:
     log_file: str
     foreground: bool
     reread: Callable[[], Any]
+    leash: Leash | None = None
+    output: TextIO | None = None
 
 
 def listen_on(configuration: Configuration, settings: Settings) -> Sequence[str]:
     """Endpoint descriptions, from whoever says them first."""
-    server = configuration.server
-    host = server.web_host.replace(":", "\\:")
-    return settings.listen or server.listen or (f"tcp:{server.web_port}:interface={host}",)
+    return descriptions(configuration.server, settings.listen)
 
 
 class Foundation:

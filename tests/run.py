@@ -176,7 +176,8 @@ def step_lifecycle() -> Result:
     """Start, signal, reload, end and move real server processes, also behind a real proxy."""
     need("nginx", "nginx-light")
     need("redis-server", "redis-server")
-    return run(PYTHON, "-m", "twisted.trial", "tests.live.lifecycle", "tests.live.moving")
+    tests = ("lifecycle", "moving", "workers")
+    return run(PYTHON, "-m", "twisted.trial", *(f"tests.live.{name}" for name in tests))
 
 
 def step_attacks() -> Result:

@@ -172,6 +172,12 @@ RULES = {
     "application_check": Rule(("app", "config", "scxml", "transports.document_files")),
     # A command that writes a key, and shows it as browsers want it.
     "vapid": Rule(("push.vapid",), ("cryptography",)),
+    # Above several processes: starts them, has neither store nor connections.
+    "workers": Rule(
+        ("domain", "config", "transports.listening", "logs", "banner", "system"),
+        ("twisted", "zope.interface"),
+    ),
+    "workers.worker": Rule(ANYTHING, ANYTHING),
     # Words for the terminal about what listens.
     "banner": Rule(("config.options", "transports.listening")),
     # A client of a server; the standard library's only.

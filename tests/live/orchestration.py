@@ -20,6 +20,7 @@ from tests.live.call_site import ANI, Answer, Centre, Program, is_empty, stored
 from tests.live.callbacks import CallbackServer, well
 from tests.live.push_attacks import sets, tell
 from tests.live.server import Server
+from tests.live.several import server as started
 
 UNREACHABLE = (
     '{"exception":"com.genesyslab.gsg.services.ors.OrsServiceException",'
@@ -233,7 +234,7 @@ class ExternalCase(SynchronousTestCase):
 
     def server(self, *options: str) -> Server:
         """Start one."""
-        server = Server(*self.options, *sets(*options))
+        server = started(*self.options, *sets(*options))
         self.addCleanup(server.__exit__, None, None, None)
         server.start()
         return server

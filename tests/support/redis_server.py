@@ -57,6 +57,12 @@ class RedisServer:
         """For ``store/url``."""
         return f"redis://127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> RedisServer:
         """Start it, and return when it answers."""
         self.launch()
