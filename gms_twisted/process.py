@@ -26,7 +26,6 @@ from typing import Any
 
 from twisted.application.service import IServiceCollection, MultiService
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
@@ -151,8 +150,7 @@ class Process(MultiService):
         self._base = base
         await self._join(base)
         await refuse_unfinished(base.store)
-        if base.chat_server is not None:
-            await self._open_chat_server(base)
+        await base.open_chat_server(self._cluster)
         key = await kept_secret(base.store, base.ids, VISITOR_KEY)
         house = House(base, self._listeners, key, self._cluster or Alone())
         self._house = house
@@ -210,16 +208,6 @@ class Process(MultiService):
         self.log.critical("{why}: this process ends now", why=why)
         self._complain(f"{why}.")
         os._exit(1)
-
-    async def _open_chat_server(self, base: Foundation) -> None:
-        assert base.chat_server is not None
-        options = self._configuration.chat
-
-        def loopback(port: int) -> TCP4ServerEndpoint:
-            return TCP4ServerEndpoint(self._reactor, port, interface="127.0.0.1")
-
-        await base.chat_server.bind(loopback(options.flex_port), loopback(options.agent_port))
-        await base.chat_server.start()
 
     async def _first_link(self, house: House) -> str:
         if house.desk is None or not self._configuration.chat.desk_login_link:
@@ -437,8 +425,7 @@ class Process(MultiService):
             base.lag.stop()
             await base.tasks.stop()
             await base.gateway.stop()
-            if base.chat_server is not None:
-                await base.chat_server.stop()
+            await base.close_chat_server()
             await _awaited(base.sweeper.stopService())
             if self._cluster is not None:
                 await self._cluster.leave()

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThreadPool
 
 from gms_twisted import __version__
@@ -54,12 +55,13 @@ from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.errors import GmsError
 from gms_twisted.domain.redis_url import is_redis
 from gms_twisted.embedded.admin_calls import AdminCalls
-from gms_twisted.embedded.chat_server import ChatServer
+from gms_twisted.embedded.chat_server import ChatServer, loopback_endpoints
 from gms_twisted.embedded.desk import Desk
 from gms_twisted.embedded.desk_calls import DeskCalls
 from gms_twisted.embedded.ops_calls import CallOverview
 from gms_twisted.embedded.ops_chats import ChatOverview
 from gms_twisted.embedded.passwords import ScryptHasher
+from gms_twisted.embedded.room_nodes import RoomNodes
 from gms_twisted.http.addresses import Networks
 from gms_twisted.http.frontdoor import FrontDoor
 from gms_twisted.http.identity import Identity
@@ -92,7 +94,7 @@ from gms_twisted.system import SystemIds, SystemWallClock
 from gms_twisted.transports.bayeux_relay import BayeuxRelay
 from gms_twisted.transports.chatserver import ChatServers, endpoints
 from gms_twisted.transports.hotpath import BayeuxHotPath
-from gms_twisted.transports.listening import Listener, descriptions
+from gms_twisted.transports.listening import CannotListen, Listener, descriptions
 from gms_twisted.transports.pages import HttpPages
 from gms_twisted.transports.relay import NodeRelay
 from gms_twisted.wiring_orchestration import OrchestrationHouse
@@ -158,8 +160,14 @@ class Foundation:
         self.chat_server: ChatServer | None = None
         if self._wants_chat_server():
             self.chat_server = ChatServer(
-                self.store, configuration.chat_server, reactor, self.wall, self.ids
+                self.store,
+                configuration.chat_server,
+                reactor,
+                self.wall,
+                self.ids,
+                str(configuration.server.node_id),
             )
+        self.room_nodes: RoomNodes | None = None
         self.gateway = ChatServers(
             configuration.chat,
             lambda: self.chat_server.address() if self.chat_server else None,
@@ -194,6 +202,42 @@ class Foundation:
         options = self.configuration.cluster
         told, ids = self.shared.told, self.ids
         return Cluster(store.link, store.prefix, run, options, self.reactor, ids, lost, told, HOME)
+
+    async def open_chat_server(self, cluster: Cluster | None) -> None:
+        """Open the built-in chat server, if there is to be one.
+
+        :raises CannotListen: a port that is configured is taken.
+        """
+        server, chat, reactor = self.chat_server, self.configuration.chat, self.reactor
+        if server is None:
+            return
+        try:
+            await server.bind(*loopback_endpoints(reactor, chat))
+        except CannotListenError as error:
+            option = "flex_port" if error.port == chat.flex_port else "agent_port"
+            raise CannotListen(
+                f"chat/{option} {error.port} on 127.0.0.1 is taken; every node of one machine "
+                "needs its own, or 0 for any"
+            ) from error
+        if cluster is not None:
+            machine = socket.gethostname()
+            self.room_nodes = RoomNodes(server, cluster, cluster.aliases, machine, reactor)
+        await server.start()
+        if self.room_nodes is not None:
+            self.room_nodes.start()
+
+    async def close_chat_server(self) -> None:
+        """Close it."""
+        if self.room_nodes is not None:
+            await self.room_nodes.stop()
+        if self.chat_server is not None:
+            await self.chat_server.stop()
+
+    def balancer_page(self, alias: str) -> bytes | None:
+        """The load balancer's page for chat servers."""
+        if self.room_nodes is not None:
+            return self.room_nodes.balancer_page(alias)
+        return None if self.chat_server is None else self.chat_server.balancer_page()
 
     def _store(self) -> Store:
         options = self.configuration.store
@@ -300,6 +344,7 @@ class House:
             base.gateway,
             self.site_url,
             exempt,
+            nodes,
         )
         self.services, self.access = self.kinds.services, self.kinds.access
         self.chats, self.delivery = self.kinds.chats, self.kinds.delivery
@@ -479,7 +524,7 @@ class House:
         if base.chat_server is not None:
             api.add(WaitingApi(self.identity, base.chat_server.rooms))
             path = configuration.chat.chat_load_balancer_url_path
-            api.add(balancer_page(path, base.chat_server.balancer_page))
+            api.add(balancer_page(path, base.balancer_page))
         return api
 
     def _ops_sources(self) -> OpsSources:

@@ -3,8 +3,8 @@
 ::
 
     rest/services, rest/chat -> ServiceInstances -> kinds: request-interaction, request-chat...
-    Chats -> ChatLine -> chat servers            AccessServices -> AccessNumbers -> Store
-      +---> CometDelivery -> Comet
+    ChatNodes -> Chats -> ChatLine -> chat servers     AccessServices -> AccessNumbers -> Store
+                   +---> CometDelivery -> Comet
 
 Knows: which objects there are and what each gets.  Does not know: HTTP, pages, push.
 """
@@ -24,11 +24,13 @@ from gms_twisted.app.chat_delivery import CometDelivery
 from gms_twisted.app.chat_keeper import ChatKeeper
 from gms_twisted.app.chat_limits import ChatLimits
 from gms_twisted.app.chat_line import ChatLine
+from gms_twisted.app.chat_nodes import ChatNodes
 from gms_twisted.app.chat_permission import ChatPermission
 from gms_twisted.app.chat_records import ChatRecords
 from gms_twisted.app.chat_start import ChatStarter
 from gms_twisted.app.chats import Chats
 from gms_twisted.app.comet import Comet
+from gms_twisted.app.nodes import Nodes
 from gms_twisted.app.service_data import ServiceAreas
 from gms_twisted.app.service_definitions import read_definitions
 from gms_twisted.app.service_records import ServiceInstance
@@ -67,6 +69,7 @@ class ServiceHouse:
         gateway: ChatServers,
         site_url: Callable[[], str],
         exempt: Networks,
+        nodes: Nodes,
     ) -> None:
         self._configuration = configuration
         self._site_url = site_url
@@ -84,7 +87,7 @@ class ServiceHouse:
             push.events,
             user_control=configuration.resources.user_control,
         )
-        records = ChatRecords(store, ids)
+        records = ChatRecords(store, ids, nodes)
         self.keeper = keeper = ChatKeeper(records, self.services, wall, configuration.chat)
         line = ChatLine(gateway, ids)
         answers = ChatAnswers(configuration.chat)
@@ -105,8 +108,9 @@ class ServiceHouse:
             configuration.chat,
             configuration.push,
             configuration.bayeux.max_interval_s + 15.0,
+            nodes,
         )
-        self.chats = Chats(
+        self._chats = Chats(
             self.services,
             records,
             keeper,
@@ -122,6 +126,7 @@ class ServiceHouse:
             reactor,
             configuration.chat,
         )
+        self.chats = ChatNodes(self._chats, nodes, ids, reactor, lambda: self.delivery.ready)
         self.services.register(REQUEST_CHAT, RequestChat(self.chats.end))
         self.services.register(
             request_chat_delay.NAME,
@@ -160,7 +165,7 @@ class ServiceHouse:
             user_control=configuration.resources.user_control,
         )
         self.access.reconfigure(configuration.server, limits, configuration.resource_groups)
-        self.chats.reconfigure(configuration.chat, limits)
+        self._chats.reconfigure(configuration.chat, limits)
         self.delivery.reconfigure(configuration.chat, configuration.push)
 
     def _poke_url(self, instance: ServiceInstance) -> str:

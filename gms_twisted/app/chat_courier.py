@@ -11,13 +11,16 @@ it was.  An event's id is made from its position: the same at each repetition.
 
 While a client is gone nothing is handed over; ``chat_absence.py`` says what happens.
 
+A node that takes a chat over goes on after what was handed over, if the client is still there.
+
 Knows: one chat, presence of one user.  Does not know: HTTP, Bayeux sessions.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, TypeVar
@@ -31,6 +34,7 @@ from gms_twisted.app.chat_keeper import ChatKeeper
 from gms_twisted.app.chat_line import ChatLine, Exchange
 from gms_twisted.app.chat_records import (
     UNANNOUNCED,
+    ChatMoved,
     ChatNotStarted,
     ChatRecords,
     ChatState,
@@ -69,7 +73,9 @@ class Courier:
     """Delivers one chat until its client knows that it is over.
 
     :param settle_s: when what was handed over counts as received.
+    :param ours: tells whether the chat is still ours; ``None`` where there is nobody else.
     :ivar published: position of the last event handed over.
+    :ivar over: fires when it works no more.
     """
 
     log = Logger()
@@ -88,7 +94,11 @@ class Courier:
         options: ChatOptions,
         push: PushOptions,
         settle_s: float,
+        ours: Callable[[], bool] | None = None,
     ) -> None:
+        self.over: Deferred[None] = Deferred()
+        self._shared = ours is not None
+        self._ours = ours or (lambda: True)
         self.service_id = state.service_id
         self.user = user
         self._state = state
@@ -105,10 +115,12 @@ class Courier:
         self._present = events.is_present(user)
         self._returned_at: float | None = None
         self._resume = state.delivered
-        self._position = max(state.delivered, state.joined)
+        begin = max(state.delivered, state.handed) if self._present else state.delivered
+        on_the_way = [(begin, timers.seconds())] if begin > state.delivered else []
+        self._handed: deque[tuple[int, float]] = deque(on_the_way)
+        self._position = max(begin, state.joined)
         self.published = self._position
-        self._announced = state.delivered > UNANNOUNCED
-        self._handed: deque[tuple[int, float]] = deque()
+        self._announced = begin > UNANNOUNCED
         self._settled = state.delivered
         self._over_told = False
         self._verbose_echoes = 0
@@ -126,9 +138,16 @@ class Courier:
             self._waiting.cancel()
 
     def end(self) -> None:
-        """Stop: the chat is deleted."""
+        """Stop: the chat is deleted, or goes to another node."""
         self._ended = True
         self.wake()
+
+    async def hand_on(self) -> None:
+        """Store how far it was, for another node's courier; once it is :attr:`over`."""
+        delivered = self._reached()
+        handed = self.published if self._present and self._announced else delivered
+        with suppress(GmsError):
+            await self._progress(delivered, handed)
 
     def heard(self) -> None:
         """The client has made a call over HTTP."""
@@ -195,11 +214,11 @@ class Courier:
 
     async def run(self) -> None:
         """Deliver until it is over; cancel it at shutdown."""
-        while not self._ended:
+        while not self._ended and self._ours():
             try:
                 await self._turn()
                 self._failures = 0
-            except ChatNotStarted:
+            except (ChatNotStarted, ChatMoved):
                 return
             except GmsError as error:
                 self._failures += 1
@@ -251,7 +270,14 @@ class Courier:
             return
         news = exchange.reached > position
         self._absence.note(self._state.name, exchange.events, self.push)
-        self._state = await self._keeper.change(self._state, exchange.applied_to)
+
+        def noted(before: ChatState) -> ChatState:
+            after = exchange.applied_to(before)
+            # Not yet what is handed over next: rather twice, by the same id, than never.
+            shared = self._shared and self._present and news
+            return replace(after, handed=self.published) if shared else after
+
+        self._state = await self._keeper.change(self._state, noted)
         if position != self._position:
             # While that was stored the client came back, or wants something again.
             return
@@ -358,11 +384,17 @@ class Courier:
 
     async def _note_progress(self) -> None:
         """Store how far the client is, and keep chat and service alive."""
+        delivered = self._reached()
+        handed = self._state.handed if self._present else min(self._state.handed, delivered)
+        await self._progress(delivered, handed)
+
+    def _reached(self) -> int:
+        """Up to where everything has certainly reached the client."""
         if self._present:
             self._settle()
-            delivered = self._settled
-        else:
-            delivered = self._resume
+        return self._settled if self._present else self._resume
+
+    async def _progress(self, delivered: int, handed: int) -> None:
         self._state = await self._keeper.change(
-            self._state, lambda state: replace(state, delivered=delivered)
+            self._state, lambda state: replace(state, delivered=delivered, handed=handed)
         )

@@ -3,9 +3,9 @@
 Spec: COMETD Based Chat API.  For each chat that was begun with
 ``notify_by=comet`` a :class:`gms_twisted.app.chat_courier.Courier` is at work
 from its beginning, or from the start of this process, until its client knows
-that it is over.
+that it is over.  Of several nodes the one that owns the shard of the service has it.
 
-Knows: couriers by service and by user.  Does not know: what one does.
+Knows: couriers by service and by user, which chats are ours.  Does not know: what one does.
 """
 
 from __future__ import annotations
@@ -22,12 +22,18 @@ from gms_twisted.app.chat_keeper import ChatKeeper
 from gms_twisted.app.chat_line import ChatLine
 from gms_twisted.app.chat_records import ChatRecords, ChatState
 from gms_twisted.app.interfaces import UserEvents
+from gms_twisted.app.nodes import Alone, Ownership
+from gms_twisted.app.pauses import pause
 from gms_twisted.app.services import ServiceInstances
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.options import ChatOptions
 from gms_twisted.config.push_options import PushOptions
+from gms_twisted.domain.errors import GmsError
 from gms_twisted.domain.ids import GmsUser, ServiceId
 from gms_twisted.domain.sources import Timers
+
+AGAIN_S = 1.0
+"""After so long chats that could not be read are read again."""
 
 
 class CometDelivery:
@@ -35,6 +41,7 @@ class CometDelivery:
 
     :param settle_s: after so long an event that was handed over has certainly been
         fetched, or its Bayeux session is gone: ``bayeux/maxInterval`` and some more.
+    :param nodes: says which services are ours.
     """
 
     log = Logger()
@@ -53,7 +60,11 @@ class CometDelivery:
         options: ChatOptions,
         push: PushOptions,
         settle_s: float = 45.0,
+        nodes: Ownership | None = None,
     ) -> None:
+        self._nodes = nodes or Alone()
+        self._behind = False
+        self._taking_up = False
         self._records = records
         self._keeper = keeper
         self._line = line
@@ -76,19 +87,75 @@ class CometDelivery:
             courier.options, courier.push = options, push
 
     async def start(self) -> None:
-        """Go on with every chat that was being delivered; call once, store and bus ready."""
+        """Go on with every chat of ours that was being delivered; call once, all else ready."""
         self._events.watch(self)
-        states = await self._records.comet_chats()
-        for state in states:
-            self.begin(state)
-        if states:
-            self.log.info("Delivery of {count} chats goes on", count=len(states))
+        self._taking_up = True
+        self._nodes.watch(self._gained, self._giving)
+        self._taking_up = False
+        await self._take_up()
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether every chat of ours that is delivered has its courier."""
+        return not self._behind and not self._taking_up
+
+    def _gained(self, shard: str) -> None:
+        for courier in self._of_shard(shard):
+            # From before another node had it; it has not noticed.
+            courier.end()
+            self._forget(courier)
+        self._behind = True
+        if not self._taking_up:
+            self._tasks.spawn("taking up the delivery of chats", self._keep_taking_up())
+
+    async def _keep_taking_up(self) -> None:
+        while self._behind and not self._taking_up:
+            try:
+                await self._take_up()
+            except GmsError as error:
+                self.log.warn("Delivery of chats goes on later: {error}", error=error.code)
+                await pause(self._timers, AGAIN_S)
+
+    async def _take_up(self) -> None:
+        """Have a courier for every chat of ours."""
+        self._taking_up = True
+        try:
+            while self._behind:
+                self._behind, begun = False, len(self._couriers)
+                try:
+                    states = await self._records.comet_chats()
+                except GmsError:
+                    self._behind = True
+                    raise
+                for state in states:
+                    if self._nodes.is_ours(state.service_id):
+                        self.begin(state)
+                if len(self._couriers) > begun:
+                    self.log.info(
+                        "Delivery of {count} chats goes on", count=len(self._couriers) - begun
+                    )
+        finally:
+            self._taking_up = False
+
+    async def _giving(self, shard: str) -> None:
+        """Come to rest with the chats of a shard."""
+        couriers = self._of_shard(shard)
+        for courier in couriers:
+            courier.end()
+        for courier in couriers:
+            await courier.over
+            await courier.hand_on()
+
+    def _of_shard(self, shard: str) -> list[Courier]:
+        each = tuple(self._couriers.values())
+        return [one for one in each if self._nodes.shard(one.service_id) == shard]
 
     # What the Chat API tells.
 
     def begin(self, state: ChatState) -> None:
         """Deliver a chat from now on."""
-        if state.user is None or state.service_id in self._couriers:
+        service_id, nodes = state.service_id, self._nodes
+        if state.user is None or service_id in self._couriers:
             return
         absence = Absence(self._line, self._keeper, self._services, self._notifier, self._timers)
         courier = Courier(
@@ -104,12 +171,14 @@ class CometDelivery:
             self._options,
             self._push,
             self._settle_s,
+            (lambda: nodes.is_ours(service_id)) if nodes.run else None,
         )
         self._couriers[state.service_id] = courier
         self._by_user.setdefault(state.user, set()).add(courier)
 
         def over(_: object) -> None:
             self._forget(courier)
+            courier.over.callback(None)
 
         self._tasks.spawn("delivery of a chat", courier.run()).addBoth(over)
 
@@ -143,7 +212,7 @@ class CometDelivery:
         if state.service_id in self._couriers:
             self.rewind(state.service_id, position)
         else:
-            self.begin(replace(state, delivered=position))
+            self.begin(replace(state, delivered=position, handed=position))
 
     def verbose_echo(self, service_id: ServiceId) -> None:
         """The client's next message comes back with every member."""

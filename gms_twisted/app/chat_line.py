@@ -162,8 +162,10 @@ class ChatLine:
             named = await self._gateway.choose(server.alias)
         except ChatServerUnavailable:
             return server
-        # Another alias would be a take-over, which nothing has called for yet.
-        current = named if named.alias == server.alias else server
+        # Another alias would be a take-over, which nothing has called for yet; unless any
+        # server does, as those of the nodes of a cluster: the other may not be in our reach.
+        same = named.alias == server.alias or self._gateway.alike
+        current = named if same else server
         self.meet(current)
         return current
 

@@ -13,15 +13,18 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from gms_twisted.app.nodes import Alone, Ownership
 from gms_twisted.app.service_records import Changes
 from gms_twisted.domain.chat import ChatCredentials, ChatServerAddress
-from gms_twisted.domain.errors import NotFound
+from gms_twisted.domain.errors import NotFound, Unavailable
 from gms_twisted.domain.ids import ChatSessionId, ChatUserId, GmsUser, ServiceId
 from gms_twisted.domain.sources import IdSource
 from gms_twisted.store.interfaces import (
     Absent,
+    Condition,
     ConditionFailed,
     Kind,
+    LeaseHeld,
     Put,
     Record,
     Store,
@@ -44,6 +47,12 @@ _TRIES = 8
 _PAGE = 500
 
 
+class ChatMoved(Unavailable):
+    """Another node has the chat, or will have it in a moment; asking again reaches that one."""
+
+    code = "gms.chat.moved"
+
+
 class ChatNotStarted(NotFound):
     """The service has no chat, or it is over for long."""
 
@@ -61,9 +70,13 @@ class ChatState:
     :ivar closed: the chat is over.
     :ivar user: to whom it is delivered on ``/_genesys``; ``None``: it is polled.
     :ivar delivered: of a comet chat: everything up to here has reached the client.
+    :ivar handed: of a comet chat, on several nodes: everything up to here was handed over to
+        the sessions of its user that there are, at least.
     :ivar pushed: of an absent client: its device was told of everything up to here.
     :ivar told: the agent knows that the customer cannot be reached.
     :ivar finished: a comet chat is over and the client knows, from us or since it was its wish.
+    :ivar call: of a polled chat, on several nodes: the attempt that moved ``position`` last.
+    :ivar previous: after which position that one's answer began.
     :ivar expires_at: when it is forgotten, Unix seconds.
     """
 
@@ -84,6 +97,9 @@ class ChatState:
     pushed: int = 0
     told: bool = False
     finished: bool = False
+    handed: int = UNANNOUNCED
+    call: str = ""
+    previous: int = 0
     expires_at: float = 0.0
     version: int = 0
 
@@ -113,6 +129,10 @@ class ChatState:
             "told": self.told,
             "finished": self.finished,
         }
+        if self.handed > UNANNOUNCED:
+            document["handed"] = self.handed
+        if self.call:
+            document |= {"call": self.call, "previous": self.previous}
         value = json.dumps(document, separators=(",", ":")).encode()
         indexes = {COMET_INDEX: COMET_LIVE} if self.comet and not self.finished else {}
         return Put(CHAT, self.service_id, value, self.expires_at, indexes)
@@ -136,11 +156,15 @@ class ChatState:
 
 
 class ChatRecords:
-    """The states of chats in the store."""
+    """The states of chats in the store.
 
-    def __init__(self, store: Store, ids: IdSource) -> None:
+    :param owned: only the owner of a chat writes it.
+    """
+
+    def __init__(self, store: Store, ids: IdSource, owned: Ownership | None = None) -> None:
         self._store = store
         self._ids = ids
+        self._owned = owned or Alone()
 
     async def find(self, service_id: ServiceId) -> ChatState | None:
         """Read a chat, ``None`` when there is none (any more)."""
@@ -175,12 +199,11 @@ class ChatRecords:
 
         :param also: belongs into the same unit.
         :raises ConditionFailed: the service has a chat already, or changed meanwhile.
+        :raises ChatMoved: it is not ours any more.
         """
         state = replace(state, expires_at=expires_at)
-        conditions = (Absent(CHAT, state.service_id), *also.conditions)
-        unit = Unit(self._unit_id(), (state.to_put(), *also.changes), conditions)
-        done = await self._store.commit(unit)
-        return replace(state, version=done.versions[0])
+        version = await self._commit(state, Absent(CHAT, state.service_id), also)
+        return replace(state, version=version)
 
     async def change(
         self,
@@ -194,26 +217,33 @@ class ChatRecords:
         :param also: belongs into the same unit; left out of repetitions, since what
             it depends on may be what changed.
         :raises ChatNotStarted: it is gone meanwhile.
+        :raises ChatMoved: it is not ours any more.
         """
         also = also or Changes()
         for remaining in reversed(range(_TRIES)):
             changed = change(state)
             if changed == state:
                 return state
-            unit = Unit(
-                self._unit_id(),
-                (changed.to_put(), *also.changes),
-                (Unchanged(CHAT, state.service_id, state.version), *also.conditions),
-            )
+            unchanged = Unchanged(CHAT, state.service_id, state.version)
             try:
-                done = await self._store.commit(unit)
+                version = await self._commit(changed, unchanged, also)
             except ConditionFailed:
                 if not remaining:
                     raise
                 state, also = await self.read(state.service_id), Changes()
             else:
-                return replace(changed, version=done.versions[0])
+                return replace(changed, version=version)
         raise AssertionError("the last try returns or raises")
 
-    def _unit_id(self) -> UnitId:
-        return UnitId(self._ids.uuid())
+    async def _commit(self, state: ChatState, condition: Condition, also: Changes) -> int:
+        """Store a chat while it is ours; gives the version of its record."""
+        # The lease first: who has lost it must not try again.
+        conditions = (*self._owned.conditions(state.service_id), condition, *also.conditions)
+        changes = (state.to_put(), *also.changes)
+        try:
+            done = await self._store.commit(Unit(UnitId(self._ids.uuid()), changes, conditions))
+        except ConditionFailed as failed:
+            if isinstance(failed.condition, LeaseHeld):
+                raise ChatMoved("Another node has this chat now; try again.") from None
+            raise
+        return done.versions[0]

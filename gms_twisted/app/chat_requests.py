@@ -114,6 +114,24 @@ class StartRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to carry out what a client asked for, where there are several nodes.
+
+    :ivar word: names what is said: the same in each attempt, ``""`` for any.
+    :ivar call: names the attempt.
+    :ivar missed: former attempts for this client whose answers were lost.
+    """
+
+    word: str = ""
+    call: str = ""
+    missed: frozenset[str] = frozenset()
+
+
+ONLY = Attempt()
+"""The only one, as far as we know."""
+
+
+@dataclass(frozen=True, slots=True)
 class TalkRequest:
     """Parameters of the operations on a chat.
 
@@ -124,9 +142,12 @@ class TalkRequest:
     position: int | None = None
     message: str = field(default="", repr=False)
     verbose: bool = False
+    attempt: Attempt = ONLY
 
     @classmethod
-    def read(cls, fields: Mapping[str, FormValue], max_chars: int) -> TalkRequest:
+    def read(
+        cls, fields: Mapping[str, FormValue], max_chars: int, attempt: Attempt = ONLY
+    ) -> TalkRequest:
         """Read the parameters; all are optional.
 
         :raises InvalidRequest: one is malformed.
@@ -136,7 +157,7 @@ class TalkRequest:
         message = clean_text(text_of(fields, "message"), "message")
         if len(message) > max_chars:
             raise MessageTooLong(f"A message has at most {max_chars} characters.")
-        return cls(position, message, wants_verbose(fields))
+        return cls(position, message, wants_verbose(fields), attempt)
 
 
 def _position(text: str) -> int | None:

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from gms_twisted.app.chat_keeper import ChatKeeper
 from gms_twisted.app.chat_line import ChatLine
-from gms_twisted.app.chat_records import ChatRecords, ChatState
+from gms_twisted.app.chat_records import ChatMoved, ChatRecords, ChatState
 from gms_twisted.app.chat_requests import StartRequest, attached
 from gms_twisted.app.interfaces import ChatGateway
 from gms_twisted.app.service_records import ServiceInstance
@@ -120,6 +120,9 @@ class ChatStarter:
             if other is None:
                 raise not_found() from failed
             return other
+        except ChatMoved:
+            # Whoever has the service now begins the same chat, by the service's id.
+            raise
         except GmsError:
             await self._line.leave_quietly(state)
             raise

@@ -24,7 +24,7 @@ from gms_twisted.app.chat_limits import ChatLimits, SendingTooFast
 from gms_twisted.app.chat_line import ChatLine, Exchange
 from gms_twisted.app.chat_permission import ChatPermission
 from gms_twisted.app.chat_records import CHAT, ChatRecords, ChatState
-from gms_twisted.app.chat_requests import StartRequest, TalkRequest, wants_verbose
+from gms_twisted.app.chat_requests import ONLY, Attempt, StartRequest, TalkRequest, wants_verbose
 from gms_twisted.app.chat_rows import Row, rows
 from gms_twisted.app.chat_start import ChatStarter
 from gms_twisted.app.interfaces import ChatServerUnavailable
@@ -104,6 +104,7 @@ class Chats:
         call: Call,
         fields: Mapping[str, FormValue],
         user: GmsUser | None,
+        attempt: Attempt = ONLY,
     ) -> Answer:
         """Carry out a call of the Chat API; returns the chat object.
 
@@ -114,6 +115,7 @@ class Chats:
         :raises InvalidRequest: a parameter is malformed.
         :raises TooManyRequests: the chat is used too fast.
         :raises ChatServerUnavailable: no chat server answered.
+        :raises ChatMoved: it is another node's by now.
         """
         instance = await self._services.find(service_id, user)
         await self._permission.check(instance)
@@ -127,7 +129,7 @@ class Chats:
             return await self._tasks.finish(
                 "end of a chat", self._disconnect(instance, verbose=verbose)
             )
-        wanted = TalkRequest.read(fields, self._limits.message_chars)
+        wanted = TalkRequest.read(fields, self._limits.message_chars, attempt)
         if call is Call.SEND and not wanted.message:
             raise InvalidRequest("message is missing or empty.", "message")
         await self._records.read(instance.service_id)
@@ -196,9 +198,11 @@ class Chats:
                 message = None
             if state.comet:
                 return await self._talk_comet(instance, call, state, wanted, message, notice)
-            after = await self._effective(state, wanted.position)
-            exchange = await self._line.refresh(state, after, message=message, notice=notice)
-            state = await self._remember(state, exchange)
+            after = await self._effective(state, wanted)
+            exchange = await self._line.refresh(
+                state, after, message=message, notice=notice, dedupe=wanted.attempt.word
+            )
+            state = await self._remember(state, exchange, after, wanted.attempt)
             shown = rows(exchange.events, after)
             return self._answer(call, state, state.position, shown, wanted)
 
@@ -219,9 +223,11 @@ class Chats:
         if message is not None or notice is not None:
             if wanted.verbose and message is not None:
                 self._delivery.verbose_echo(service_id)
-            exchange = await self._line.refresh(state, state.known, message=message, notice=notice)
+            exchange = await self._line.refresh(
+                state, state.known, message=message, notice=notice, dedupe=wanted.attempt.word
+            )
             # Not the position: what this answer saw is still to come on /_genesys.
-            state = await self._remember(state, exchange)
+            state = await self._remember(state, exchange, state.known, wanted.attempt)
         return self._answer(call, state, self._seen(state), [], wanted)
 
     async def _afterwards(
@@ -234,18 +240,20 @@ class Chats:
             if wanted.position is not None:
                 self._delivery.repeat(state, min(wanted.position, state.known))
             return self._answer(call, state, self._seen(state), [], wanted)
-        after = min(state.position if wanted.position is None else wanted.position, state.known)
+        position = _last_seen(state, wanted) if wanted.position is None else wanted.position
+        after = min(position, state.known)
         try:
             exchange = await self._line.refresh(state, after)
         except ChatServerUnavailable:
             return self._answer(call, state, state.position, [], wanted)
-        state = await self._remember(state, exchange)
+        state = await self._remember(state, exchange, after, wanted.attempt)
         return self._answer(call, state, state.position, rows(exchange.events, after), wanted)
 
-    async def _effective(self, state: ChatState, position: int | None) -> int:
+    async def _effective(self, state: ChatState, wanted: TalkRequest) -> int:
         """After which event to answer (C04): a position ahead is the server's own."""
+        position = wanted.position
         if position is None:
-            return state.position
+            return _last_seen(state, wanted)
         if position <= state.known:
             return position
         ahead = await self._line.refresh(state, state.known)
@@ -270,15 +278,24 @@ class Chats:
                 return
             await self._line.refresh(state, state.known, notice=Notice(kind))
 
-    async def _remember(self, state: ChatState, exchange: Exchange) -> ChatState:
-        """Store what an exchange told, with whatever keeps chat and service alive."""
+    async def _remember(
+        self, state: ChatState, exchange: Exchange, after: int, attempt: Attempt
+    ) -> ChatState:
+        """Store what an exchange told, with whatever keeps chat and service alive.
+
+        :param after: where the answer begins.
+        """
 
         def after_exchange(before: ChatState) -> ChatState:
             now = exchange.applied_to(before)
             # A part of a long transcript that is read again: the next part is next.
             partly = exchange.reached < now.known
             position = exchange.reached if partly else max(now.position, exchange.reached)
-            return now if now.comet else replace(now, position=position)
+            if now.comet:
+                return now
+            if attempt.call and (position != now.position or now.call in attempt.missed):
+                now = replace(now, call=attempt.call, previous=after)
+            return replace(now, position=position)
 
         return await self._change(state, after_exchange)
 
@@ -348,12 +365,29 @@ class Chats:
 
     async def end(self, instance: ServiceInstance) -> Changes:
         """Leave the chat of a service that is about to be deleted; what removes its record."""
-        async with self._turns.of(instance.service_id):
-            state = await self._records.find(instance.service_id)
+        left = await self.leave(instance.service_id)
+        return Changes((Delete(CHAT, instance.service_id),)) if left else Changes()
+
+    async def leave(self, service_id: ServiceId) -> bool:
+        """Leave the chat of a service that is about to be deleted; tells whether it had one."""
+        async with self._turns.of(service_id):
+            state = await self._records.find(service_id)
             if state is None:
-                return Changes()
+                return False
             if not state.closed:
                 await self._line.leave_quietly(state)
-            self._limits.forget(instance.service_id)
-            self._delivery.end(instance.service_id)
-            return Changes((Delete(CHAT, instance.service_id),))
+            self._limits.forget(service_id)
+            self._delivery.end(service_id)
+            return True
+
+    async def rest(self, going: Callable[[ServiceId], bool]) -> None:
+        """Wait until the calls that are under way for some services are over."""
+        for service_id in filter(going, self._turns.keys()):
+            async with self._turns.of(service_id):
+                pass
+
+
+def _last_seen(state: ChatState, wanted: TalkRequest) -> int:
+    """How far a client is that does not say it: where its last answer ended, if it got that."""
+    missed = state.call and state.call in wanted.attempt.missed
+    return state.previous if missed else state.position

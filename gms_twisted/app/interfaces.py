@@ -56,6 +56,10 @@ class ChatGateway(Protocol):
     notice with the same word only once.
     """
 
+    @property
+    def alike(self) -> bool:
+        """Tell whether every server that is named serves every chat."""
+
     async def choose(self, alias: str | None = None) -> ChatServerAddress:
         """Ask which server to use; with an alias: that one, or its replacement.
 

@@ -77,5 +77,9 @@ class TurnsByKey(Generic[K]):
             if wanted > 1:
                 self._turns[key] = turns, wanted - 1
 
+    def keys(self) -> list[K]:
+        """Read of which ones somebody has a turn, or wants one."""
+        return list(self._turns)
+
     def __len__(self) -> int:
         return len(self._turns)

@@ -150,6 +150,10 @@ class Cluster:
         others = () if self._registry is None else self._registry.others
         return (self._about, *others)
 
+    def aliases(self) -> frozenset[str]:
+        """What the nodes that live are called, ours too: their numbers."""
+        return frozenset(str(one.node) for one in self.runs)
+
     async def _look(self) -> None:
         if not self._is_open:
             return

@@ -127,8 +127,10 @@ class ChatServer:
 
     async def adopt(self, alias: str) -> None:
         """Take over whoever a server served that is gone for good."""
-        await self.rooms.adopt(alias)
-        self._flex.start()
+        try:
+            await self.rooms.adopt(alias)
+        finally:
+            self._flex.start()
 
     def reconfigure(self, options: ChatServerOptions) -> None:
         """Take new limits."""

@@ -100,12 +100,16 @@ class FlexSide:
         self._making = 0
 
     def start(self) -> None:
-        """Give every customer of an open chat the full time; after the host's start."""
+        """Give every customer that is ours now the full time; after the host's start.
+
+        Those whose silence is being counted already have what is left of theirs.
+        """
         for room in self._host.shelf.open.values():
             for party in room.info.parties:
                 if party.is_customer and party.present and party.home == self._host.home:
                     for user_id in party.user_ids:
-                        self._presence.heard(user_id, room.info.session_id)
+                        if not self._presence.counts(user_id):
+                            self._presence.heard(user_id, room.info.session_id)
 
     def stop(self) -> None:
         """Let held refreshes go and stop the clocks."""
@@ -236,6 +240,11 @@ class FlexSide:
             return self._answer(request, room, party, request.position)
         session_id = room.info.session_id
         self._presence.heard(user.user_id, session_id)
+        if party.home != self._host.home:
+            # It comes from another server: what was said there is not known here, if the news
+            # of it was lost with that server.
+            await self._host.reread(session_id)
+            room, party = await self._seat(user, session_id)
         # Choice: an empty message is none.
         speaks = bool(request.message) or request.notice is not None
         if speaks or party.home != self._host.home:

@@ -41,7 +41,8 @@ class Presence:
 
     def counts(self, user_id: ChatUserId) -> bool:
         """Tell whether a user's silence is being counted, so it is not gone."""
-        return user_id in self._silence
+        running = self._silence.get(user_id)
+        return running is not None and running.active()
 
     def heard(self, user_id: ChatUserId, session_id: ChatSessionId) -> None:
         """A user made a request: it has the full time again."""

@@ -14,7 +14,7 @@ time (passed in), who listens.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gms_twisted.domain.chat import (
@@ -32,6 +32,7 @@ from gms_twisted.embedded.rooms import (
     MAX_EVENTS,
     MAX_TEXT_CHARS,
     CustomerState,
+    Dequeued,
     NotInRoom,
     Party,
     RoomClosed,
@@ -81,6 +82,22 @@ def worth_showing(event: ChatEvent) -> bool:
     if event.kind is EventKind.NOTICE:
         return event.notice_type not in _FLEETING
     return event.kind is EventKind.MESSAGE
+
+
+def why_dequeued(after: SessionInfo, events: Sequence[ChatEvent]) -> Dequeued:
+    """Tell why a chat waits no longer.
+
+    :param events: what has happened since it did.
+    """
+    if after.closed_at is None:
+        return Dequeued.TAKEN
+    by_itself = any(
+        event.party_type is PartyType.CLIENT
+        and event.kind is EventKind.LEFT
+        and event.reason is not LeaveReason.CLOSED
+        for event in events
+    )
+    return Dequeued.LEFT if by_itself else Dequeued.CLOSED
 
 
 def _alike(nickname: str) -> str:

@@ -4,7 +4,7 @@
 (:class:`gms_twisted.embedded.rooms.AgentSide`), and what ``flex.py`` builds the
 customers' side on.  Start it before the ports and stop it after them.
 
-Knows: agents and their grace, listeners, retention.  Does not know: XML,
+Knows: agents, listeners, who is served where.  Does not know: XML,
 sockets, flex users.
 """
 
@@ -20,7 +20,6 @@ from gms_twisted.config.options import ChatServerOptions
 from gms_twisted.domain.chat import (
     AfterAction,
     ChatEvent,
-    EventKind,
     LeaveReason,
     Notice,
     PartyType,
@@ -29,13 +28,14 @@ from gms_twisted.domain.chat import (
 )
 from gms_twisted.domain.errors import GmsError
 from gms_twisted.domain.ids import AgentName, ChatSessionId
-from gms_twisted.domain.sources import DelayedCall, IdSource, Timers, WallClock
-from gms_twisted.embedded.room import Draft
+from gms_twisted.domain.sources import IdSource, Timers, WallClock
+from gms_twisted.embedded.agent_grace import AgentGrace
+from gms_twisted.embedded.room import Draft, why_dequeued
+from gms_twisted.embedded.room_forgetting import Forgetting
 from gms_twisted.embedded.room_shelf import RoomShelf
 from gms_twisted.embedded.rooms import (
     AlreadyTaken,
     CustomerState,
-    Dequeued,
     Party,
     RoomListener,
     SessionInfo,
@@ -43,9 +43,6 @@ from gms_twisted.embedded.rooms import (
 from gms_twisted.store.interfaces import Store
 
 T = TypeVar("T")
-
-SWEEP_S = 60.0
-"""How often the transcripts whose time is over are looked for."""
 
 
 class RoomHost:
@@ -71,12 +68,10 @@ class RoomHost:
         self.home = home
         self.tasks = Tasks()
         self.shelf = RoomShelf(store, options, wall, ids, self.tasks, home, self._told)
-        self._timers = timers
         self._announce = announce
         self._listeners: list[RoomListener] = []
-        self._grace: dict[AgentName, DelayedCall] = {}
-        self._here: set[AgentName] = set()
-        self._sweep: DelayedCall | None = None
+        self._grace = AgentGrace(timers, lambda: self.options.agent_grace_s, self._grace_over)
+        self._forgetting = Forgetting(self.shelf, self.tasks, timers, self.announce)
         self._running = False
 
     @property
@@ -97,21 +92,18 @@ class RoomHost:
         self._running = True
         if self._announce is None:
             # Alone on its store: whoever another alias served is ours now.
-            for home in self._homes() - {self.home}:
+            for home in self.homes() - {self.home}:
                 await self.adopt(home)
         for agent in self._agents_of(self.home):
             self.agent_gone(agent)
-        self._arm_sweep(0.0)
+        self._forgetting.start()
         self.log.info("Chat server has {count} open chats", count=len(self.shelf.open))
 
     async def stop(self) -> None:
         """Let begun changes finish and stop all clocks."""
         self._running = False
-        for call in (*self._grace.values(), self._sweep):
-            if call is not None and call.active():
-                call.cancel()
-        self._grace.clear()
-        self._sweep = None
+        self._grace.stop()
+        self._forgetting.stop()
         for room in (*self.shelf.open.values(),):
             room.wake()
         await self.tasks.stop()
@@ -137,7 +129,7 @@ class RoomHost:
         # A room that is being made has nobody in it yet, so it was not announced either.
         waited = before.waiting_since is not None and bool(before.parties)
         if waited and after.waiting_since is None:
-            reason = _why_dequeued(after, events)
+            reason = why_dequeued(after, events)
             self._each(lambda listener: listener.session_dequeued(after, reason))
         for event in events:
             self._one_event(after, event)
@@ -164,8 +156,12 @@ class RoomHost:
         self.announce(session_id)
         return result
 
+    def share(self, announce: Callable[[ChatSessionId], None]) -> None:
+        """Be one of several servers on this store; before :meth:`start`."""
+        self._announce = announce
+
     def announce(self, session_id: ChatSessionId) -> None:
-        """Tell other servers that a room was changed here."""
+        """Tell other servers that a room was changed or erased here."""
         if self._announce is not None:
             self._announce(session_id)
 
@@ -175,6 +171,10 @@ class RoomHost:
         :raises RoomNotFound: there is none.
         """
         await self.shelf.reread(session_id)
+
+    async def reread_all(self) -> None:
+        """Catch up with all open rooms, when it is not known which ones were changed."""
+        await self.shelf.load_open()
 
     # What agents read
 
@@ -303,21 +303,11 @@ class RoomHost:
 
     def agent_gone(self, agent: AgentName) -> None:
         """Put an agent's chats back into their queues after the grace (C10)."""
-        self._here.discard(agent)
-        running = self._grace.pop(agent, None)
-        if running is not None and running.active():
-            running.cancel()
-        if self._running:
-            self._grace[agent] = self._timers.callLater(
-                self.options.agent_grace_s, self._grace_over, agent
-            )
+        self._grace.gone(agent, count=self._running)
 
     def agent_back(self, agent: AgentName) -> None:
         """Nothing happens to its chats."""
-        self._here.add(agent)
-        running = self._grace.pop(agent, None)
-        if running is not None and running.active():
-            running.cancel()
+        self._grace.back(agent)
         self.tasks.spawn("taking up the chats of an agent", self._settle_in(agent))
 
     async def _settle_in(self, agent: AgentName) -> None:
@@ -332,12 +322,11 @@ class RoomHost:
             await self.change(session.session_id, decide)
 
     def _grace_over(self, agent: AgentName) -> None:
-        self._grace.pop(agent, None)
         self.tasks.spawn("putting an agent's chats back", self._put_all_back(agent))
 
     async def _put_all_back(self, agent: AgentName) -> None:
         for session in self.sessions_of(agent):
-            if agent in self._here:
+            if self._grace.is_here(agent):
                 return
             self.log.info("Chat {chat} goes back to its queue", chat=session.session_id)
             try:
@@ -354,6 +343,8 @@ class RoomHost:
         """Take over whoever another server served, which is gone for good.
 
         Its agents get the grace from now on, unless they are here already.
+
+        :raises GmsError: some room could not be changed; the others were.
         """
 
         def decide(draft: Draft) -> None:
@@ -361,13 +352,22 @@ class RoomHost:
                 if party.present and party.home == home:
                     draft.settle_in(party)
 
-        agents = self._agents_of(home)
-        for session_id in list(self.shelf.open):
-            await self.change(session_id, decide)
-        for agent in agents - self._here:
-            self.agent_gone(agent)
+        agents, failed = self._agents_of(home), None
+        for room in list(self.shelf.open.values()):
+            if not any(party.present and party.home == home for party in room.info.parties):
+                continue
+            try:
+                await self.change(room.info.session_id, decide)
+            except GmsError as error:
+                failed = error
+        for agent in agents:
+            if not self._grace.is_here(agent):
+                self.agent_gone(agent)
+        if failed is not None:
+            raise failed
 
-    def _homes(self) -> set[str]:
+    def homes(self) -> set[str]:
+        """Aliases of the servers that last served somebody who is in an open chat."""
         return {
             party.home
             for room in self.shelf.open.values()
@@ -390,34 +390,4 @@ class RoomHost:
 
         :returns: how many there were.
         """
-        mine = [one.info for one in self.shelf.open.values() if one.info.gms_user == gms_user]
-        for info in mine if gms_user else ():
-            await self.change(info.session_id, lambda draft: draft.close())
-        return await self.shelf.erase_user(gms_user)
-
-    def _arm_sweep(self, delay_s: float) -> None:
-        if self._running:
-            self._sweep = self._timers.callLater(delay_s, self._begin_sweep)
-
-    def _begin_sweep(self) -> None:
-        self.tasks.spawn("deleting old transcripts", self._delete_old())
-
-    async def _delete_old(self) -> None:
-        try:
-            count = await self.shelf.expire()
-            if count:
-                self.log.info("Deleted {count} old transcripts", count=count)
-        finally:
-            self._arm_sweep(SWEEP_S)
-
-
-def _why_dequeued(after: SessionInfo, events: Sequence[ChatEvent]) -> Dequeued:
-    if after.closed_at is None:
-        return Dequeued.TAKEN
-    by_itself = any(
-        event.party_type is PartyType.CLIENT
-        and event.kind is EventKind.LEFT
-        and event.reason is not LeaveReason.CLOSED
-        for event in events
-    )
-    return Dequeued.LEFT if by_itself else Dequeued.CLOSED
+        return await self._forgetting.delete_user(gms_user)

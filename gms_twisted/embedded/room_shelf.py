@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -29,7 +30,7 @@ from gms_twisted.domain.errors import Unavailable
 from gms_twisted.domain.ids import ChatSessionId
 from gms_twisted.domain.sources import IdSource, WallClock
 from gms_twisted.embedded.chat_data import chats_of, erase_chat
-from gms_twisted.embedded.room import Draft, worth_showing
+from gms_twisted.embedded.room import Draft, Said, worth_showing
 from gms_twisted.embedded.room_records import (
     EVENT,
     JOIN,
@@ -101,6 +102,13 @@ class Room:
             tuple(self.events[max(0, after) :]),
         )
 
+    def add(self, news: Sequence[Said]) -> None:
+        """Have more events."""
+        for said in news:
+            self.events.append(said.event)
+            if said.word:
+                self.words[said.word] = said.event.position
+
     def news(self) -> Deferred[None]:
         """Fires at the next change; cancel it to wait no longer."""
 
@@ -156,18 +164,25 @@ class RoomShelf:
     # Reading
 
     async def load_open(self) -> None:
-        """Read every open room; called once, at start."""
-        after = ""
-        while True:
+        """Read every open room, and what is new of those that are open here."""
+        after, seen, more = "", set[str](), True
+        while more:
             records = await self._store.find(SESSION, "state", OPEN, after=after, limit=PAGE)
             for record in records:
-                await self.find(ChatSessionId(record.key))
-            if len(records) < PAGE:
-                return
-            after = records[-1].key
+                await self._hear_of(ChatSessionId(record.key))
+            seen.update(record.key for record in records)
+            more = len(records) == PAGE
+            after = records[-1].key if more else ""
+        for session_id in [one for one in self.open if one not in seen]:
+            await self._hear_of(session_id)
+
+    async def _hear_of(self, session_id: ChatSessionId) -> None:
+        room = self._at_hand(session_id)
+        with suppress(RoomNotFound):  # erased meanwhile
+            await (self.find(session_id) if room is None else self._refresh(room))
 
     async def find(self, session_id: ChatSessionId) -> Room:
-        """Get a room, from memory or the store.
+        """Get a room, from memory or the store; listeners hear of an open one that is new here.
 
         :raises RoomNotFound: there is none.
         """
@@ -180,11 +195,13 @@ class RoomShelf:
             if known is not None:
                 return known
             self._place(room)
+            if room.info.closed_at is None:
+                self._told(replace(room.info, waiting_since=None), room.info, ())
         return room
 
     async def closed_of(self, gms_user: str, limit: int) -> list[SessionInfo]:
         """Read a customer's closed chats, newest first."""
-        infos = await chats_of(self._store, gms_user)
+        infos = await self.of_user(gms_user)
         return [info for info in infos if info.closed_at is not None][:limit]
 
     def _at_hand(self, session_id: ChatSessionId) -> Room | None:
@@ -207,47 +224,54 @@ class RoomShelf:
             return None
         info, join_word = read_session(session_id, record.value)
         room = Room(info, join_word)
-        room.version = record.version
-        await self._read_events(room)
+        self._renew(room, info, record.version, await self._events_after(session_id, 0))
         return room
 
-    async def _read_events(self, room: Room) -> None:
-        session_id = room.info.session_id
+    async def _events_after(self, session_id: ChatSessionId, position: int) -> list[Said]:
+        found: list[Said] = []
         while True:
-            after = event_key(session_id, len(room.events))
+            after = event_key(session_id, position + len(found))
             records = await self._store.find(EVENT, "session", session_id, after=after, limit=PAGE)
-            for record in records:
-                said = read_said(record.value)
-                room.events.append(said.event)
-                if said.word:
-                    room.words[said.word] = said.event.position
+            found += [read_said(record.value) for record in records]
             if len(records) < PAGE:
-                break
+                return found
+
+    @staticmethod
+    def _renew(room: Room, info: SessionInfo, version: int, news: Sequence[Said]) -> None:
+        """Have a room be what the store says."""
+        room.version = version
+        room.add(news)
         last = next((one for one in reversed(room.events) if worth_showing(one)), None)
-        room.info = caught_up(room.info, len(room.events), last)
+        room.info = caught_up(info, len(room.events), last)
 
     async def reread(self, session_id: ChatSessionId) -> None:
-        """Catch up with what another server did to a room, and tell listeners."""
-        known = self._at_hand(session_id)
-        if known is None:
-            room = await self.find(session_id)
-            self._told(replace(room.info, waiting_since=None), room.info, ())
-            return
-        async with known.turns:
-            await self._catch_up(known)
+        """Catch up with what another server did to a room, and tell listeners.
+
+        :raises RoomNotFound: there is none; nothing is kept of it here.
+        """
+        # Also when it is new here: somebody else may have begun to read it before the news.
+        await self._refresh(await self.find(session_id))
+
+    async def _refresh(self, room: Room) -> None:
+        async with room.turns:
+            await self._catch_up(room)
 
     async def _catch_up(self, room: Room) -> None:
-        """Read a room anew; it is our turn."""
-        fresh = await self._read(room.info.session_id)
-        if fresh is None:
+        """Read what is new of a room; it is our turn.  Events are never changed, only added."""
+        session_id = room.info.session_id
+        record = await self._store.get(SESSION, session_id)
+        if record is None:
+            self.open.pop(session_id, None)
+            self._closed.pop(session_id, None)
+            room.wake()
             raise RoomNotFound("There is no such chat.")
-        before, seen = room.info, len(room.events)
-        if fresh.version == room.version and len(fresh.events) == seen:
+        news = await self._events_after(session_id, len(room.events))
+        if record.version == room.version and not news:
             return
-        room.info, room.version, room.words = fresh.info, fresh.version, fresh.words
-        room.events = fresh.events
+        before, (info, _) = room.info, read_session(session_id, record.value)
+        self._renew(room, info, record.version, news)
         self._place(room)
-        self._published(room, before, room.events[seen:])
+        self._published(room, before, [said.event for said in news])
 
     # Writing
 
@@ -337,10 +361,7 @@ class RoomShelf:
         committed = await self._store.commit(unit)
         if isinstance(changes[0], Put) and changes[0].kind == SESSION:
             room.version = committed.versions[0]
-        for said in draft.said:
-            room.events.append(said.event)
-            if said.word:
-                room.words[said.word] = said.event.position
+        room.add(draft.said)
         room.info = info
         self._place(room)
         self._published(room, draft.before, [said.event for said in draft.said])
@@ -357,26 +378,22 @@ class RoomShelf:
 
     # Forgetting
 
-    async def expire(self) -> int:
+    async def expire(self) -> list[ChatSessionId]:
         """Delete what closed chats leave behind after their time (C12).
 
-        :returns: how many chats there were.
+        :returns: which chats there were.
         """
         over = await self._store.due(RETENTION, self._wall.now())
-        for due in over:
-            await self.erase(ChatSessionId(due.key))
-        return len(over)
+        erased = [ChatSessionId(due.key) for due in over]
+        for session_id in erased:
+            await self.erase(session_id)
+        return erased
 
     async def erase(self, session_id: ChatSessionId) -> None:
         """Delete a closed chat with its events and users; may be repeated."""
         self._closed.pop(session_id, None)
         await erase_chat(self._store, self._ids, session_id)
 
-    async def erase_user(self, gms_user: str) -> int:
-        """Delete the closed chats of a user; tells how many there were."""
-        count = 0
-        for info in await chats_of(self._store, gms_user):
-            if info.closed_at is not None:
-                await self.erase(info.session_id)
-                count += 1
-        return count
+    async def of_user(self, gms_user: str) -> list[SessionInfo]:
+        """Read a user's chats, open and closed, newest first."""
+        return await chats_of(self._store, gms_user)

@@ -1,4 +1,4 @@
-"""Routes of the Chat API, version 1; the rules are in ``app.chats``.
+"""Routes of the Chat API, version 1; the rules are in ``app.chats``, or another node's.
 
 Spec: Chat API.  GET does what POST does, with parameters in the query: programs
 in the field use both.
@@ -6,11 +6,15 @@ in the field use both.
 
 from __future__ import annotations
 
+from collections.abc import Coroutine, Mapping
+from typing import Any, Protocol
+
 from twisted.web.iweb import IRequest
 
-from gms_twisted.app.chat_answers import Call
-from gms_twisted.app.chats import Chats
+from gms_twisted.app.chat_answers import Answer, Call
 from gms_twisted.domain.errors import NotFound
+from gms_twisted.domain.ids import GmsUser
+from gms_twisted.domain.values import FormValue
 from gms_twisted.http.interfaces import BodyKind
 from gms_twisted.rest.forms import caller_of, form_of
 from gms_twisted.rest.lookups import LookUps
@@ -29,10 +33,19 @@ class OperationUnknown(NotFound):
     code = "gms.unknown_path"
 
 
+class ChatCalls(Protocol):
+    """Carries out calls, wherever the chat is."""
+
+    def call(
+        self, service_id: str, call: Call, fields: Mapping[str, FormValue], user: GmsUser | None
+    ) -> Coroutine[Any, Any, Answer]:
+        """See :meth:`gms_twisted.app.chats.Chats.call`."""
+
+
 class ChatApi:
     """Start a chat, and every operation on it."""
 
-    def __init__(self, chats: Chats, door: ServiceDoor, lookups: LookUps) -> None:
+    def __init__(self, chats: ChatCalls, door: ServiceDoor, lookups: LookUps) -> None:
         self._chats = chats
         self._door = door
         self._lookups = lookups

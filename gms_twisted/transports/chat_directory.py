@@ -41,6 +41,7 @@ class ChatDirectory:
     """Chooses servers.
 
     :param down: tells whether a server could not be reached lately.
+    :ivar uses_embedded: it is always the built-in one.
     """
 
     log = Logger()
@@ -59,7 +60,7 @@ class ChatDirectory:
         self._down = down
         self._next = 0
         has_page = self._url.lower().startswith(("http://", "https://"))
-        self._uses_embedded = (
+        self.uses_embedded = (
             not self._servers and not has_page if options.embedded is None else options.embedded
         )
 
@@ -68,7 +69,7 @@ class ChatDirectory:
 
         :raises ChatServerUnavailable: none is to be had.
         """
-        if self._uses_embedded:
+        if self.uses_embedded:
             server = self._embedded()
             if server is None:
                 raise ChatServerUnavailable("The built-in chat server is not running.")

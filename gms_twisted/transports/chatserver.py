@@ -125,6 +125,11 @@ class ChatServers:
 
     # ChatGateway
 
+    @property
+    def alike(self) -> bool:
+        """Tell whether every server that is named serves every chat: the built-in ones do."""
+        return self._directory.uses_embedded
+
     async def choose(self, alias: str | None = None) -> ChatServerAddress:
         """Ask which server to use."""
         return await self._directory.choose(alias)

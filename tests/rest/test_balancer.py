@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.chatserver.balancer import balancer_answer
 from gms_twisted.domain.chat import ChatServerAddress
+from gms_twisted.domain.values import FormValue
 from gms_twisted.rest.balancer import DEFAULT_PATH, balancer_page, page_path
 from gms_twisted.rest.root import Api
 from tests.support.rest_client import RestClient
@@ -16,9 +17,10 @@ class BalancerPageTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """A page at the default path."""
+        self.pages: dict[str, bytes] = {}
         self.page: bytes | None = balancer_answer(ChatServerAddress("350", "127.0.0.1", 4856))
         api = Api()
-        api.add(balancer_page(DEFAULT_PATH, lambda: self.page))
+        api.add(balancer_page(DEFAULT_PATH, lambda alias: self.pages.get(alias, self.page)))
         self.client = RestClient(api)
 
     def test_names_the_server(self) -> None:
@@ -31,6 +33,13 @@ class BalancerPageTests(SynchronousTestCase):
                 answer.json(),
                 {"alias": "350", "host": "127.0.0.1", "webapi_port": 4856, "tls": False},
             )
+
+    def test_names_the_server_that_is_asked_for(self) -> None:
+        """Of several, that with the alias."""
+        self.pages["8"] = balancer_answer(ChatServerAddress("8", "127.0.0.1", 4858))
+        wanted: dict[str, FormValue] = {"chatServerLoadBalancerAlias": "8"}
+        answer = self.client.request("GET", DEFAULT_PATH, fields=wanted)
+        self.assertEqual(answer.json()["webapi_port"], 4858)
 
     def test_no_server(self) -> None:
         """503 while there is none."""

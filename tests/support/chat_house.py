@@ -120,6 +120,8 @@ class ChatServerDouble:
     :ivar refreshes: position and wait of each refresh, in order.
     """
 
+    alike = False
+
     def __init__(self, clock: Clock, wall: ManualWallClock) -> None:
         self._clock = clock
         self._wall = wall
