@@ -278,6 +278,7 @@ class DeliveryTests(NodesTest):
         self.service_id = self.chatting(notify_by="comet")
         self.session_id = ChatSessionId(str(self.started["chatSessionId"]))
         self.cluster.run(self.one.server.rooms.accept(self.session_id, KATE, "Kate"))
+        self.cluster.until(lambda: "has joined the session" in self.shown())
 
     def says(self, node: ChatNode, text: str) -> None:
         """The agent says something at a node, and it is handed over."""
