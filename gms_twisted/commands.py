@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -22,6 +23,9 @@ from gms_twisted.store.interfaces import StoreFault
 from gms_twisted.store.sqlite import FILE_NAME
 from gms_twisted.store.sqlite_care import check_file, restore
 from gms_twisted.vapid import make_vapid_key
+
+if TYPE_CHECKING:
+    from gms_twisted.wiring_moving import Mover, Say
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -101,6 +105,49 @@ def restore_backup(arguments: argparse.Namespace) -> int:
         return 1
     print(f"{arguments.file} is in place")
     return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Write all data of a store to a file, for an import into any other store.
+
+    No server may use the store meanwhile.  The file holds everything that clients and agents
+    have entrusted to the server: who can read it can read that.
+    """
+    return _move(arguments, lambda mover, say: mover.export(arguments.file, say))
+
+
+def import_export(arguments: argparse.Namespace) -> int:
+    """Take all data from a file made by export, into an empty store of any sort.
+
+    No server may use the store meanwhile.  Everything is read back and compared at the end; a
+    server starts on the store only after that.
+    """
+    if arguments.abandon:
+        return _move(arguments, lambda mover, say: mover.abandon(say))
+    if not arguments.file:
+        print("gms: name the file to import", file=sys.stderr)
+        return 2
+    again = arguments.again
+    return _move(arguments, lambda mover, say: mover.import_(arguments.file, say, again=again))
+
+
+def _move(arguments: argparse.Namespace, work: Callable[[Mover, Say], Awaitable[None]]) -> int:
+    # Whoever runs another command does not wait for the server's modules.
+    from gms_twisted.wiring_moving import run_mover
+
+    path = Path(arguments.config) if arguments.config else default_path()
+    loaded = load(path, arguments.set)
+    if loaded.faults:
+        for problem in loaded.faults:
+            print(problem, file=sys.stderr)
+        return 1
+    # Standard output may be the export itself.
+    output = sys.stderr if arguments.file == "-" else sys.stdout
+
+    def say(line: str) -> None:
+        print(line, file=output, flush=True)
+
+    return run_mover(loaded.configuration, Path(arguments.data), lambda mover: work(mover, say))
 
 
 def user_export(arguments: argparse.Namespace) -> int:
@@ -205,6 +252,27 @@ def parser() -> argparse.ArgumentParser:
     back = command("restore", restore_backup, "put a copy in the place of the data file")
     back.add_argument("file", help="a copy made by backup")
     back.add_argument("--data", "-d", default="./var", help="the data directory; no server may run")
+    out = command("export", export, "write all data of a store to a file; no server may run")
+    out.add_argument("file", help="where to; must not exist; - is standard output")
+    back = command("import", import_export, "take all data from an export into an empty store")
+    back.add_argument("file", nargs="?", default="", help="made by export; - is standard input")
+    unfinished = back.add_mutually_exclusive_group()
+    unfinished.add_argument(
+        "--again", action="store_true", help="first empty the store of an unfinished import"
+    )
+    unfinished.add_argument(
+        "--abandon", action="store_true", help="only empty the store of an unfinished import"
+    )
+    for moved in (out, back):
+        moved.add_argument("--data", "-d", default="./var", help="the server's data directory")
+        moved.add_argument("--config", "-c", default="", help="default: the packaged etc/gms.ini")
+        moved.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="SECTION/OPTION=VALUE",
+            help="override; --set store/url=redis://HOST says which store",
+        )
     tried = command("self-check", check_self, "try the server through the URL that clients use")
     tried.add_argument("--url", default="", help="default: server/external_url_base")
     tried.add_argument("--data", "-d", default="./var", help="the server's data directory")

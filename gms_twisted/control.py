@@ -2,7 +2,8 @@
 
 One JSON object a line in, one out: ``{"do": NAME, ...}`` is answered with
 ``{"ok": true, ...}`` or ``{"ok": false, "message": SENTENCE}``.  Who may write in the
-data directory may use it; nobody else can (mode 0600), and no port is involved.
+data directory may use it; nobody else can (mode 0600), and no port is involved.  Workers have a
+socket each, in folders below it: any of them answers.
 
 Knows: lines.  Does not know: what the commands do.
 """
@@ -127,6 +128,22 @@ class NotRunning(Exception):
     """No server uses that data directory now."""
 
 
+def _connected(directory: Path) -> socket.socket:
+    """Connect to the server of a data directory, or to one of its workers."""
+    refused: OSError | None = None
+    for path in (directory / SOCKET, *sorted(directory.glob(f"worker-*/{SOCKET}"))):
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(ANSWER_LIMIT_S)
+        try:
+            connection.connect(str(path))
+        except OSError as error:
+            refused = error
+            connection.close()
+        else:
+            return connection
+    raise NotRunning(f"no server uses {directory}") from refused
+
+
 def ask(directory: Path, do: str, **members: object) -> Mapping[str, object]:
     """Send a command to the server of a data directory, and wait for its answer.
 
@@ -134,13 +151,7 @@ def ask(directory: Path, do: str, **members: object) -> Mapping[str, object]:
 
     :raises NotRunning: there is none.
     """
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(ANSWER_LIMIT_S)
-    with connection:
-        try:
-            connection.connect(str(directory / SOCKET))
-        except OSError as error:
-            raise NotRunning(f"no server uses {directory}") from error
+    with _connected(directory) as connection:
         try:
             connection.sendall(json.dumps({"do": do, **members}).encode() + b"\n")
             with connection.makefile("rb") as answers:

@@ -2,8 +2,9 @@
 
 A person sees one line an event: time, level when it matters, who says it, the
 sentence.  ``--log-format json`` writes one object a line with the event's own
-fields.  Values that came from a client are escaped, so that no client can write a
-line of its own; what is secret hides itself by its ``repr`` and never gets here.
+fields.  A worker's lines say which worker it is.  Values that came from a client are
+escaped, so that no client can write a line of its own; what is secret hides itself by
+its ``repr`` and never gets here.
 
 Knows: events of ``twisted.logger``.  Does not know: who logs what.
 """
@@ -11,6 +12,7 @@ Knows: events of ``twisted.logger``.  Does not know: who logs what.
 from __future__ import annotations
 
 import json
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -52,17 +54,45 @@ def _failure_text(event: LogEvent) -> str:
     return "" if failure is None else failure.getTraceback().rstrip()
 
 
+class LineOutput:
+    """Where lines go.
+
+    :param lost: called for each write that was lost when the output is gone
+        (closed pipe, full disk): a server goes on without its log.
+    """
+
+    def __init__(self, output: TextIO, lost: Callable[[], None] | None = None) -> None:
+        self._output = output
+        self._lost = lost
+
+    def write(self, lines: str) -> None:
+        """Write whole lines, and see that they are out."""
+        try:
+            try:
+                self._output.write(lines)
+            except UnicodeEncodeError:
+                # A terminal that knows fewer letters than clients do.
+                self._output.write(lines.encode("ascii", "backslashreplace").decode("ascii"))
+            self._output.flush()
+        except (OSError, ValueError):
+            if self._lost is not None:
+                self._lost()
+
+
 @implementer(ILogObserver)
 class TextObserver:
     """Writes lines for people.
 
-    :param written: called with the number of lines lost when the output is gone
-        (closed pipe, full disk): a server goes on without its log.
+    :param lost: see :class:`LineOutput`.
+    :param worker: the number of the worker that writes; 0: it is none.
     """
 
-    def __init__(self, output: TextIO, written: Callable[[], None] | None = None) -> None:
-        self._output = output
-        self._lost = written
+    def __init__(
+        self, output: TextIO, lost: Callable[[], None] | None = None, worker: int = 0
+    ) -> None:
+        self._write = LineOutput(output, lost).write
+        self._worker = worker
+        self._before = f"worker-{worker} " if worker else ""
 
     def __call__(self, event: LogEvent) -> None:
         """Write one event."""
@@ -71,23 +101,11 @@ class TextObserver:
         who = event.get("log_namespace", "").removeprefix("gms_twisted.")
         text = one_line(formatEvent(event))
         mark = "" if level in (LogLevel.info, LogLevel.debug) else f" {level.name.upper()}"
-        line = f"{moment:%H:%M:%S}{mark} [{who}] {text}\n"
+        line = f"{moment:%H:%M:%S}{mark} [{self._before}{who}] {text}\n"
         traceback = _failure_text(event)
         if traceback:
             line += "".join(f"    {one_line(part)}\n" for part in traceback.splitlines())
         self._write(line)
-
-    def _write(self, line: str) -> None:
-        try:
-            try:
-                self._output.write(line)
-            except UnicodeEncodeError:
-                # A terminal that knows fewer letters than clients do.
-                self._output.write(line.encode("ascii", "backslashreplace").decode("ascii"))
-            self._output.flush()
-        except (OSError, ValueError):
-            if self._lost is not None:
-                self._lost()
 
 
 class JsonObserver(TextObserver):
@@ -104,6 +122,8 @@ class JsonObserver(TextObserver):
             "who": event.get("log_namespace", ""),
             "text": formatEvent(event),
         }
+        if self._worker:
+            entry["worker"] = self._worker
         for name, value in event.items():
             if name.startswith("log_") or name in _SKIPPED_FIELDS or name in entry:
                 continue
@@ -152,16 +172,26 @@ class RecentProblems:
         return list(self._kept)
 
 
+def log_output(path: str) -> TextIO:
+    """Open what ``--logfile`` names; ``""`` and ``-`` are standard output."""
+    return open(path, "a") if path not in ("", "-") else sys.stdout
+
+
 def make_observer(
-    output: TextIO, style: str, level: str, lost: Callable[[], None] | None = None
+    output: TextIO,
+    style: str,
+    level: str,
+    lost: Callable[[], None] | None = None,
+    worker: int = 0,
 ) -> ILogObserver:
     """Make the observer for the command line's words.
 
     :param style: ``text`` or ``json``.
     :param level: least level shown: ``debug``, ``info``, ``warn``, ``error``.
     :param lost: called for every line that could not be written.
+    :param worker: the number of the worker that writes; 0: it is none.
     """
-    observer = (JsonObserver if style == "json" else TextObserver)(output, lost)
+    observer = (JsonObserver if style == "json" else TextObserver)(output, lost, worker)
     levels = LogLevelFilterPredicate(defaultLogLevel=LogLevel.levelWithName(level))
     if level != "debug":
         for namespace in _QUIET:

@@ -7,6 +7,8 @@
     SIGHUP                   read the configuration again: as a whole or not at all
     SIGTERM, SIGINT          drain and end; a second one ends at once
 
+A worker is told by its parent when to read the configuration, and ends with it.
+
 Knows: the order.  Does not know: what the parts do.
 """
 
@@ -41,11 +43,15 @@ from gms_twisted.control import ControlService
 from gms_twisted.domain.errors import GmsError, InvalidRequest
 from gms_twisted.embedded.chat_data import export_user
 from gms_twisted.http.frontdoor import FrontDoor
-from gms_twisted.logs import RecentProblems, make_observer
+from gms_twisted.logs import RecentProblems, log_output, make_observer
 from gms_twisted.store.interfaces import StoreFault
+from gms_twisted.store.moving import refuse_unfinished
 from gms_twisted.system import monotonic
 from gms_twisted.transports.listening import CannotListen, Listener, bind_all
 from gms_twisted.wiring import Foundation, House, Settings, listen_on
+
+LAST_REQUESTS_S = 1.0
+"""Time that a worker which makes way leaves to connections without a request."""
 
 
 class Doorway(Factory):
@@ -85,15 +91,23 @@ class Process(MultiService):
         self._problems = RecentProblems()
         # First thing: a reload that comes early must not end the process.
         self._reload_wanted = False
-        signal.signal(signal.SIGHUP, self._hung_up)
+        self._leash = settings.leash
+        if self._leash is None:
+            signal.signal(signal.SIGHUP, self._hung_up)
 
     # Starting
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
         """Give the application our log observer, unless twistd was told another one."""
         settings = self._settings
-        output = open(settings.log_file, "a") if settings.log_file not in ("", "-") else sys.stdout  # noqa: SIM115  # open until the end
-        observer = make_observer(output, settings.log_format, settings.log_level, self._lost_line)
+        output = settings.output or log_output(settings.log_file)
+        observer = make_observer(
+            output,
+            settings.log_format,
+            settings.log_level,
+            self._lost_line,
+            worker=self._leash.told.number if self._leash is not None else 0,
+        )
         parent.setComponent(ILogObserver, observer)  # type: ignore[attr-defined]  # Application is Componentized
         super().setServiceParent(parent)
 
@@ -105,9 +119,12 @@ class Process(MultiService):
         self._reactor.seconds = monotonic
         _raise_descriptor_limit()
         try:
-            self._listeners = bind_all(
-                self._reactor, listen_on(self._configuration, self._settings), self._doorway
-            )
+            if self._leash is not None:
+                self._listeners = self._leash.bind(self._reactor, self._doorway)
+            else:
+                self._listeners = bind_all(
+                    self._reactor, listen_on(self._configuration, self._settings), self._doorway
+                )
         except CannotListen as error:
             self._complain(str(error))
             sys.exit(1)
@@ -118,6 +135,10 @@ class Process(MultiService):
         super().startService()
         globalLogPublisher.addObserver(self._problems)
         self._reactor.callWhenRunning(self._install_signals)
+        if self._leash is not None:
+            self._leash.follow(
+                self._reactor, self._asked_to_reload, self._make_way, self._parent_gone
+            )
         self._opening = Deferred.fromCoroutine(self._open())
         self._opening.addErrback(self._not_opened)
 
@@ -128,6 +149,7 @@ class Process(MultiService):
         await base.store.start()
         self._base = base
         await self._join(base)
+        await refuse_unfinished(base.store)
         await base.open_chat_server(self._cluster)
         key = await kept_secret(base.store, base.ids, VISITOR_KEY)
         house = House(base, self._listeners, key, self._cluster or Alone())
@@ -139,6 +161,7 @@ class Process(MultiService):
         await house.services.start()
         await house.push.start()
         await house.orchestration.start()
+        house.push.take_up()
         await house.delivery.start()
         self._housekeep()
         base.sweeper.startService()
@@ -169,8 +192,16 @@ class Process(MultiService):
         :raises StoreFault: it cannot be one of them.
         """
         self._cluster = base.cluster(self._cast_out)
-        if self._cluster is not None:
-            await self._cluster.join()
+        if self._cluster is None:
+            return
+        await self._cluster.join()
+        if self._leash is not None:
+            nodes = [one.node for one in self._cluster.runs[1:]]
+            for node in self._leash.strangers(self._configuration, nodes):
+                raise StoreFault(
+                    f"Node {node} of another machine uses this Redis too: set cluster/secret to "
+                    "the same word on every machine"
+                )
 
     def _cast_out(self, why: str) -> None:
         """End at once: what is ours may be another's by now."""
@@ -180,6 +211,8 @@ class Process(MultiService):
 
     async def _first_link(self, house: House) -> str:
         if house.desk is None or not self._configuration.chat.desk_login_link:
+            return ""
+        if self._leash is not None and not self._leash.told.first:
             return ""
         token = await house.accounts.first_link()
         return "" if token is None else f"{house.site_url()}desk/#link={token}"
@@ -198,10 +231,11 @@ class Process(MultiService):
         else:
             self._reactor.callWhenRunning(self._reactor.stop)
 
-    @staticmethod
-    def _complain(sentence: str) -> None:
-        """Say one sentence on the real standard error."""
-        if sys.__stderr__ is not None:
+    def _complain(self, sentence: str) -> None:
+        """Say one sentence on the real standard error, or to the parent."""
+        if self._leash is not None:
+            self._leash.fault(sentence)
+        elif sys.__stderr__ is not None:
             sys.__stderr__.write(f"gms: {sentence}\n")
 
     def _housekeep(self) -> None:
@@ -222,6 +256,11 @@ class Process(MultiService):
             house.identity.mode,
             services=bool(configuration.services),
         )
+        if self._leash is not None:
+            desk = house.desk is not None
+            self.log.info("Ready")
+            self._leash.ready(house.site_url(), link, warnings, desk=desk)
+            return
         if self._settings.log_format == "json":
             urls = ", ".join(one.url(socket.gethostname()) for one in self._listeners)
             self.log.info("GMS {version} ready on {urls}", version=__version__, urls=urls)
@@ -242,11 +281,15 @@ class Process(MultiService):
 
         def install() -> None:
             signal.signal(signal.SIGTERM, self._asked_to_end)
-            signal.signal(signal.SIGINT, self._asked_to_end)
+            if self._leash is None:
+                signal.signal(signal.SIGINT, self._asked_to_end)
 
         self._reactor.callLater(0, install)
 
     def _asked_to_end(self, number: int, frame: object) -> None:
+        if self._ending and self._leash is not None:
+            # A service manager asks all processes, and then the parent asks again.
+            return
         if self._ending:
             os._exit(self._exit_status or 1)
         self._ending = True
@@ -257,11 +300,31 @@ class Process(MultiService):
         if self._house is not None:
             self._reactor.callFromThread(self._reload)
 
+    def _asked_to_reload(self) -> None:
+        self._reload_wanted = True
+        if self._house is not None:
+            self._reload()
+
+    def _make_way(self) -> None:
+        if self.running and not self._ending:
+            self._ending = True
+            self._reactor.stop()
+
+    def _parent_gone(self) -> None:
+        if self.running and not self._ending:
+            self.log.error("The parent is gone: this worker ends")
+        self._make_way()
+
     def _reload(self) -> None:
         """Apply the configuration as it is now in the file, or keep the old one."""
         self._reload_wanted = False
         if self._house is None or not self.running:
             return  # at the end nothing is begun any more
+        good = self._apply(self._house)
+        if self._leash is not None:
+            self._leash.applied(good)
+
+    def _apply(self, house: House) -> bool:
         loaded = self._settings.reread()
         for problem in (*loaded.faults, *loaded.warnings):
             self.log.warn("{problem}", problem=str(problem))
@@ -270,16 +333,17 @@ class Process(MultiService):
                 "Configuration not applied: {count} faults; the old one stays",
                 count=len(loaded.faults),
             )
-            return
-        later = changes(self._house.configuration, loaded.configuration).at_restart
+            return False
+        later = changes(house.configuration, loaded.configuration).at_restart
         try:
-            self._house.reconfigure(loaded.configuration)
+            house.reconfigure(loaded.configuration)
         except (ValueError, CannotListen, OSError) as error:
             self.log.error("Configuration not applied: {error}; the old one stays", error=error)
-            return
+            return False
         self.log.info("Configuration applied")
         for name in later:
             self.log.warn("{option} counts from the next start on", option=name)
+        return True
 
     # Commands
 
@@ -336,9 +400,13 @@ class Process(MultiService):
         grace_s = self._configuration.server.shutdown_grace_s
         base, house = self._base, self._house
         if house is not None:
-            house.health.draining = True
+            house.health.draining = self._leash is None or not self._leash.makes_way
         for listener in self._listeners:
             await _awaited(listener.port.stopListening())
+        if house is not None and self._leash is not None and self._leash.makes_way:
+            # Whoever was just let in asks here, and goes to the others with the next request.
+            house.door.draining = True
+            await _pause(self._reactor, LAST_REQUESTS_S)
         if self._control is not None:
             await _awaited(self._control.stopService())
         if self._housekeeping is not None and self._housekeeping.active():
@@ -348,6 +416,8 @@ class Process(MultiService):
             await house.comet.stop()
             # Requests that are under way may need what a session publishes.
             await _within(self._reactor, grace_s, house.door.drain())
+            if self._cluster is not None:
+                await self._cluster.give()
             house.orchestration.stop()
             await house.push.stop()
             await house.door.stop()
@@ -384,6 +454,12 @@ class Process(MultiService):
 async def _awaited(result: object) -> None:
     if isinstance(result, Deferred):
         await result
+
+
+def _pause(reactor: Any, seconds: float) -> Deferred[None]:
+    over: Deferred[None] = Deferred()
+    reactor.callLater(seconds, over.callback, None)
+    return over
 
 
 async def _within(reactor: Any, seconds: float, work: Deferred[None]) -> None:

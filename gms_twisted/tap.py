@@ -1,6 +1,7 @@
 """The command line of ``twistd gms``.
 
-Reads options and the configuration, and hands both to :mod:`gms_twisted.wiring`.
+Reads options and the configuration, and hands both to :mod:`gms_twisted.process`, or with
+``server/workers`` above 1 to :mod:`gms_twisted.workers.parent`.
 Nothing is opened here: ``twistd`` may fork after :func:`makeService`.
 """
 
@@ -9,15 +10,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from twisted.application.service import IService
 from twisted.python import usage
 
 from gms_twisted import __version__
-from gms_twisted.application_check import Examined, with_applications
 from gms_twisted.config.ini import Loaded, default_path, load
-from gms_twisted.process import Process
-from gms_twisted.wiring import Settings
+
+if TYPE_CHECKING:
+    from gms_twisted.application_check import Examined
 
 USAGE = """[options]
 
@@ -33,7 +35,8 @@ class Options(usage.Options):
 --listen ssl:8443:privateKey=key.pem:certKey=cert.pem
 
 SIGHUP re-reads the configuration, as a whole or not at all. SIGTERM finishes
-what is under way and ends; a second SIGTERM ends at once."""
+what is under way and ends; a second SIGTERM ends at once. With server/workers above 1
+SIGUSR2 replaces one worker after the other."""
 
     optParameters = [
         ["config", "c", "", "Configuration file; default: the packaged etc/gms.ini."],
@@ -73,8 +76,11 @@ def read_configuration(options: Options, examined: Examined | None = None) -> Lo
 
     :param examined: the applications that were looked over before.
     """
-    path = _path_of(options)
-    return with_applications(load(path, options.overrides), path, options.listen, examined)
+    # A parent of workers does without: it takes half its memory again.
+    from gms_twisted.application_check import with_applications
+
+    loaded = load(_path_of(options), options.overrides)
+    return with_applications(loaded, _path_of(options), options.listen, examined)
 
 
 def _path_of(options: Options) -> Path:
@@ -83,15 +89,21 @@ def _path_of(options: Options) -> Path:
 
 def makeService(options: Options) -> IService:
     """Build the server; a bad configuration ends the program with every fault listed."""
+    loaded = load(_path_of(options), options.overrides)
+    if loaded.configuration.server.workers > 1 and not loaded.faults:
+        return _make_parent(options, loaded)
+    return _make_process(options)
+
+
+def _make_process(options: Options) -> IService:
+    """Build a process that serves by itself."""
+    from gms_twisted.application_check import Examined
+    from gms_twisted.process import Process
+    from gms_twisted.wiring import Settings
+
     examined = Examined()
     loaded = read_configuration(options, examined)
-    for problem in loaded.warnings:
-        sys.stderr.write(f"{problem}\n")
-    if loaded.faults:
-        for problem in loaded.faults:
-            sys.stderr.write(f"{problem}\n")
-        count = len(loaded.faults)
-        sys.exit(f"gms: {count} fault{'s' * (count > 1)} in the configuration; not started")
+    _say_problems(loaded)
     parent: Mapping[str, object] = options.parent or {}
     settings = Settings(
         data_directory=Path(options["data"]).absolute(),
@@ -106,3 +118,38 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     return Process(loaded.configuration, settings, reactor)
+
+
+def _make_parent(options: Options, loaded: Loaded) -> IService:
+    """Build the parent of processes that serve."""
+    from gms_twisted.system import SystemIds
+    from gms_twisted.workers.parent import Parent
+    from gms_twisted.workers.plan import Plan
+
+    _say_problems(loaded)
+    path = _path_of(options).absolute()
+    parent: Mapping[str, object] = options.parent or {}
+    plan = Plan(
+        data_directory=Path(options["data"]).absolute(),
+        config_path=path,
+        listen=tuple(options.listen),
+        overrides=tuple(options.overrides),
+        log_format=options["log-format"],
+        log_level=options["log-level"],
+        log_file=str(parent.get("logfile") or ""),
+        reread=lambda: load(path, options.overrides),
+    )
+    from twisted.internet import reactor
+
+    return Parent(loaded.configuration, plan, reactor, SystemIds())
+
+
+def _say_problems(loaded: Loaded) -> None:
+    """Say what is wrong; with faults, end."""
+    for problem in loaded.warnings:
+        sys.stderr.write(f"{problem}\n")
+    if loaded.faults:
+        for problem in loaded.faults:
+            sys.stderr.write(f"{problem}\n")
+        count = len(loaded.faults)
+        sys.exit(f"gms: {count} fault{'s' * (count > 1)} in the configuration; not started")

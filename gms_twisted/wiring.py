@@ -22,7 +22,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThreadPool
@@ -34,8 +34,9 @@ from gms_twisted.app.comet import Comet
 from gms_twisted.app.comet_figures import tell_about
 from gms_twisted.app.desk_accounts import DeskAccounts
 from gms_twisted.app.health import NodeHealth
+from gms_twisted.app.home_sessions import HomeSessions
 from gms_twisted.app.loop_lag import LoopLag
-from gms_twisted.app.nodes import Nodes
+from gms_twisted.app.nodes import HOME, Nodes
 from gms_twisted.app.ops import Ops
 from gms_twisted.app.ops_health import HealthWatch
 from gms_twisted.app.ops_services import StoredServices
@@ -93,11 +94,13 @@ from gms_twisted.system import SystemIds, SystemWallClock
 from gms_twisted.transports.bayeux_relay import BayeuxRelay
 from gms_twisted.transports.chatserver import ChatServers, endpoints
 from gms_twisted.transports.hotpath import BayeuxHotPath
-from gms_twisted.transports.listening import CannotListen, Listener
+from gms_twisted.transports.listening import CannotListen, Listener, descriptions
 from gms_twisted.transports.pages import HttpPages
+from gms_twisted.transports.relay import NodeRelay
 from gms_twisted.wiring_orchestration import OrchestrationHouse
 from gms_twisted.wiring_push import PushHouse
 from gms_twisted.wiring_services import ServiceHouse, per_minute
+from gms_twisted.workers.leash import Leash
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,8 @@ class Settings:
     :ivar listen: endpoint descriptions; beat those of the configuration.
     :ivar log_file: what ``twistd --logfile`` said, ``""`` for standard output.
     :ivar reread: reads the configuration again, for ``SIGHUP``.
+    :ivar leash: what ties a worker to its parent; ``None``: this process is nobody's worker.
+    :ivar output: where log lines go instead, if anywhere.
     """
 
     data_directory: Path
@@ -118,13 +123,13 @@ class Settings:
     log_file: str
     foreground: bool
     reread: Callable[[], Any]
+    leash: Leash | None = None
+    output: TextIO | None = None
 
 
 def listen_on(configuration: Configuration, settings: Settings) -> Sequence[str]:
     """Endpoint descriptions, from whoever says them first."""
-    server = configuration.server
-    host = server.web_host.replace(":", "\\:")
-    return settings.listen or server.listen or (f"tcp:{server.web_port}:interface={host}",)
+    return descriptions(configuration.server, settings.listen)
 
 
 class Foundation:
@@ -195,8 +200,8 @@ class Foundation:
             self.wall.now(),
         )
         options = self.configuration.cluster
-        told = self.shared.told
-        return Cluster(store.link, store.prefix, run, options, self.reactor, self.ids, lost, told)
+        told, ids = self.shared.told, self.ids
+        return Cluster(store.link, store.prefix, run, options, self.reactor, ids, lost, told, HOME)
 
     async def open_chat_server(self, cluster: Cluster | None) -> None:
         """Open the built-in chat server, if there is to be one.
@@ -300,13 +305,15 @@ class House:
             keep_max=configuration.push.comet_keep_max,
             peers=nodes,
         )
+        home_sessions = HomeSessions(nodes, self.comet)
         bayeux = configuration.bayeux
         self._handshakes = AddressLimiter(
             reactor, bayeux.handshakes_per_s, bayeux.handshakes_burst, exempt
         )
         self.hot_path = BayeuxHotPath(self.comet, self.identity, self.origins, self._handshakes)
         if nodes.node:
-            self.hot_path.join(BayeuxRelay(nodes, self.comet.server.sessions, self.hot_path))
+            sessions = self.comet.server.sessions
+            self.hot_path.join(BayeuxRelay(nodes, sessions, self.hot_path, home_sessions.run_of))
             nodes.on_change(lambda _: None, lambda _: self.comet.server.spread_returns())
             Broadcasts(nodes, self.comet.server, lambda: self.configuration.cluster.broadcast)
 
@@ -319,6 +326,7 @@ class House:
             tasks,
             base.counters,
             self.comet,
+            nodes,
             loopback_only=self.loopback_only,
         )
         self.areas = StorageAreas(store, ids, wall, reactor, configuration.storage, self.base_url)
@@ -354,6 +362,7 @@ class House:
             self._files_of,
             self.site_url,
             base.settings.config_path,
+            nodes,
             loopback_only=self.loopback_only,
         )
 
@@ -418,6 +427,7 @@ class House:
         self._passwords = Passwords(configuration.server, configuration.services)
         self._ports = PortRestrictions(configuration.port_restrictions)
         self.api = self._make_api()
+        relay = NodeRelay(nodes)
         self._admission = RestAdmission(
             self.api,
             self.identity,
@@ -430,6 +440,7 @@ class House:
                 "push": lambda: self.configuration.push.max_body,
                 BODY_LIMIT: lambda: MAX_EVENT_BYTES,
             },
+            relay.elsewhere,
         )
         self.door = FrontDoor(
             configuration.http,
@@ -442,7 +453,9 @@ class House:
             sockets=configuration.bayeux,
             counters=base.counters,
             exempt=exempt,
+            relay=relay,
         )
+        relay.serve(self.door.carried)
 
     def reconfigure(self, configuration: Configuration) -> None:
         """Take a new configuration as a whole.
@@ -505,9 +518,9 @@ class House:
             DemoApi(self.identity, base.ids, lambda: self.services.definitions),
             Pages(),
         )
-        if self.orchestration.embedded is not None:
+        if self.orchestration.sessions is not None:
             node = configuration.server.node_id
-            api.add(OrchestratorApi(self.orchestration.embedded, base.tasks, node))
+            api.add(OrchestratorApi(self.orchestration.sessions, base.tasks, node))
         if base.chat_server is not None:
             api.add(WaitingApi(self.identity, base.chat_server.rooms))
             path = configuration.chat.chat_load_balancer_url_path

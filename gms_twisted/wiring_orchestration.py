@@ -5,7 +5,8 @@
     ServiceInstances -> OrchestratedServices -> Orchestrators
         Orchestrators -+-> EmbeddedOrchestrator -> Interpreter
                        +-> OrsClient -> other servers
-    EmbeddedOrchestrator -> Modules -+-> queue, interaction -> EmbeddedContactCentre -> desk
+    EmbeddedOrchestrator -> Modules -+-> queue, interaction -> HomeCentre -+-> other nodes
+                                     |                  EmbeddedContactCentre -> desk
                                      +-> services, notifications, storage, places, web
 
 Knows: which objects there are and what each gets.  Does not know: HTTP, pages.
@@ -33,6 +34,7 @@ from gms_twisted.app.modules.modules import Modules
 from gms_twisted.app.modules.queue import Queue
 from gms_twisted.app.modules.session import Sessions
 from gms_twisted.app.modules.yahoo_placefinder import YahooPlacefinder
+from gms_twisted.app.nodes import Nodes
 from gms_twisted.app.operations import Module
 from gms_twisted.app.ops_sessions import OrchestrationHealth
 from gms_twisted.app.orchestration import Servers
@@ -40,10 +42,11 @@ from gms_twisted.app.orchestrator import EmbeddedOrchestrator
 from gms_twisted.app.orchestrators import Orchestrators
 from gms_twisted.app.outgoing import Gate, Limits
 from gms_twisted.app.places import Places
-from gms_twisted.app.service_records import services_in
 from gms_twisted.app.session_chats import SessionChats
+from gms_twisted.app.shared_sessions import SharedSessions
 from gms_twisted.app.storage_areas import StorageAreas
 from gms_twisted.app.tasks import Tasks
+from gms_twisted.app.telephony import Interaction
 from gms_twisted.app.user_sessions import UserSessions
 from gms_twisted.application_check import folders
 from gms_twisted.config.options import Configuration
@@ -52,6 +55,7 @@ from gms_twisted.domain.errors import Unavailable
 from gms_twisted.domain.sources import IdSource, WallClock
 from gms_twisted.embedded.centre_figures import CentreFigures
 from gms_twisted.embedded.contact_centre import EmbeddedContactCentre
+from gms_twisted.embedded.home_centre import HomeCentre
 from gms_twisted.rest.replies import status_for
 from gms_twisted.scxml.effects import PostEvent
 from gms_twisted.store.interfaces import Store
@@ -72,7 +76,11 @@ class OrchestrationHouse:
     :param files: of a service, for those who talk to its customer.
     :param site_url: where this server is found from outside; ends in ``/``.
     :param config_path: the configuration file; applications may stand beside it.
+    :param nodes: other nodes, and who owns what.
     :ivar embedded: runs sessions here; ``None``: other servers do.
+    :ivar sessions: reaches those of all nodes; ``None`` likewise.
+    :ivar centre: the contact centre of this process, in use while it is the home node.
+    :ivar home: the contact centre wherever it is, for sessions.
     """
 
     def __init__(
@@ -90,6 +98,7 @@ class OrchestrationHouse:
         files: Callable[[str], Any],
         site_url: Callable[[], str],
         config_path: Path,
+        nodes: Nodes,
         *,
         loopback_only: bool,
     ) -> None:
@@ -106,10 +115,12 @@ class OrchestrationHouse:
             kinds.access.phones,
             configuration.contact_centre,
         )
+        self.home = HomeCentre(nodes, self.centre, reactor, tasks)
         self.figures = CentreFigures(self.centre, counters)
         self._order = ServerOrder(*_order_of(configuration))
         self._client = OrsClient(gate, self._order, self._request_limits(configuration))
         self.embedded: EmbeddedOrchestrator | None = None
+        self.sessions: SharedSessions | None = None
         allowed = folders(configuration, config_path, loopback_only)
         self._documents = DocumentFolders(reactor, allowed.roots, anywhere=allowed.anywhere)
         self._applications = Applications(
@@ -130,7 +141,7 @@ class OrchestrationHouse:
             status_for,
         )
         if self._wants_embedded(configuration):
-            queue, calls = Queue(self.centre, reactor), Interactions(self.centre)
+            queue, calls = Queue(self.home, reactor), Interactions(self.home)
             modules: dict[str, Module] = {
                 "queue": queue,
                 "interaction": calls,
@@ -142,7 +153,7 @@ class OrchestrationHouse:
             }
             actions = Modules(
                 modules,
-                forget=(queue.session_ended, calls.session_ended),
+                forget=(queue.session_ended, self.home.session_ended),
                 event_bytes=256 * 1024,
             )
             self.embedded = EmbeddedOrchestrator(
@@ -161,10 +172,15 @@ class OrchestrationHouse:
                 lambda: _timeout_s(self._configuration),
                 ScriptClock(),
                 give_back_memory,
+                nodes,
+                self._calls_of,
             )
-            modules["session"] = Sessions(self.embedded, Fetching(gate), tasks, wall)
-            self.centre.watch(self.embedded)
-        self.orchestrators = Orchestrators(self.embedded, self._client)
+            self.sessions = self.embedded.everywhere = SharedSessions(
+                self.embedded, nodes, tasks, reactor, lambda: _timeout_s(self._configuration)
+            )
+            modules["session"] = Sessions(self.sessions, Fetching(gate), tasks, wall)
+            self.home.watch(self.embedded)
+        self.orchestrators = Orchestrators(self.sessions, self._client)
         self._follow_servers(configuration)
         self.health = OrchestrationHealth(self.embedded, self._client)
         self.services = OrchestratedServices(
@@ -174,22 +190,27 @@ class OrchestrationHouse:
             kinds.permission,
             push.subscriptions,
             configuration.ors,
+            nodes,
         )
         if self.embedded is not None:
             self.embedded.owners = self.services
         kinds.services.register_orchestrated(self.services)
-        kinds.keeper.listener = SessionChats(self.orchestrators, tasks)
+        kinds.keeper.listener = SessionChats(self.orchestrators, tasks, reactor)
         push.orchestrate(self.orchestrators)
-        self.users = UserSessions(store, reactor, kinds.services, self.embedded)
+        self.users = UserSessions(
+            store, reactor, kinds.services, self.embedded, self.sessions, nodes
+        )
 
     async def start(self) -> None:
         """Go on with the sessions that are stored."""
         if self.embedded is not None:
             await self.embedded.recover()
-            await self.services.forget_lost(services_in(self._store), self.embedded.has)
+            if self.embedded.alone:
+                await self.embedded.forget_lost(lambda _: True)
 
     def stop(self) -> None:
         """Hold still."""
+        self.home.stop()
         if self.embedded is not None:
             self.embedded.stop()
 
@@ -211,6 +232,9 @@ class OrchestrationHouse:
             self.embedded.reconfigure(configuration.ors)
 
     # Parts.
+
+    async def _calls_of(self, session_id: str) -> Sequence[Interaction]:
+        return await self.home.interactions(session_id)
 
     def _follow_servers(self, configuration: Configuration) -> None:
         gms = configuration.gms

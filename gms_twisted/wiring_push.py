@@ -32,6 +32,7 @@ from gms_twisted.app.interfaces import UserOffers
 from gms_twisted.app.kept_tokens import KeptToken, KeptTokens
 from gms_twisted.app.localization import Localization
 from gms_twisted.app.localization_file import MAX_BYTES
+from gms_twisted.app.nodes import Ownership
 from gms_twisted.app.notification_views import NotificationViews
 from gms_twisted.app.notifications import Notifications
 from gms_twisted.app.orchestration import EventReceiver
@@ -67,6 +68,7 @@ from gms_twisted.wiring_transports import Transports, apns_settings_of
 class PushHouse:
     """The notification service of one process.
 
+    :param nodes: who owns which events that are owed.
     :param loopback_only: every listener is on loopback, so callbacks may be there too.
     :ivar gates: for all requests that leave.
     :ivar views: what the operator page shows.
@@ -83,6 +85,7 @@ class PushHouse:
         tasks: Tasks,
         counters: Counters,
         comet: UserOffers,
+        nodes: Ownership,
         *,
         loopback_only: bool,
     ) -> None:
@@ -165,7 +168,7 @@ class PushHouse:
         )
         self.views = NotificationViews(store, self.notifications, self.records, reactor)
         self._later.news = self.notifications.late_news
-        self.events = OwedEvents(store, self.notifications, tasks, reactor)
+        self.events = OwedEvents(store, self.notifications, tasks, reactor, nodes)
         self.notifier = ChatNotifier(self.notifications)
         self._feedback: dict[tuple[str, str, str, bool], tuple[object, ApnsFeedback]] = {}
 
@@ -179,12 +182,15 @@ class PushHouse:
         health.add("localization", self.localization.health)
 
     async def start(self) -> None:
-        """Read the localization file, take up what is owed, look after credentials."""
+        """Read the localization file, look after credentials."""
         await self.localization.load()
         self._tasks.spawn("counting subscriptions", self.count.run())
+        self._look_after_credentials()
+
+    def take_up(self) -> None:
+        """Take up what is owed; sessions that it may be for are there by now."""
         self._tasks.spawn("deliveries that are owed", self.retries.run())
         self._tasks.spawn("events that are owed", self.events.run())
-        self._look_after_credentials()
 
     async def stop(self) -> None:
         """Take no more, deliver what is under way for a while, let go of connections."""

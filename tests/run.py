@@ -173,9 +173,11 @@ def step_readme() -> Result:
 
 
 def step_lifecycle() -> Result:
-    """Start, signal, reload and end real server processes, also behind a real proxy."""
+    """Start, signal, reload, end and move real server processes, also behind a real proxy."""
     need("nginx", "nginx-light")
-    return run(PYTHON, "-m", "twisted.trial", "tests.live.lifecycle")
+    need("redis-server", "redis-server")
+    tests = ("lifecycle", "moving", "workers")
+    return run(PYTHON, "-m", "twisted.trial", *(f"tests.live.{name}" for name in tests))
 
 
 def step_attacks() -> Result:
@@ -207,6 +209,14 @@ def step_clients() -> Result:
     """Run the real Bayeux clients against a real server."""
     need_packages(ROOT / "tests" / "clients")
     return run(PYTHON, "-m", "tests.live.clients")
+
+
+def step_proxies() -> Result:
+    """Run the server behind the shipped files of haproxy and nginx, with the real clients."""
+    need("haproxy", "haproxy")
+    need("nginx", "nginx")
+    need_packages(ROOT / "tests" / "clients")
+    return run(PYTHON, "-m", "twisted.trial", "tests.live.proxies")
 
 
 def step_gateways() -> Result:
@@ -249,6 +259,7 @@ STEPS: dict[str, Callable[[], Result]] = {
     "attacks": step_attacks,
     "orchestration": step_orchestration,
     "clients": step_clients,
+    "proxies": step_proxies,
     "gateways": step_gateways,
     "browser": step_browser,
 }

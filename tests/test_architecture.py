@@ -81,8 +81,13 @@ RULES = {
     "cluster.link": Rule(("domain",), ("twisted", "zope.interface")),
     "cluster.links": Rule(("domain",), ("twisted",)),
     "cluster.cluster": Rule(("domain", "store.interfaces", "store.redis_link"), ("twisted",)),
-    # The one place that speaks to Redis, and the endpoints it speaks over.
+    # What speaks to Redis: connections, calls over them, and what comes back.
+    "store.redis_pool": Rule(
+        ("domain",),
+        (*_ASYNC, "twisted.internet.interfaces", "twisted.internet.protocol", "txredisapi"),
+    ),
     "store.redis_link": Rule(("domain",), (*_ASYNC, "twisted.internet.interfaces", "txredisapi")),
+    "store.redis_errors": Rule(("domain",), (*_ASYNC, "twisted.internet.error", "txredisapi")),
     "store.redis_endpoints": Rule(("domain",), ("twisted", "txredisapi", "zope.interface")),
     "store.redis_scripts": Rule(pure=True),
     "app": Rule(
@@ -155,6 +160,7 @@ RULES = {
     "logs": Rule((), ("twisted.logger", "zope.interface")),
     # The composition: what is plugged into what, signals, start and end, the terminal.
     "wiring": Rule(ANYTHING, ANYTHING),
+    "wiring_moving": Rule(ANYTHING, ANYTHING),
     "wiring_orchestration": Rule(ANYTHING, ANYTHING),
     "wiring_push": Rule(ANYTHING, ANYTHING),
     "wiring_services": Rule(ANYTHING, ANYTHING),
@@ -166,6 +172,12 @@ RULES = {
     "application_check": Rule(("app", "config", "scxml", "transports.document_files")),
     # A command that writes a key, and shows it as browsers want it.
     "vapid": Rule(("push.vapid",), ("cryptography",)),
+    # Above several processes: starts them, has neither store nor connections.
+    "workers": Rule(
+        ("domain", "config", "transports.listening", "logs", "banner", "system"),
+        ("twisted", "zope.interface"),
+    ),
+    "workers.worker": Rule(ANYTHING, ANYTHING),
     # Words for the terminal about what listens.
     "banner": Rule(("config.options", "transports.listening")),
     # A client of a server; the standard library's only.

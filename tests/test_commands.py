@@ -72,3 +72,25 @@ class CheckTests(SynchronousTestCase):
         self.assertEqual(len(lines), 2)
         self.assertIn("gms.ini:2: push/localizationFileLocation", lines[0])
         self.assertEqual(self.check(b"")[0], 1)
+
+
+class MoveTests(SynchronousTestCase):
+    """``bin/gms export`` and ``bin/gms import``, as far as they need no store."""
+
+    def refusal(self, *arguments: str) -> tuple[int, str]:
+        """Run a command that is refused; what it says on standard error."""
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said):
+            status = main(arguments)
+        return status, said.getvalue()
+
+    def test_no_file(self) -> None:
+        """An import needs one."""
+        self.assertEqual(self.refusal("import"), (2, "gms: name the file to import\n"))
+
+    def test_faults_of_the_configuration(self) -> None:
+        """They are listed, as for the server."""
+        status, said = self.refusal("export", "dump", "--set", "store/url=nothing:")
+        self.assertEqual(status, 1)
+        self.assertIn("store/url", said)
+        self.assertFalse(Path("dump").exists())

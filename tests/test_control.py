@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import stat
 import tempfile
 from collections.abc import Mapping
@@ -150,6 +151,19 @@ class SocketTests(TestCase):
             self.assertEqual(answer["number"], 2)
             await _over(self.service.stopService())
         self.assertFalse((self.directory / SOCKET).exists())
+
+    async def test_a_worker_answers_for_all(self) -> None:
+        """One that is gone, or a socket that a single process left behind, is passed over."""
+        for name in ("worker-1", "worker-2"):
+            (self.directory / name).mkdir()
+        for dead in (self.directory / SOCKET, self.directory / "worker-1" / SOCKET):
+            with socket.socket(socket.AF_UNIX) as left:
+                left.bind(str(dead))
+        self.service._path = self.directory / "worker-2" / SOCKET
+        self.service.startService()
+        self.addCleanup(self.service.stopService)
+        answer = await deferToThread(ask, self.directory, "double", number=4)
+        self.assertEqual(answer, {"ok": True, "number": 8})
 
     def test_no_server(self) -> None:
         """Says so, with the directory."""

@@ -90,6 +90,19 @@ class TextTests(LogCase):
         self.assertEqual(len(self.lines()), 1)
 
 
+class WorkerTests(LogCase):
+    """Lines of a worker among those of others."""
+
+    def test_each_line_says_which(self) -> None:
+        """In both forms."""
+        for style in ("text", "json"):
+            observer = make_observer(self.output, style, "info", worker=3)
+            Logger("gms_twisted.http", observer=observer).warn("Odd")
+        text, entry = self.lines()
+        self.assertTrue(text.endswith(" WARN [worker-3 http] Odd"), text)
+        self.assertEqual(json.loads(entry)["worker"], 3)
+
+
 class JsonTests(LogCase):
     """Lines for programs."""
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
+import gms_twisted
 from gms_twisted import __version__
 from gms_twisted.tap import Options, makeService, read_configuration
+
+ROOT = Path(gms_twisted.__file__).parent.parent
 
 
 class OptionsTests(SynchronousTestCase):
@@ -94,6 +100,27 @@ class ConfigurationTests(SynchronousTestCase):
         self.assertIn("2 faults", str(ended.code))
         self.assertIn("http/max_body", errors.getvalue())
         self.assertIn("http/max_fields", errors.getvalue())
+
+    def test_with_workers_it_is_their_parent(self) -> None:
+        """Which knows nothing of what workers are made of."""
+        for number in (signal.SIGHUP, signal.SIGUSR2):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
+        options = Options()
+        options.parseOptions(
+            ["--set", "server/workers=3", "--set", "store/url=redis://127.0.0.1", "--data", "x"]
+        )
+        made = makeService(options)
+        self.assertEqual(type(made).__module__, "gms_twisted.workers.parent")
+        asked = (
+            "import sys, gms_twisted.tap, gms_twisted.workers.parent; "
+            "print([one for one in ('klein', 'lxml', '_quickjs', 'gms_twisted.wiring', "
+            "'gms_twisted.store', 'gms_twisted.app') if one in sys.modules])"
+        )
+        said = subprocess.run(
+            [sys.executable, "-c", asked], capture_output=True, text=True, check=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        ).stdout  # fmt: skip
+        self.assertEqual(said.strip(), "[]")
 
     def test_an_override_without_a_section_is_a_fault(self) -> None:
         """It is named, not dropped."""

@@ -9,7 +9,7 @@ Knows: users, presence, remote calls.  Does not know: HTTP, websockets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from typing import Protocol
@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from gms_twisted.app.absent import GENESYS, AbsentUsers, is_kept
 from gms_twisted.app.comet_callers import CometCaller, Rules
 from gms_twisted.app.interfaces import (
+    HandshakeElsewhere,
     HandshakeHook,
     HandshakeRefused,
     Offered,
@@ -390,6 +391,9 @@ class Comet:
                 hook(self.caller(session), ext)
         except (HandshakeRefused, Unauthorized) as refused:
             reply["ext"] = {"gms": {"message": str(refused), "exception": refused.code}}
+            if isinstance(refused, HandshakeElsewhere):
+                reply["supportedConnectionTypes"] = ["long-polling"]
+                reply["advice"] = {"reconnect": "retry", "interval": 0}
             return False
         return True
 
@@ -415,6 +419,11 @@ class Comet:
     def on_handshake(self, hook: HandshakeHook) -> None:
         """Look at every handshake before it succeeds."""
         self._hooks.append(hook)
+
+    def bound(self, attachment: str) -> Sequence[CometCaller]:
+        """All sessions to which a handshake hook has attached something of this name."""
+        callers = [self.caller(session) for session in self.server.sessions.values()]
+        return [caller for caller in callers if attachment in caller.attachments]
 
     # -- app.interfaces.UserEvents ----------------------------------------------------
 

@@ -44,6 +44,13 @@ class CometCaller:
         """End the session; the client is told ``reconnect: none``."""
         self._comet.server.disconnect(self.session)
 
+    def renew(self) -> None:
+        """End the session so that its client shakes hands anew."""
+        server, session = self._comet.server, self.session
+        if session.held is not None and session.carrier is not None:
+            server.outbox.answer(session, {"reconnect": "handshake", "interval": 0})
+        server.remove(session, expired=True)
+
     def when_gone(self, callback: Callable[[], None]) -> None:
         """Call once when the session is gone; at once when it is already."""
         if not self.session.alive:

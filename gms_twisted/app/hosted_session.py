@@ -18,7 +18,7 @@ found, what states mean.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -35,7 +35,13 @@ from gms_twisted.app.session_records import (
 )
 from gms_twisted.app.session_storing import SessionStoring, StoringHost
 from gms_twisted.app.session_turns import AwakeSessions, SessionTurns
-from gms_twisted.domain.errors import GmsError, TooLarge, TooManyRequests, Unavailable
+from gms_twisted.domain.errors import (
+    GmsError,
+    NodeAway,
+    TooLarge,
+    TooManyRequests,
+    Unavailable,
+)
 from gms_twisted.domain.ids import GmsUser
 from gms_twisted.domain.sources import DelayedCall
 from gms_twisted.scxml.effects import (
@@ -80,6 +86,13 @@ class Host(ActionHost, StoringHost, Protocol):
 
     turns: SessionTurns
     awake: AwakeSessions
+
+    @property
+    def alone(self) -> bool:
+        """No other node keeps or removes documents."""
+
+    def shard(self, session_id: str) -> str:
+        """The shard that a session belongs to, ``""`` where there is only this process."""
 
     async def load(self, url: str, base: str) -> Document:
         """Get the document of an invoked chart.
@@ -176,11 +189,15 @@ class HostedSession:
         self._batch = 0
         self._struck = 0
         self._storing = False
+        self._stored = False
         self._stirred = False
         self._stopped = False
         self._losing = False
         self._call: DelayedCall | None = None
         self._armed_at = 0.0
+        self._resting: Deferred[None] | None = None
+        # Of the record that is stored, or is being stored.
+        self._recorded: Collection[str] = ()
 
     @property
     def session_id(self) -> str:
@@ -208,7 +225,12 @@ class HostedSession:
         self.interpreter.start(self._host.wall.now())
 
     def resume(self, record: SessionRecord) -> None:
-        """Go on after a restart: what is owed is begun again, calls are gone."""
+        """Go on after a restart, or after another node: what is owed is begun again.
+
+        Its calls are gone, unless this process is not alone; then :meth:`reconcile` follows.
+        """
+        self._stored = True
+        self._recorded = (record.digest, *record.others.values())
         self._taken.extend(record.taken)
         self.actions.resume(record.owed)
         self.over = record.over
@@ -217,14 +239,20 @@ class HostedSession:
             self._close()
             return
         self.actions.begin(tuple(record.owed))
-        if record.interactions:
-            self.interpreter.set_interactions(())
-        for interaction_id in record.interactions:
-            data = {"interactionid": interaction_id}
-            self._put(ScxmlEvent("interaction.deleted", data))
+        self.interactions = {one: {} for one in record.interactions}
+        if self.interactions and self._host.alone:
+            self.reconcile({})
         self._arm()
         if self.interpreter.pending:
             self._wake()
+
+    def reconcile(self, calls: Mapping[str, Mapping[str, object]]) -> None:
+        """Know which of the calls that it had are there, with what applications see of them."""
+        gone = [one for one in self.interactions if one not in calls]
+        self.interactions = dict(calls)
+        self.interpreter.set_interactions(list(calls.values()))
+        for interaction_id in gone:
+            self._put(ScxmlEvent("interaction.deleted", {"interactionid": interaction_id}))
 
     # From outside.
 
@@ -291,6 +319,8 @@ class HostedSession:
         """
         if self.over and not self._stopped:
             return
+        if self._resting is not None:
+            raise _moved()
         self.give_up()
         await self._stirring()
 
@@ -306,6 +336,42 @@ class HostedSession:
             return False
         self._host.dropped()
         return True
+
+    def rest(self) -> Deferred[None]:
+        """Do what is begun, take no more; fires when nothing is under way and all is stored.
+
+        Who waits for an answer is refused.  Actions that wait for a person go on elsewhere.
+        """
+        if self._resting is None:
+            self._resting = Deferred()
+            if self._call is not None and self._call.active() and not self.over:
+                self._call.cancel()
+            self._refuse(_moved())
+            if not self._stored and not self.over:
+                self._wake()
+            self._come_to_rest()
+        return self._resting
+
+    def _come_to_rest(self) -> None:
+        if self._resting is None or self._resting.called or self.actions.soon_over:
+            return
+        busy = self._storing or self._stirred or (self.over and not self._stopped)
+        if not busy and (self._stored or self._stopped):
+            self._resting.callback(None)
+
+    def drop(self) -> None:
+        """Hold still, and write nothing more: another node has the session, or is to have it."""
+        error = _moved()
+        self._steps.drop(error)
+        self._refuse(error)
+        if self._resting is None:
+            self._resting = Deferred()
+        self._host.awake.forget(self)
+        if self.interpreter.awake:
+            self._host.dropped()
+        self.stop()
+        self._come_to_rest()
+        self.actions.forget()
 
     def stop(self) -> None:
         """Hold still: the process ends, the session goes on in the next one."""
@@ -327,6 +393,8 @@ class HostedSession:
         :raises Unavailable: it goes on in the next process.
         :raises GmsError: it cannot be stored, just now.
         """
+        if self._resting is not None:
+            raise _moved()
         if self._stopped:
             raise Unavailable("The server is ending.")
         if self.over:
@@ -439,12 +507,13 @@ class HostedSession:
         *,
         finished: bool,
     ) -> None:
-        if finished:
+        if finished and (self._host.alone or await self._steps.ours()):
             await self._release()
-        await self._steps.commit(changes)
+        stored = await self._steps.commit(changes)
         self._storing = False
-        if self._stopped:
+        if self._stopped or not stored:
             return
+        self._stored = True
         for effect in effects:
             self._carry_out(effect)
         self.actions.begin(fresh, hops)
@@ -460,7 +529,11 @@ class HostedSession:
             return (Delete(SESSION, self.session_id),)
         documents = {about.document.digest: about.document}
         documents |= {one.digest: one for one in about.others.values()}
-        unkept = [one for digest, one in documents.items() if digest not in host.kept]
+        # Another node may have removed what no session ran; see KeptDocuments.
+        kept = host.kept if host.alone else self._recorded
+        unkept = [one for digest, one in documents.items() if digest not in kept]
+        if not host.alone:
+            self._recorded = tuple(documents)
         record = SessionRecord(
             session_id=self.session_id,
             source=about.source,
@@ -478,7 +551,7 @@ class HostedSession:
             saved=saved,
         )
         puts = [document_put(one) for one in unkept]
-        return (*puts, record.to_put())
+        return (*puts, record.to_put(host.shard(self.session_id)))
 
     async def _release(self) -> None:
         try:
@@ -495,6 +568,9 @@ class HostedSession:
         if self._stirred or self.interpreter.pending or self._steps.awaited:
             self._wake()
             return
+        if self._resting is not None:
+            self._come_to_rest()
+            return
         self._arm()
         if self.interpreter.awake:
             self._host.awake.used(self)
@@ -502,6 +578,8 @@ class HostedSession:
     # Time.
 
     def _arm(self) -> None:
+        if self._resting is not None:
+            return
         deadline = self._begins or self.interpreter.next_deadline()
         at = self.ends_at if deadline is None else min(deadline, self.ends_at)
         if self._call is not None and self._call.active():
@@ -573,16 +651,14 @@ class HostedSession:
             self.note(effect.level, text, effect.place)
         elif isinstance(effect, SendToSession):
             if not self._host.deliver(effect, self.session_id):
-                self._put(
-                    ScxmlEvent(
-                        "error.communication",
-                        type="platform",
-                        send_id=effect.send_id,
-                        has_data=False,
-                    )
-                )
+                self.not_delivered(effect)
         elif isinstance(effect, LoadDocument):
             self._host.tasks.spawn("an invoked document", self._load(effect))
+
+    def not_delivered(self, effect: SendToSession) -> None:
+        """Tell the session that there is nobody to take what it has sent."""
+        name = "error.communication"
+        self._put(ScxmlEvent(name, type="platform", send_id=effect.send_id, has_data=False))
 
     async def _load(self, effect: LoadDocument) -> None:
         try:
@@ -645,13 +721,15 @@ class HostedSession:
     async def _vanish(self) -> None:
         if self._call is not None and self._call.active():
             self._call.cancel()
-        await self._steps.commit((Delete(SESSION, self.session_id),))
-        self._gone()
+        if await self._steps.commit((Delete(SESSION, self.session_id),)):
+            self._gone()
 
     def _gone(self) -> None:
         self.actions.forget()
         self._steps.forget()
         self._host.gone(self)
+        if self._resting is not None and not self._resting.called:
+            self._resting.callback(None)
 
     def _say_why(self) -> None:
         why = self.interpreter.ended_why
@@ -674,6 +752,10 @@ class HostedSession:
         self.lines.append(Line(self._host.wall.now(), level, text[:500], plain))
         del self.lines[:-MAX_LOG]
         self.log.debug("Session {session_id}: a line of its log", session_id=self.session_id)
+
+
+def _moved() -> NodeAway:
+    return NodeAway("The session goes on at another node.")
 
 
 def _over() -> SessionOver:

@@ -6,7 +6,7 @@ the real wire.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -197,6 +197,9 @@ class BayeuxCaller(Protocol):
     def disconnect(self) -> None:
         """End the session; the client is told ``reconnect: none``."""
 
+    def renew(self) -> None:
+        """End the session so that its client shakes hands anew, at whatever node that is."""
+
     def when_gone(self, callback: Callable[[], None]) -> None:
         """Call once when the session is gone, however it ended."""
 
@@ -205,6 +208,12 @@ class HandshakeRefused(GmsError):
     """A handshake hook says no; its text becomes the reason."""
 
     code = "gms.bayeux.handshake_refused"
+
+
+class HandshakeElsewhere(HandshakeRefused):
+    """Not here; but by long polling, which reaches every node, it may succeed at once."""
+
+    code = "gms.bayeux.handshake_elsewhere"
 
 
 ServiceHandler = Callable[[BayeuxCaller, object], Awaitable[object]]
@@ -224,3 +233,6 @@ class ServiceChannels(Protocol):
 
     def on_handshake(self, hook: HandshakeHook) -> None:
         """Look at every handshake before it succeeds."""
+
+    def bound(self, attachment: str) -> Sequence[BayeuxCaller]:
+        """All sessions to which a handshake hook has attached something of this name."""

@@ -9,7 +9,7 @@ the modules do, services.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from twisted.logger import Logger
 
@@ -18,6 +18,7 @@ from gms_twisted.app.context_memory import ContextMemory
 from gms_twisted.app.hosted_session import About, HostedSession
 from gms_twisted.app.interpreters import Interpreters
 from gms_twisted.app.kept_documents import KeptDocuments
+from gms_twisted.app.nodes import Alone, Ownership
 from gms_twisted.app.operations import Outcome, Owner, Tell
 from gms_twisted.app.orchestration import (
     FORM_TYPE,
@@ -27,9 +28,17 @@ from gms_twisted.app.orchestration import (
     SessionAt,
     SessionUnknown,
 )
-from gms_twisted.app.orchestrator_needs import DocumentSource, ModuleActions, OwnerRules, Poster
+from gms_twisted.app.orchestrator_needs import (
+    DocumentSource,
+    Everywhere,
+    ModuleActions,
+    OwnerRules,
+    Poster,
+)
 from gms_twisted.app.service_definitions import MAX_LIFE_S
 from gms_twisted.app.session_recovery import SessionRecovery
+from gms_twisted.app.session_residents import SessionResidents
+from gms_twisted.app.session_shards import SessionShards
 from gms_twisted.app.session_turns import AwakeSessions, SessionTurns
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.app.telephony import ADDED, DELETED, Interaction
@@ -48,7 +57,7 @@ from gms_twisted.scxml.effects import PostEvent, SendToSession, StartOperation
 from gms_twisted.scxml.events import ScxmlEvent
 from gms_twisted.scxml.model import Document
 from gms_twisted.scxml.selection import awaits
-from gms_twisted.store.interfaces import Store
+from gms_twisted.store.interfaces import ConditionFailed, LeaseHeld, Store
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUV"
 """Session ids are 32 of these, as the reference prints them."""
@@ -64,7 +73,6 @@ COUNTED = (
 )
 """What is counted; there from the start, so that a first one is seen as a change."""
 
-_PAGE = 200
 _LONGEST_NAME = 256
 
 
@@ -78,7 +86,10 @@ class EmbeddedOrchestrator:
     :param thread_time: CPU seconds of this thread; without it only single scripts have a
         limit, and not all those of one step together.
     :param give_back: gives freed memory back to the system; slow, so done in idle time.
+    :param nodes: who owns which session; everything is ours without.
+    :param calls: asks for the calls of a session that comes from another node.
     :ivar owners: the services that sessions belong to.
+    :ivar everywhere: reaches sessions wherever they are; without it, only those that are here.
     """
 
     log = Logger()
@@ -100,12 +111,15 @@ class EmbeddedOrchestrator:
         timeout_s: Callable[[], float],
         thread_time: Callable[[], float] | None = None,
         give_back: Callable[[], None] = lambda: None,
+        nodes: Ownership | None = None,
+        calls: Callable[[str], Awaitable[Sequence[Interaction]]] | None = None,
     ) -> None:
         self.store, self.timers, self.wall, self.ids, self.tasks = store, timers, wall, ids, tasks
         self.turns = SessionTurns(timers)
         self.awake = AwakeSessions(options.max_awake)
         self._kept = KeptDocuments(store, ids)
         self.owners: OwnerRules | None = None
+        self.everywhere: Everywhere | None = None
         self.sessions: dict[str, HostedSession] = {}
         self.started_total = 0
         self.ended_total = 0
@@ -120,6 +134,12 @@ class EmbeddedOrchestrator:
         self._stopped = False
         self._memory = ContextMemory(timers, self.turns, give_back)
         self._recovery = SessionRecovery(self, self._kept, self._interpreters, timeout_s)
+        nodes = nodes or Alone()
+        self.residents = SessionResidents(
+            self, self._recovery, self._kept, nodes, self._facts, calls
+        )
+        self.shards = SessionShards(nodes, self.residents, tasks, timers)
+        self.alone = self.shards.alone
         self._counters = counters
         for name in COUNTED:
             counters.add(name, 0)
@@ -146,6 +166,11 @@ class EmbeddedOrchestrator:
         """How many there may be."""
         return self._options.max_sessions
 
+    @property
+    def can_begin(self) -> bool:
+        """Whether sessions can begin here: this node owns something."""
+        return self.shards.can_begin
+
     def has(self, session_id: str) -> bool:
         """Tell whether a session runs here."""
         hosted = self.sessions.get(session_id)
@@ -154,15 +179,21 @@ class EmbeddedOrchestrator:
     # Start and end of the process.
 
     async def recover(self) -> None:
-        """Go on with the sessions that the store has; once, before the first request."""
+        """Go on with the sessions that are ours; once, before the first request."""
+        if self.alone:
+            await self._recover_all()
+        else:
+            await self.shards.start()
+        if self.sessions:
+            self.log.info("{count} sessions go on", count=len(self.sessions))
+
+    async def _recover_all(self) -> None:
         await self._recovery.run()
         # They come by their ids; operators see them in the order in which they began.
         for session in sorted(self.sessions.values(), key=lambda one: one.about.started):
             del self.sessions[session.session_id]
             self.keep(session)
         await self._kept.forget(self.sessions.values())
-        if self.sessions:
-            self.log.info("{count} sessions go on", count=len(self.sessions))
 
     def stop(self) -> None:
         """Hold still: nothing is taken any more, everything goes on in the next process."""
@@ -195,7 +226,7 @@ class EmbeddedOrchestrator:
             raise InvalidRequest("A session cannot wait so long for its beginning.", "idealtime")
         document = await self._documents.load(source)
         self._check_room()
-        session_id = self.ids.text(ALPHABET, 32)
+        session_id = self.shards.draw(self._new_session_id)
         user = parameters.get("gms_user")
         about = About(
             session_id,
@@ -218,6 +249,9 @@ class EmbeddedOrchestrator:
             session.give_up()
             raise
         return SessionAt(session_id)
+
+    def _new_session_id(self) -> str:
+        return self.ids.text(ALPHABET, 32)
 
     def _check_room(self) -> None:
         self._check_running()
@@ -249,6 +283,8 @@ class EmbeddedOrchestrator:
         hosted = self.sessions.get(session.session_id)
         if hosted is not None:
             await hosted.end()
+        else:
+            self.shards.check(session.session_id)
 
     # SessionServer.
 
@@ -352,7 +388,8 @@ class EmbeddedOrchestrator:
             await self._poster.post(effect)
             return
         posted = event_of_effect(effect)
-        await self.post(
+        server = self.everywhere or self
+        await server.post(
             session_id, posted.name, posted.data, has_data=posted.has_data, raw=posted.raw
         )
 
@@ -364,7 +401,10 @@ class EmbeddedOrchestrator:
         """Give an event to another session."""
         hosted = self.sessions.get(effect.session_id)
         if hosted is None or hosted.over:
-            return False
+            if self.everywhere is None or self.shards.is_ready(effect.session_id):
+                return False
+            self.tasks.spawn("an event for another session", self._deliver_away(effect, origin))
+            return True
         hosted.hear(
             ScxmlEvent(
                 effect.name,
@@ -376,6 +416,24 @@ class EmbeddedOrchestrator:
             )
         )
         return True
+
+    async def _deliver_away(self, effect: SendToSession, origin: str) -> None:
+        assert self.everywhere is not None
+        try:
+            await self.everywhere.deliver_to(effect, origin)
+        except GmsError:
+            sender = self.sessions.get(origin)
+            if sender is not None:
+                sender.not_delivered(effect)
+
+    async def take_delivery(self, effect: SendToSession, origin: str) -> None:
+        """Give an event to a session of ours that another one has sent.
+
+        :raises SessionUnknown: there is none.
+        :raises NodeAway: it is not here.
+        """
+        self._find(effect.session_id)
+        self.deliver(effect, origin)
 
     async def lasts_until(self, session: HostedSession) -> float:
         """A session goes on as long as its service."""
@@ -391,6 +449,8 @@ class EmbeddedOrchestrator:
             return
         try:
             await self.owners.session_over(session.session_id)
+        except ConditionFailed:
+            return
         except GmsError as error:
             self.log.warn(
                 "The service of session {session_id} stays until its time is over: {error}",
@@ -404,13 +464,28 @@ class EmbeddedOrchestrator:
             self.ended_total += 1
             self.count("gms_scxml_sessions_ended_total")
             if self._kept.too_many:
-                self.tasks.spawn(
-                    "forgetting of applications", self._kept.forget(self.sessions.values())
-                )
+                self.tasks.spawn("forgetting of applications", self._forget_documents())
             if self.owners is not None:
                 self.tasks.spawn(
                     "the rest of a session", self.owners.session_gone(session.session_id)
                 )
+
+    def conditions(self, session_id: str) -> tuple[LeaseHeld, ...]:
+        """What must hold for anything to be written about a session."""
+        return self.shards.conditions(session_id)
+
+    def shard(self, session_id: str) -> str:
+        """The shard that a session belongs to."""
+        return self.shards.word(session_id)
+
+    def lost(self, session_id: str) -> None:
+        """Let go of all sessions in the shard of one that another node has."""
+        self.shards.lost(session_id)
+
+    async def forget_lost(self, is_meant: Callable[[str], bool]) -> None:
+        """Take away services of sessions that were never stored."""
+        if self.owners is not None:
+            await self.owners.forget_lost(is_meant, self.has)
 
     def dropped(self) -> None:
         """Note that a script context is gone."""
@@ -428,6 +503,12 @@ class EmbeddedOrchestrator:
         session.number = self._numbers
         self.sessions[session.session_id] = session
 
+    async def _forget_documents(self) -> None:
+        if self.alone:
+            await self._kept.forget(self.sessions.values())
+        else:
+            await self.residents.forget_documents()
+
     def _check_running(self) -> None:
         if self._stopped:
             raise Unavailable("The server is ending.")
@@ -436,6 +517,7 @@ class EmbeddedOrchestrator:
         self._check_running()
         hosted = self.sessions.get(session_id)
         if hosted is None or hosted.over:
+            self.shards.check(session_id)
             raise SessionUnknown("There is no such session, or it has ended.")
         return hosted
 

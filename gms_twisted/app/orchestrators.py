@@ -21,10 +21,10 @@ from gms_twisted.app.orchestration import (
 
 
 class Here(Orchestrator, EventReceiver, Protocol):
-    """The orchestrator of this process."""
+    """The orchestrator of this process, and of the nodes beside it."""
 
     def has(self, session_id: str) -> bool:
-        """Tell whether a session runs here."""
+        """Tell whether a session runs here, or may run at a node beside it."""
 
 
 class Elsewhere(Orchestrator, Protocol):
@@ -83,11 +83,17 @@ class Orchestrators:
     ) -> None:
         """See :meth:`gms_twisted.app.orchestration.EventReceiver.receive`."""
         if self._here is not None and (self.events is None or self._here.has(session_id)):
-            await self._here.receive(session_id, event, message, hops, push_id)
-        elif self.events is not None:
-            await self.events.receive(session_id, event, message, hops, push_id)
-        else:
+            try:
+                await self._here.receive(session_id, event, message, hops, push_id)
+            except SessionUnknown:
+                # It may have been another node's; that one knows.
+                if self.events is None:
+                    raise
+            else:
+                return
+        if self.events is None:
             raise SessionUnknown("Nothing orchestrates here.")
+        await self.events.receive(session_id, event, message, hops, push_id)
 
     def _of(self, session: SessionAt) -> Orchestrator:
         one = self._elsewhere if session.home else self._here

@@ -4,6 +4,9 @@ An event is an intent in the unit of the change that it reports.  When that is d
 event is published, and struck off in the unit that keeps its delivery record.  What is still
 there at the start, or could not be published, is published again under the same id.
 
+Whoever has stored it publishes it, at once.  What stays is published by the node that owns its
+id, once it has been there for so long that nobody can be at it any more.
+
 Knows: intents, when to look again.  Does not know: subscriptions, devices.
 """
 
@@ -16,6 +19,7 @@ from typing import Protocol
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
+from gms_twisted.app.nodes import Alone, Ownership
 from gms_twisted.app.pauses import pause
 from gms_twisted.app.service_events import ServiceEvent
 from gms_twisted.app.tasks import Tasks
@@ -25,6 +29,11 @@ from gms_twisted.store.interfaces import Change, Intend, Store, Strike
 
 TOPIC = "notification"
 LOOK_S = 30.0
+
+FIRST_S = 10.0
+"""Until the second look of a process that is not alone: what it finds at the first one, another
+may just have stored."""
+
 MAX_AT_A_TIME = 200
 """Most events on their way; others wait in the store."""
 
@@ -46,13 +55,22 @@ class OwedEvents:
 
     log = Logger()
 
-    def __init__(self, store: Store, announcer: Announcer, tasks: Tasks, timers: Timers) -> None:
+    def __init__(
+        self,
+        store: Store,
+        announcer: Announcer,
+        tasks: Tasks,
+        timers: Timers,
+        nodes: Ownership | None = None,
+    ) -> None:
         self._store = store
         self._announcer = announcer
         self._tasks = tasks
         self._timers = timers
         self._carrying: set[str] = set()
-        self._seen: set[str] | None = None
+        self._nodes = nodes or Alone()
+        self._alone = not self._nodes.shard("")
+        self._seen: set[str] | None = None if self._alone else set()
 
     def changes_for(self, event: ServiceEvent) -> Sequence[Change]:
         """What must be stored with the change that the event reports."""
@@ -65,6 +83,7 @@ class OwedEvents:
 
     async def run(self) -> None:
         """Publish what was left at the start, and look for it now and then; until cancelled."""
+        wait_s = LOOK_S if self._alone else FIRST_S
         while True:
             try:
                 await self.look()
@@ -74,19 +93,20 @@ class OwedEvents:
                 self.log.warn("Owed events could not be read: {error}", error=error.code)
             except Exception:  # noqa: BLE001 - one bad record must not end the looking
                 self.log.failure("Failed to look for owed events")
-            await pause(self._timers, LOOK_S)
+            await pause(self._timers, wait_s)
+            wait_s = LOOK_S
 
     async def look(self) -> None:
         """Publish what is owed.
 
-        At the first look everything; later only what was there the time before too, since
-        another process may be at it.
+        Who is alone publishes everything at the first look; later, and among other nodes, only
+        what is ours and was there the time before too, since another process may be at it.
         """
         found = await self._store.intents(TOPIC, limit=1000)
-        seen = self._seen
-        self._seen = {one.intent_id for one in found}
+        ours = {one.intent_id for one in found if self._nodes.is_ours(one.intent_id)}
+        seen, self._seen = self._seen, ours
         for one in found:
-            if seen is None or one.intent_id in seen:
+            if one.intent_id in ours and (seen is None or one.intent_id in seen):
                 event = json.loads(one.payload)
                 self._carry(one.intent_id, event["tag"], event["message"])
 

@@ -14,7 +14,7 @@ numbers, state charts.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from twisted.logger import Logger
@@ -36,7 +36,7 @@ from gms_twisted.app.service_kinds import (
     parameters_of,
     split_fields,
 )
-from gms_twisted.app.service_records import SERVICE, Changes, ServiceInstance
+from gms_twisted.app.service_records import SERVICE, Changes, ServiceInstance, services_in
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.options import LimitOptions
 from gms_twisted.domain.errors import InternalOnly, ServiceNotFound
@@ -84,12 +84,13 @@ class _Running:
 
     idle = False
 
-    def __init__(self, session: SessionAt) -> None:
+    def __init__(self, session: SessionAt, conditions: tuple[Condition, ...]) -> None:
         self._session = session
+        self._conditions = conditions
 
     async def start(self, beginning: Beginning) -> Mapping[str, object] | Verbatim:
         """Only store the service."""
-        await beginning.store(Changes(), self._session)
+        await beginning.store(Changes(conditions=self._conditions), self._session)
         return {"_id": self._session.session_id}
 
 
@@ -218,6 +219,7 @@ class ServiceInstances:
         parameters: Mapping[str, str],
         user: GmsUser | None,
         life_s: float,
+        conditions: tuple[Condition, ...] = (),
     ) -> None:
         """Make the service of a session that runs already, so that it can hold numbers.
 
@@ -225,13 +227,17 @@ class ServiceInstances:
 
         :param name: of the service there.
         :param service: the application.
+        :param conditions: what must hold for it to be made.
         :raises TooManyRequests: there are too many services.
+        :raises ConditionFailed: one of them does not hold.
         """
         self._count.check_room()
         definition = ServiceDefinition(name, orchestrated=True, service=service)
         await self._tasks.finish(
             "creation of a service",
-            self._create(definition, _Running(session), parameters, {}, user, "", life_s),
+            self._create(
+                definition, _Running(session, conditions), parameters, {}, user, "", life_s
+            ),
         )
 
     async def _create(
@@ -305,6 +311,10 @@ class ServiceInstances:
         return answer
 
     # Finding.
+
+    def all(self) -> AsyncIterator[ServiceInstance]:
+        """All services that are stored, in order of their ids."""
+        return services_in(self._store)
 
     async def peek(self, service_id: str) -> ServiceInstance | None:
         """Read a service whoever asks, ``None`` when there is none (any more)."""
@@ -459,9 +469,14 @@ class ServiceInstances:
         instance = await self.find(service_id, user)
         await self._tasks.finish("deletion of a service", self._delete(instance))
 
-    async def over(self, instance: ServiceInstance) -> None:
-        """Take a service away whose logic has come to its end; its data stays for its time."""
-        await self._tasks.finish("end of a service", self._remove(instance, Changes(), data=False))
+    async def over(self, instance: ServiceInstance, conditions: tuple[Condition, ...] = ()) -> None:
+        """Take a service away whose logic has come to its end; its data stays for its time.
+
+        :param conditions: what must hold for that.
+        :raises ConditionFailed: one of them does not hold.
+        """
+        ending = Changes(conditions=conditions)
+        await self._tasks.finish("end of a service", self._remove(instance, ending, data=False))
 
     def _kind_of(self, instance: ServiceInstance) -> ServiceKind | None:
         return self._kinds.get(instance.service) if instance.session is None else self._orchestrated
@@ -486,8 +501,8 @@ class ServiceInstances:
             try:
                 await self._commit(changes, (unchanged, *conditions))
                 break
-            except ConditionFailed:
-                if not remaining:
+            except ConditionFailed as error:
+                if not remaining or error.condition in ending.conditions:
                     raise
             again = await self.peek(instance.service_id)
             if again is None:

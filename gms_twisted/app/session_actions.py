@@ -23,6 +23,9 @@ from gms_twisted.domain.sources import IdSource, WallClock
 from gms_twisted.scxml.effects import Effect, PostEvent, StartOperation
 from gms_twisted.scxml.events import ScxmlEvent
 
+_LONG = {("queue", "submit")}
+"""Actions that wait for a person: nothing waits for their end."""
+
 MAX_POSTS = 32
 """Most events of one session on their way to URLs; actions of modules have a bound of their own."""
 
@@ -85,6 +88,15 @@ class SessionActions:
     def under_way(self) -> int:
         """How many have begun and not ended."""
         return len(self._running)
+
+    @property
+    def soon_over(self) -> int:
+        """How many of these are over soon."""
+        owed = [self.owed.get(key) for key in self._running]
+        long = sum(
+            isinstance(one, StartOperation) and (one.module, one.element) in _LONG for one in owed
+        )
+        return len(owed) - long
 
     def resume(self, owed: Mapping[str, OwedEffect]) -> None:
         """Know what an earlier process has left."""

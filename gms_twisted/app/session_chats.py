@@ -1,5 +1,7 @@
 """Tells the logic of a service that its chat has begun or is over.
 
+While the session is on its way from one node to another it is told again, for a while.
+
 Knows: names of two events.  Does not know: chats' rules, where sessions run.
 """
 
@@ -9,9 +11,12 @@ from twisted.logger import Logger
 
 from gms_twisted.app.chat_records import ChatState
 from gms_twisted.app.orchestration import Orchestrator
+from gms_twisted.app.pauses import pause
 from gms_twisted.app.service_records import ServiceInstance
+from gms_twisted.app.shared_sessions import PAUSES_S
 from gms_twisted.app.tasks import Tasks
-from gms_twisted.domain.errors import GmsError
+from gms_twisted.domain.errors import GmsError, NodeAway
+from gms_twisted.domain.sources import Timers
 
 STARTED, ENDED = "gms.chat.started", "gms.chat.ended"
 
@@ -21,9 +26,10 @@ class SessionChats:
 
     log = Logger()
 
-    def __init__(self, orchestrator: Orchestrator, tasks: Tasks) -> None:
+    def __init__(self, orchestrator: Orchestrator, tasks: Tasks, timers: Timers) -> None:
         self._orchestrator = orchestrator
         self._tasks = tasks
+        self._timers = timers
 
     def began(self, instance: ServiceInstance, state: ChatState) -> None:
         """Tell the session, with ``chatSessionId``."""
@@ -39,10 +45,14 @@ class SessionChats:
 
     async def _tell(self, event: str, instance: ServiceInstance, state: ChatState) -> None:
         assert instance.session is not None
+        told = {"chatSessionId": state.session_id}
         try:
-            await self._orchestrator.tell(
-                instance.session, event, {"chatSessionId": state.session_id}
-            )
+            for pause_s in PAUSES_S:
+                try:
+                    return await self._orchestrator.tell(instance.session, event, told)
+                except NodeAway:
+                    await pause(self._timers, pause_s)
+            await self._orchestrator.tell(instance.session, event, told)
         except GmsError as error:
             self.log.debug(
                 "Session {session_id} does not hear of its chat: {error}",

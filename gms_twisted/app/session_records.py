@@ -21,6 +21,9 @@ from gms_twisted.store.interfaces import Kind, Put, Record
 SESSION = Kind("scxml-session")
 """The key is the session's id."""
 
+SHARD = "shard"
+"""Index of sessions: the shard that a session belongs to."""
+
 DOCUMENT = Kind("scxml-document")
 """The key is the document's digest; the value, a line of JSON about it, then its text."""
 
@@ -61,11 +64,13 @@ class SessionRecord:
     begins: float = 0.0
     saved: bytes = field(default=b"", repr=False)
 
-    def to_put(self) -> Put:
+    def to_put(self, shard: str = "") -> Put:
         """The change that stores it.
 
         It has no lifetime of its own: one whose time ran out while the process was down
         still has exit handlers to run.
+
+        :param shard: by which a new owner finds it, ``""`` where there are no other nodes.
         """
         about: dict[str, object] = {
             "source": self.source,
@@ -88,7 +93,7 @@ class SessionRecord:
         if self.begins:
             about["begins"] = self.begins
         value = _encode(about).encode() + b"\n" + self.saved
-        return Put(SESSION, self.session_id, value)
+        return Put(SESSION, self.session_id, value, indexes={SHARD: shard} if shard else {})
 
     @classmethod
     def from_record(cls, record: Record) -> SessionRecord:

@@ -1,6 +1,7 @@
-"""Sessions that an earlier process has left in the store.
+"""Sessions that an earlier process, or another node, has left in the store.
 
 One that cannot be read or cannot go on is ended, and its service with it; the others go on.
+All that is written of a session is under its lease.
 
 Knows: records, what a session is made of.  Does not know: requests, new sessions.
 """
@@ -8,6 +9,7 @@ Knows: records, what a session is made of.  Does not know: requests, new session
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 from twisted.logger import Logger
@@ -17,11 +19,24 @@ from gms_twisted.app.interpreters import Interpreters
 from gms_twisted.app.kept_documents import KeptDocuments, usable
 from gms_twisted.app.orchestrator_needs import OwnerRules
 from gms_twisted.app.pauses import Slice
-from gms_twisted.app.session_records import SESSION, SessionRecord
+from gms_twisted.app.session_records import SESSION, SHARD, SessionRecord
 from gms_twisted.domain.errors import GmsError
 from gms_twisted.scxml.model import Document
-from gms_twisted.store.interfaces import Delete
+from gms_twisted.store.interfaces import (
+    ConditionFailed,
+    Delete,
+    Kind,
+    Put,
+    Record,
+    Unchanged,
+    Unit,
+    UnitId,
+)
 
+INDEXED = Kind("scxml-session-index")
+"""One record, there once every session has its index ``shard``."""
+
+_ALL = "shard"
 _PAGE = 200
 
 
@@ -58,6 +73,75 @@ class SessionRecovery:
         self._kept = kept
         self._interpreters = interpreters
         self._timeout_s = timeout_s
+        self._indexed = False
+
+    async def index(self, shard: Callable[[str], str]) -> None:
+        """Index the sessions that were stored when nobody looked for shards.
+
+        :param shard: of an id.
+        :raises GmsError: the store cannot be read or written.
+        """
+        store = self._host.store
+        if self._indexed or await store.get(INDEXED, _ALL) is not None:
+            self._indexed = True
+            return
+        after, breath = "", Slice(self._host.timers)
+        while True:
+            page = await store.scan(SESSION, after=after, limit=_PAGE)
+            for one in page:
+                put = Put(SESSION, one.key, one.value, None, {SHARD: shard(one.key)})
+                unchanged = Unchanged(SESSION, one.key, one.version)
+                with suppress(ConditionFailed):  # whoever has changed it has indexed it
+                    await store.commit(Unit(self._unit_id(), (put,), (unchanged,)))
+                await breath.breathe()
+            if len(page) < _PAGE:
+                break
+            after = page[-1].key
+        await store.commit(Unit(self._unit_id(), (Put(INDEXED, _ALL, b""),)))
+        self._indexed = True
+
+    def _unit_id(self) -> UnitId:
+        return UnitId(self._host.ids.uuid())
+
+    async def take_up(self, shard: str, is_wanted: Callable[[], bool]) -> list[HostedSession]:
+        """Bring those of a shard back, in slices; returns them in the order of their beginning.
+
+        :param is_wanted: whether the shard is ours still; nothing is done once it is not.
+        :raises GmsError: the store cannot be read.
+        """
+        found: list[HostedSession] = []
+        breath = Slice(self._host.timers)
+        after = ""
+        while is_wanted():
+            page = await self._host.store.find(SESSION, SHARD, shard, after=after, limit=_PAGE)
+            for stored in page:
+                session = await self._bring_back(stored, is_wanted)
+                if not is_wanted():
+                    return []
+                if session is not None:
+                    found.append(session)
+                await breath.breathe()
+            if len(page) < _PAGE:
+                break
+            after = page[-1].key
+        # They come by their ids; operators see them in the order in which they began.
+        return sorted(found, key=lambda one: one.about.started)
+
+    async def _bring_back(
+        self, stored: Record, is_wanted: Callable[[], bool]
+    ) -> HostedSession | None:
+        try:
+            record = SessionRecord.from_record(stored)
+            documents = await self._kept.some((record.digest, *record.others.values()))
+            await self._check_service(record)
+            return self._resume(record, documents) if is_wanted() else None
+        except GmsError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bad record must not stop the others
+            if is_wanted():
+                self._host.sessions.pop(stored.key, None)
+                await self._lose(stored.key, f"{type(error).__name__}: {error}")
+        return None
 
     async def run(self) -> None:
         """Bring all back, in slices."""
@@ -98,7 +182,9 @@ class SessionRecovery:
         if not until:
             raise ValueError("its service was never made")
 
-    def _resume(self, record: SessionRecord, documents: Mapping[str, Document | None]) -> None:
+    def _resume(
+        self, record: SessionRecord, documents: Mapping[str, Document | None]
+    ) -> HostedSession:
         if not record.saved and not record.over:
             raise ValueError("its data could not be stored")
         document = usable(documents, record.digest)
@@ -121,11 +207,12 @@ class SessionRecovery:
         session = HostedSession(self._host, about, interpreter, record.ends_at, self._timeout_s)
         self._host.keep(session)
         session.resume(record)
+        return session
 
     async def _lose(self, session_id: str, why: str) -> None:
         """End a session that cannot go on."""
         self.log.warn(
-            "Session {session_id} cannot go on after the restart: {why}",
+            "Session {session_id} cannot go on: {why}",
             session_id=session_id,
             why=why,
         )
@@ -138,4 +225,5 @@ class SessionRecovery:
                 session_id=session_id,
                 error=error.code,
             )
-        await self._kept.tidied(Delete(SESSION, session_id))
+        conditions = self._host.conditions(session_id)
+        await self._kept.tidied(Delete(SESSION, session_id), conditions=conditions)

@@ -147,7 +147,11 @@ class CallWatcher(Protocol):
 
 
 class ContactCentre(Protocol):
-    """A telephone system with agents."""
+    """A telephone system with agents.
+
+    Everything that answers may also raise :class:`gms_twisted.domain.errors.Unavailable`: the
+    system cannot be reached.
+    """
 
     def watch(self, watcher: CallWatcher) -> None:
         """Tell this one about every session's interactions from now on."""
@@ -158,10 +162,10 @@ class ContactCentre(Protocol):
         :raises TelephonyFailed: none was.
         """
 
-    def place(self, submission_id: str) -> Place | None:
+    async def place(self, submission_id: str) -> Place | None:
         """Where a submission stands; ``None`` when it waits no longer."""
 
-    def withdraw(self, submission_id: str) -> bool:
+    async def withdraw(self, submission_id: str) -> bool:
         """Give up a submission, which then fails with ``cancelled``; ``False``: unknown."""
 
     async def create_call(self, call: OutboundCall) -> str:
@@ -191,8 +195,13 @@ class ContactCentre(Protocol):
         :raises TelephonyFailed: ``unknown``.
         """
 
-    def interactions(self, session_id: str) -> Sequence[Interaction]:
-        """What a session has, oldest first."""
+    async def interactions(
+        self, session_id: str, *, dialing: bool = False
+    ) -> Sequence[Interaction]:
+        """What a session has, oldest first.
+
+        :param dialing: with customers who are still called.
+        """
 
     def session_ended(self, session_id: str) -> None:
         """Withdraw what a session waits for; a call that nobody talks on is hung up."""

@@ -32,6 +32,10 @@ CONNECT_S = 3.0
 """Time for a connection to another node."""
 
 
+LOOK_EVERY = 5
+"""Beats between two looks at the shards, while nobody comes or goes and all are owned."""
+
+
 class Options(Protocol):
     """Section ``cluster``."""
 
@@ -53,6 +57,7 @@ class Cluster:
 
     :param lost: told why this process must not go on.
     :param told: told the time of Redis with each beat, Unix seconds.
+    :param stays: a name that moves to another node only when its owner ends.
     """
 
     log = Logger()
@@ -67,6 +72,7 @@ class Cluster:
         ids: IdSource,
         lost: Callable[[str], None],
         told: Callable[[float], None] = lambda _: None,
+        stays: str = "",
     ) -> None:
         self._redis = redis
         self._prefix = prefix
@@ -77,10 +83,13 @@ class Cluster:
         self._told = told
         self._port: IListeningPort | None = None
         self._is_open = False
+        self._is_giving = False
+        self._seen: frozenset[str] = frozenset()
+        self._since = 0
         self._registry: Registry | None = None
         self._watchers: list[tuple[Callable[[str], None], Callable[[str], Awaitable[None]]]] = []
         self.links = Links(run.run, options.secret.encode("utf-8"), reactor, ids)
-        self.shards = Shards(redis, prefix, run.node, run.run, self._gained, self._giving)
+        self.shards = Shards(redis, prefix, run.node, run.run, self._gained, self._giving, stays)
 
     # Coming and going.
 
@@ -119,9 +128,14 @@ class Cluster:
         self._is_open = True
         await self._look()
 
-    async def leave(self) -> None:
-        """Give back what is owned, and be gone; comes to rest with it first."""
+    async def give(self) -> None:
+        """Give back what is owned, after having come to rest with it; take nothing more."""
+        self._is_giving = True
         await self.shards.give_all()
+
+    async def leave(self) -> None:
+        """Be gone; gives back first what is owned still."""
+        await self.give()
         if self._port is not None:
             closed = self._port.stopListening()
             if isinstance(closed, Deferred):
@@ -144,7 +158,13 @@ class Cluster:
         if not self._is_open:
             return
         self._follow()
-        await self.shards.look()
+        if self._is_giving:
+            return
+        runs = frozenset(one.run for one in self.runs)
+        self._since += 1
+        if runs != self._seen or self._since >= LOOK_EVERY or not self.shards.is_settled:
+            self._seen, self._since = runs, 0
+            await self.shards.look()
 
     def _follow(self) -> None:
         """Be connected to those that live."""

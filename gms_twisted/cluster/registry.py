@@ -47,12 +47,18 @@ local function forget(one)
   redis.call('ZREM', alive, one)
   redis.call('HDEL', runs, one)
 end
-local function others()
-  local found = {}
-  for _, one in ipairs(redis.call('ZRANGEBYSCORE', alive, string.format('(%.6f', now), '+inf')) do
-    if one ~= run then found[#found + 1] = redis.call('HGET', runs, one) or '' end
+local function living()
+  return redis.call('ZRANGEBYSCORE', alive, string.format('(%.6f', now), '+inf')
+end
+local function others(found)
+  local names = {}
+  for _, one in ipairs(found or living()) do
+    if one ~= run then names[#names + 1] = one end
   end
-  return found
+  if #names == 0 then return {} end
+  local abouts = redis.call('HMGET', runs, unpack(names))
+  for place, about in ipairs(abouts) do abouts[place] = about or '' end
+  return abouts
 end
 """
 
@@ -65,26 +71,29 @@ if former and former ~= run and lives(former) then
   if cjson.decode(about).place ~= cjson.decode(ARGV[4]).place then return {'taken', about} end
 end
 if former and former ~= run then forget(former) end
+local gone = redis.call('ZRANGEBYSCORE', alive, '-inf', string.format('%.6f', now - 3600))
+for _, one in ipairs(gone) do forget(one) end
 redis.call('HSET', nodes, node, run)
 redis.call('HSET', runs, run, ARGV[4])
 beat()
 return {'joined', others()}
 """
 )
-"""``node run silence about``."""
+"""``node run silence about``; forgets runs that were dead for an hour."""
 
 _BEAT = Script(
     LIB
     + """
 if redis.call('HGET', nodes, node) ~= run then return {'gone', {}} end
-local word = lives(run) and 'joined' or 'late'
+local found, word = living(), 'late'
+for _, one in ipairs(found) do
+  if one == run then word = 'joined' end
+end
 beat()
-local gone = redis.call('ZRANGEBYSCORE', alive, '-inf', string.format('%.6f', now - 3600))
-for _, one in ipairs(gone) do forget(one) end
-return {word, others(), clock[1], clock[2]}
+return {word, others(found), clock[1], clock[2]}
 """
 )
-"""``node run silence``; forgets runs that were dead for an hour."""
+"""``node run silence``."""
 
 _LEAVE = Script(
     LIB

@@ -17,10 +17,12 @@ Knows: shards, epochs, fair shares.  Does not know: what is in a shard.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from gms_twisted.cluster.registry import LIB, Scripts
@@ -71,6 +73,7 @@ for shard = 0, count - 1 do
   found[shard + 1] = { owner, epoch_of[name] or '0' }
 end
 local share = math.ceil(count / (#others() + 1))
+if ARGV[4] == '1' then free = {} end
 for _, shard in ipairs(free) do
   if mine >= share then break end
   local name = 'shard:' .. shard
@@ -82,7 +85,7 @@ end
 return {'seen', share, found}
 """
 )
-"""``node run shards``: takes what is free; all owners with their epochs."""
+"""``node run shards ending``: takes what is free, unless it ends; all owners with their epochs."""
 
 _GIVE = Script(
     _LIB
@@ -114,6 +117,7 @@ class Shards:
 
     :param gained: called when a shard has become ours; to begin with what is in it.
     :param giving: awaited before a shard of ours is given back: to come to rest with it.
+    :param stays: a name whose shard is never given for the balance, and is the last at the end.
     """
 
     log = Logger()
@@ -126,9 +130,11 @@ class Shards:
         run: str,
         gained: Callable[[int], None],
         giving: Callable[[int], Awaitable[None]],
+        stays: str = "",
     ) -> None:
         self._redis = redis
         self._prefix = prefix
+        self._stays = shard_of(stays) if stays else -1
         self._who = (b"%d" % node, run.encode("ascii"))
         self._run = run
         self._gained = gained
@@ -136,6 +142,8 @@ class Shards:
         self._owners: list[Owner] = [NOBODY] * SHARDS
         self._leaving: set[int] = set()
         self._looking = False
+        self._settled = False
+        self._ending = False
 
     # What others ask.
 
@@ -158,6 +166,11 @@ class Shards:
         mine = (shard for shard, owner in enumerate(self._owners) if owner.run == self._run)
         return frozenset(mine)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the last look found nothing to do, here or elsewhere."""
+        return self._settled
+
     # Looking.
 
     async def look(self) -> None:
@@ -178,23 +191,42 @@ class Shards:
     async def _look(self) -> None:
         before = self._owners
         word, *rest = await self._redis.script(
-            _LOOK, self._prefix, *self._who, b"%d" % SHARDS, writes=True
+            _LOOK, self._prefix, *self._who, b"%d" % SHARDS, b"%d" % self._ending, writes=True
         )
         if word != b"seen":
             return  # the registry tells of it
         share, found = rest
+        self._settled = False
         self._owners = [Owner(run.decode("ascii"), int(epoch)) for run, epoch in found]
         for shard, owner in enumerate(self._owners):
             if owner.run == self._run and owner != before[shard]:
                 self._gained(shard)
-        mine = sorted(self.ours() - self._leaving)
-        for shard in mine[share:]:
-            await self._give(shard)
+        for shard in await self._give_these(self._rested()[share:]):
+            # Those who are told have let go of it.
+            self._gained(shard)
+        counts = Counter(owner.run for owner in self._owners)
+        self._settled = "" not in counts and max(counts.values()) <= share
 
     async def give_all(self) -> None:
-        """Give everything back, at the end."""
-        for shard in sorted(self.ours() - self._leaving):
-            await self._give(shard)
+        """Give everything back, at the end; nothing is taken any more.
+
+        What stays is the last: what is in other shards may still need it.
+        """
+        self._ending = True
+        rested = self._rested()
+        await self._give_these([shard for shard in rested if shard != self._stays])
+        await self._give_these([shard for shard in rested if shard == self._stays])
+
+    async def _give_these(self, shards: Sequence[int]) -> list[int]:
+        """Give these back, all at once, for each may take long; returns what was not given."""
+        giving = [Deferred.fromCoroutine(self._give(shard)) for shard in shards]
+        for each in giving:
+            await each
+        return [shard for shard in shards if self._owners[shard].run == self._run]
+
+    def _rested(self) -> list[int]:
+        """What may be given, the one that stays first: a share is never less than one."""
+        return sorted(self.ours() - self._leaving, key=lambda one: (one != self._stays, one))
 
     async def _give(self, shard: int) -> None:
         self._leaving.add(shard)

@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
-from gms_twisted.config.options import Configuration, ContactCentreOptions
+from gms_twisted.config.options import (
+    MAX_NODE_ID,
+    MAX_WORKERS,
+    NODES_EACH,
+    Configuration,
+    ContactCentreOptions,
+)
 from gms_twisted.config.reading import Problems
 from gms_twisted.config.text import Section
 from gms_twisted.domain.redis_url import is_redis, parse_redis_url
@@ -22,6 +28,7 @@ _PREFIXES = re.compile(r"[0-9]{1,9}(-[0-9]{1,9})?(\s*,\s*[0-9]{1,9}(-[0-9]{1,9})
 _DEFAULT_CODE_LENGTH = 6
 _MIN_SECRET_BYTES = 32
 _MAX_GROUP_NAME = 128
+_MAX_PORT = 65535
 
 Check = Callable[[str], str]
 """Takes a value that is not empty; returns what is wrong with it, or ``""``."""
@@ -37,6 +44,7 @@ def check_configuration(
     checker = _Checker(sections, problems)
     _check_forms(configuration, checker)
     _check_server(configuration, checker)
+    _check_workers(configuration, checker)
     _check_bayeux(configuration, checker)
     _check_services(configuration, checker)
     _check_groups(configuration, checker)
@@ -127,6 +135,30 @@ def _check_server(configuration: Configuration, checker: _Checker) -> None:
         if len(prefix) >= _DEFAULT_CODE_LENGTH:
             sentence = f"{prefix} leaves no digit of a code of {_DEFAULT_CODE_LENGTH}"
             checker.fault("server", "access_code_prefix", sentence)
+
+
+def _check_workers(configuration: Configuration, checker: _Checker) -> None:
+    """See that processes that serve together can be told apart, and share their data."""
+    server, cluster, chat = configuration.server, configuration.cluster, configuration.chat
+    if server.workers == 1:
+        node, worker = divmod(server.node_id, NODES_EACH)
+        if node and 1 <= worker <= MAX_WORKERS:
+            sentence = f"is also worker {worker} of a node {node} with server/workers"
+            checker.warn("server", "node_id", sentence)
+        return
+    if not is_redis(configuration.store.url):
+        sentence = "more than one worker needs a Redis: set store/url to redis://HOST"
+        checker.fault("server", "workers", sentence)
+    most = (MAX_NODE_ID - server.workers) // NODES_EACH
+    if server.node_id > most:
+        checker.fault("server", "node_id", f"with this many workers it is at most {most}")
+    if cluster.port and cluster.port + server.workers - 1 > _MAX_PORT:
+        sentence = f"{server.workers} workers need as many ports from this one on"
+        checker.fault("cluster", "port", sentence)
+    for option, port in (("flex_port", chat.flex_port), ("agent_port", chat.agent_port)):
+        if port:
+            sentence = "each worker has a chat server with ports of its own: leave it at 0"
+            checker.fault("chat", option, sentence)
 
 
 def _check_bayeux(configuration: Configuration, checker: _Checker) -> None:

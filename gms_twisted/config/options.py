@@ -17,6 +17,14 @@ from gms_twisted.config.option import GIB, KIB, MIB, option
 from gms_twisted.config.ors_options import OrsOptions
 from gms_twisted.config.push_options import PushOptions
 
+MAX_NODE_ID = 1295
+"""Two digits to the base of 36."""
+
+MAX_WORKERS = 64
+
+NODES_EACH = 100
+"""How many node numbers each ``server/node_id`` stands for when it has workers."""
+
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
@@ -85,7 +93,13 @@ class ServerOptions:
     """Section ``server``: the node itself."""
 
     external_url_base: str = option("", "Base of absolute URLs; empty: the first listener.")
-    node_id: int = option(1, "Number of this node in a cluster.", low=1, high=1295, reload=False)
+    node_id: int = option(
+        1,
+        "Number of this node in a cluster; its workers are 100 times it plus 1, 2, ...",
+        low=1,
+        high=MAX_NODE_ID,
+        reload=False,
+    )
     web_port: int = option(8080, "Listening port.", low=0, high=65535, reload=False)
     web_host: str = option("127.0.0.1", "Listening address.", reload=False)
     listen: tuple[str, ...] = option(
@@ -135,7 +149,7 @@ class ServerOptions:
         1,
         "Processes that serve the same listeners; more than one needs a Redis.",
         low=1,
-        high=64,
+        high=MAX_WORKERS,
         reload=False,
     )
     shutdown_grace_s: float = option(

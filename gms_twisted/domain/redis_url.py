@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote
 
 SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://")
 
 _PORT, _SENTINEL_PORT = 6379, 26379
+_HOST = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]]+))(?::(?P<port>.*))?")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
@@ -55,30 +56,33 @@ def parse_redis_url(url: str) -> RedisTarget:
 
     :raises ValueError: it is none; the text goes on after "the URL".
     """
-    scheme, rest = url.split("://", 1)
-    if scheme not in ("redis", "rediss", "unix", "redis+sentinel"):
+    scheme, is_url, rest = url.partition("://")
+    if not is_url or scheme not in ("redis", "rediss", "unix", "redis+sentinel"):
         raise ValueError("begins with none of redis, rediss, unix, redis+sentinel")
-    # ``urlsplit`` knows no lists of hosts: they are taken apart here.
     login, at, where = rest.rpartition("@")
     user, _, secret = login.partition(":")
     username = unquote(user) or None
     password = unquote(secret) or None if at else None
-    shown = f"{scheme}://{user + ':***@' if at else ''}{where}"
+    shown = f"{scheme}://{user}{':***' if secret else ''}{at}{where}"
     if scheme == "unix":
-        split = urlsplit(where)
-        if not split.path.startswith("/"):
+        path, _, query = where.partition("?")
+        if not path.startswith("/"):
             raise ValueError("names no path that begins with /")
-        options = dict(parse_qsl(split.query, strict_parsing=bool(split.query)))
-        database = _database(options.pop("db", "0"))
-        if options:
+        if "#" in where:
+            raise ValueError("goes on after the path")
+        option, is_given, number = query.partition("=")
+        if query and (option != "db" or not is_given or "&" in number):
             raise ValueError("has an option that is not db")
+        database = _database(number) if query else 0
         return RedisTarget(
-            shown, path=split.path, database=database, username=username, password=password
+            shown, path=path, database=database, username=username, password=password
         )
     if "?" in where or "#" in where:
         raise ValueError("goes on after the number of the database")
     hosts, _, path = where.partition("/")
     sentinel = scheme == "redis+sentinel"
+    if "," in hosts and not sentinel:
+        raise ValueError("names several hosts; only redis+sentinel has those")
     parts = path.split("/") if path else []
     master = parts.pop(0) if sentinel and parts else ""
     if sentinel and not _NAME.fullmatch(master):
@@ -101,11 +105,17 @@ def parse_redis_url(url: str) -> RedisTarget:
 
 
 def _server(text: str, default: int) -> tuple[str, int]:
-    split = urlsplit(f"//{text.strip()}")
-    if not split.hostname:
+    # By hand: what ``urlsplit`` says of a wrong port has the port in it, which is a password
+    # where somebody forgot the host.
+    found = _HOST.fullmatch(text.strip())
+    if found is None:
         raise ValueError("names no host")
-    port = split.port  # raises what is not 0..65535
-    return split.hostname, default if port is None else port
+    port = found["port"]
+    if port is None:
+        return found["six"] or found["host"], default
+    if not port.isdecimal() or not port.isascii() or len(port) > 5 or int(port) > 65_535:
+        raise ValueError("has no port where one belongs")
+    return found["six"] or found["host"], int(port)
 
 
 def _database(text: str) -> int:

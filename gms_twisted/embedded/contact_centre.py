@@ -1,5 +1,7 @@
 """The contact centre of one process: what stands where a telephone system would.
 
+Of several nodes one has it; sessions reach it through ``home_centre.py`` in any case.
+
 Customers' calls are made by an admin call or by an application, agents sit at the desk or
 are made by an admin call.  Nothing is stored: after a restart there are no calls.
 
@@ -80,7 +82,7 @@ class CallListener(Protocol):
 
 
 class EmbeddedContactCentre:
-    """An :class:`gms_twisted.app.telephony.ContactCentre` in this process.
+    """The contact centre in this process (``centre_service.LocalCentre``).
 
     :param phones: judges the numbers of those who are called.
     :ivar exchange: to be read; changed by :meth:`change` only.
@@ -240,10 +242,13 @@ class EmbeddedContactCentre:
         added = checked_data({**call.data, **data}, "udata")
         self.change(lambda exchange, at: exchange.attach(call, added))
 
-    def interactions(self, session_id: str) -> Sequence[Interaction]:
-        """What a session has, oldest first; a customer who is still called is not yet there."""
+    def interactions(self, session_id: str, *, dialing: bool = False) -> Sequence[Interaction]:
+        """What a session has, oldest first; a customer who is still called is not yet there.
+
+        :param dialing: but is asked for, too.
+        """
         calls = self.exchange.calls.of_session(session_id)
-        return [call.view() for call in calls if call.state is not CallState.DIALING]
+        return [call.view() for call in calls if dialing or call.state is not CallState.DIALING]
 
     def session_ended(self, session_id: str) -> None:
         """Withdraw what a session waits for; a call that nobody talks on is hung up."""

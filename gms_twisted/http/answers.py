@@ -16,6 +16,7 @@ from gms_twisted.http.direct import DirectServer
 from gms_twisted.http.exchange import Exchange
 from gms_twisted.http.incoming import Incoming
 from gms_twisted.http.interfaces import BodyPlan, Head, Peer, Refusal
+from gms_twisted.http.relayed import Relayed
 from gms_twisted.http.responses import (
     CLOSE,
     JSON_TYPE,
@@ -41,6 +42,7 @@ Closing at once would reset the connection, and the client might never see why.
 """
 
 LINGER_BYTES = 256 * 1024
+"""So much of that is read, and thrown away; of a proxy the rest stays where it is."""
 
 _LOOKS = 6
 """How often it is looked within the write deadline whether a client reads."""
@@ -85,7 +87,7 @@ class AnsweringConnection:
         self._buffer = b""
         self._head: Head | None = None
         self._plan: BodyPlan | None = None
-        self._work: Incoming | Exchange | WebSocketEnd | None = None
+        self._work: Incoming | Exchange | Relayed | WebSocketEnd | None = None
         self._mark = 0
         self._stalls = 0
         self._looping = False
@@ -235,6 +237,20 @@ class AnsweringConnection:
         if response:
             self.transport.write(response)
         self._answered(close)
+
+    # -- an answer of another node: relayed.Carrier --
+
+    def relayed(self, response: bytes) -> None:
+        """Send a complete response that another node has made."""
+        if self._state == BUSY:
+            self._work = None
+            self.answer(response)
+
+    def relay_failed(self, status: int, body: bytes, headers: bytes) -> None:
+        """Say why there is none."""
+        if self._state == BUSY:
+            self._work = None
+            self.respond(status, body, JSON_TYPE, headers)
 
     # -- deadlines and back-pressure --
 

@@ -7,7 +7,7 @@ A connection is in one of these states; a deadline belongs to each but one::
     BODY      a request is admitted, its body is coming                408, by rate and in all
     BUSY      a request is complete and not yet answered               none
     FLUSH     answered, and the client has not taken the answer yet    dropped
-    LINGER    answered with a refusal; what still comes is dropped     dropped
+    LINGER    answered with a refusal; what still comes is not used    dropped
     CLOSING   answered for the last time; the answer is leaving        dropped
     SOCKET    a websocket now                                          its handler's
     CLOSED    gone
@@ -45,11 +45,13 @@ from gms_twisted.http.answers import (
     SOCKET,
     AnsweringConnection,
 )
+from gms_twisted.http.carried import MAX_CARRIED
 from gms_twisted.http.exchange import Exchange
 from gms_twisted.http.forms import form_of_query, is_multipart
 from gms_twisted.http.incoming import Incoming
 from gms_twisted.http.interfaces import BodyKind, BodyPlan, Head, Refusal, Upgrade
 from gms_twisted.http.parse import END_OF_HEAD, Refused, bare_head
+from gms_twisted.http.relayed import Relayed
 from gms_twisted.http.responses import (
     CONTINUE,
     INTERNAL,
@@ -122,7 +124,12 @@ class HttpConnection(AnsweringConnection):
         elif state == LINGER:
             self._mark -= len(data)
             if self._mark < 0:
-                self.transport.loseConnection()
+                if self._door.is_exempt(self.peer.host):
+                    # A proxy that meets a reset while it sends what its client does never reads
+                    # our answer, and holds it against the node.
+                    self.transport.pauseProducing()
+                else:
+                    self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure) -> None:
         """Everything under way ends here."""
@@ -231,7 +238,8 @@ class HttpConnection(AnsweringConnection):
         if not head.has_body:
             self._buffer = rest
             try:
-                form = Form() if head.hot else form_of_query(head.query, door.options)
+                raw = head.hot or plan.owner
+                form = Form() if raw else form_of_query(head.query, door.options)
             except GmsError as error:
                 self._refuse(refusal_of(error), head)
                 return
@@ -240,6 +248,8 @@ class HttpConnection(AnsweringConnection):
         limit = plan.limit
         if plan.kind is BodyKind.FORM and is_multipart(head):
             limit = plan.multipart_limit
+        if plan.owner:
+            limit = min(limit, MAX_CARRIED)
         if head.content_length is not None and head.content_length > limit:
             self._refuse(
                 Refusal(413, _TOO_LARGE.format(limit), "gms.too_large", close=True), head, rest
@@ -298,12 +308,28 @@ class HttpConnection(AnsweringConnection):
             return
         door = self._door
         door.counts.requests += 1
+        if plan.owner:
+            self._relay(head, plan, body)
+            return
         close = not head.keep_alive or door.draining
         exchange = Exchange(self, head, plan, door.site, door.stamp.lines(), door.timers, close)
         self._work = exchange
         looping, self._looping = self._looping, True
         try:
             exchange.run(form, door.next_request_id())
+        finally:
+            self._looping = looping
+
+    def _relay(self, head: Head, plan: BodyPlan, body: bytes) -> None:
+        """Have another node answer."""
+        door = self._door
+        assert door.relay is not None
+        door.counts.relayed += 1
+        relayed = Relayed(self, head, plan)
+        self._work = relayed
+        looping, self._looping = self._looping, True
+        try:
+            relayed.run(door.relay, body)
         finally:
             self._looping = looping
 

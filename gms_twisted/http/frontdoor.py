@@ -27,6 +27,7 @@ from gms_twisted.domain.sources import DelayedCall, Timers, WallClock
 from gms_twisted.domain.wheel import TimerWheel
 from gms_twisted.http.addresses import Networks, counted_as
 from gms_twisted.http.answers import AnsweringConnection
+from gms_twisted.http.carried import Carried
 from gms_twisted.http.channel import HttpConnection
 from gms_twisted.http.deflate import negotiate
 from gms_twisted.http.direct import DirectServer, install
@@ -37,6 +38,7 @@ from gms_twisted.http.interfaces import (
     HotPath,
     Peer,
     Refusal,
+    Relay,
     Upgrade,
 )
 from gms_twisted.http.parse import HeadReader
@@ -58,10 +60,12 @@ class Counts:
 
     __slots__ = (
         "accepted",
+        "carried",
         "hot_requests",
         "idle_closed",
         "open",
         "pauses",
+        "relayed",
         "requests",
         "turned_away",
         "websockets",
@@ -70,10 +74,12 @@ class Counts:
 
     def __init__(self) -> None:
         self.accepted = 0
+        self.carried = 0
         self.open = 0
         self.turned_away = 0
         self.pauses = 0
         self.requests = 0
+        self.relayed = 0
         self.hot_requests = 0
         self.websockets = 0
         self.idle_closed = 0
@@ -128,6 +134,7 @@ class FrontDoor:
     :param exempt: addresses whose connections are not counted: ``limits/exempt`` and
         ``server/trusted_proxies``.
     :param rewrite: gives a path its present spelling before anybody sees it.
+    :param relay: has what is other nodes' answered by them; ``None``: nothing is.
     :ivar draining: the server ends; every answer is a connection's last.
     """
 
@@ -148,8 +155,10 @@ class FrontDoor:
         counters: Counters | None = None,
         exempt: Networks | None = None,
         rewrite: Callable[[bytes], bytes] | None = None,
+        relay: Relay | None = None,
     ) -> None:
         self.hot = hot
+        self.relay = relay
         self.admission = admission
         self.timers = timers
         self.seconds = timers.seconds
@@ -246,12 +255,27 @@ class FrontDoor:
             connection.abort()
         return gone
 
+    # -- for other nodes --
+
+    def carried(self, request: bytes) -> Deferred[bytes]:
+        """Answer a request that another node has admitted, and carried here.
+
+        :returns: the complete answer; cancel it when nobody waits for it any more.
+        """
+        self.counts.carried += 1
+        carried = Carried(self.site, self.stamp.lines(), self.timers)
+        return carried.run(request, self.options, self.spool, self.next_request_id())
+
     # -- for connections --
 
     def hot_admit(self, head: Head, peer: Peer) -> Refusal | BodyPlan:
         """Judge a head of the hot path."""
         assert self.hot is not None
         return self.hot.admit(head, peer)
+
+    def is_exempt(self, host: str) -> bool:
+        """Tell whether the connections of an address are not counted, as those of proxies."""
+        return host in self._exempt
 
     def next_request_id(self) -> str:
         """A word for a request, to find it in the log."""
@@ -346,7 +370,7 @@ class FrontDoor:
 
     def _is_crowded(self, host: str) -> bool:
         count = self._of_address.get(counted_as(host), 0)
-        return count >= self.options.max_connections_per_address and host not in self._exempt
+        return count >= self.options.max_connections_per_address and not self.is_exempt(host)
 
     def _room(self) -> int:
         return self._most - self.counts.open

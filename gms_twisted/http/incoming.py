@@ -42,7 +42,7 @@ class Incoming:
             self._framing = LengthBody(length)
         self._sink: BodySink | None = None
         self._raw: list[bytes] = []
-        if plan.kind is not BodyKind.RAW:
+        if plan.kind is not BodyKind.RAW and not plan.owner:
             self._sink = sink_for(head, plan.kind, options, directory)
         self._options = options
         self._large = (length or 0) > MIB

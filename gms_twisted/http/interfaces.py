@@ -11,7 +11,7 @@ Knows: shapes.  Does not know: any URL, any socket.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -167,6 +167,8 @@ class BodyPlan:
     :ivar limit: most bytes of a body that is not multipart.
     :ivar multipart_limit: most bytes of a multipart body.
     :ivar headers: lines added to the answer whatever it is (CORS).
+    :ivar owner: the name of what only its owner can answer for, when that is another node:
+        the body is read as it is, and :class:`Relay` has the request answered.
     """
 
     kind: BodyKind
@@ -174,6 +176,7 @@ class BodyPlan:
     multipart_limit: int
     caller: CallerInfo
     headers: tuple[tuple[str, str], ...] = ()
+    owner: str = ""
 
 
 class Admission(Protocol):
@@ -181,6 +184,16 @@ class Admission(Protocol):
 
     def __call__(self, head: Head, peer: Peer) -> Refusal | BodyPlan:
         """Refuse, or say how the body is to be read."""
+
+
+class Relay(Protocol):
+    """Has requests answered by other nodes."""
+
+    def __call__(self, owner: str, request: bytes) -> Awaitable[bytes]:
+        """Carry an admitted request (``http.carried``) to an owner; its complete answer.
+
+        :raises GmsError: there is no answer.
+        """
 
 
 class IForm(Interface):

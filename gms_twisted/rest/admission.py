@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from hmac import compare_digest
 
+from gms_twisted.app.nodes import HOME
 from gms_twisted.config.options import HttpOptions, ServerOptions, ServiceOptions
 from gms_twisted.domain.errors import (
     Forbidden,
@@ -114,6 +115,7 @@ class RestAdmission:
     :param room: raises when no more data can be taken; asked for routes that store.
     :param limits: tell the largest body of routes that have a limit of their own, by the
         name in their plan.
+    :param elsewhere: tells whether a name is another node's (:class:`app.nodes.Ownership`).
     """
 
     def __init__(
@@ -126,6 +128,7 @@ class RestAdmission:
         ports: PortRestrictions | None = None,
         room: Callable[[], None] = lambda: None,
         limits: Mapping[str, Callable[[], int]] | None = None,
+        elsewhere: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._api = api
         self._identity = identity
@@ -135,6 +138,7 @@ class RestAdmission:
         self._ports = ports or PortRestrictions({})
         self._room = room
         self._limits = limits or {}
+        self._elsewhere = elsewhere
 
     def reconfigure(self, http: HttpOptions) -> None:
         """Follow other limits from now on; the other parts are told for themselves."""
@@ -166,7 +170,8 @@ class RestAdmission:
         plan = match.plan
         limit = self._limit_of(plan)
         multipart = self._http.max_body_multipart if plan.multipart else limit
-        return BodyPlan(plan.body, limit, multipart, caller, headers)
+        owner = HOME if plan.home and self._elsewhere(HOME) else ""
+        return BodyPlan(plan.body, limit, multipart, caller, headers, owner)
 
     def _limit_of(self, plan: Plan) -> int:
         own = self._limits.get(plan.limit)

@@ -34,13 +34,13 @@ class ContactCentreApi:
         self._switchboard = switchboard
         self._tasks = tasks
 
-    @route(BASE + "/agents", "GET", internal=True)
+    @route(BASE + "/agents", "GET", internal=True, home=True)
     async def agents(self, request: IRequest) -> bytes:
         """200 with ``{"groups": [...]}``: agents, what they do, and what waits for them."""
         groups = [_group(one) for one in self._switchboard.groups()]
         return json_reply(request, {"groups": groups})
 
-    @route(BASE + "/agents/<group>/<agent>", "POST", body=BodyKind.FORM, internal=True)
+    @route(BASE + "/agents/<group>/<agent>", "POST", body=BodyKind.FORM, internal=True, home=True)
     async def set_agent(self, request: IRequest, group: str, agent: str) -> bytes:
         """Put an agent into a group: ``state`` is ``ready``, ``busy``, ``away`` or ``logout``.
 
@@ -51,12 +51,12 @@ class ContactCentreApi:
         answer = {"name": agent, "state": "logout"} if view is None else _agent(view)
         return json_reply(request, {"group": group, **answer})
 
-    @route(BASE + "/calls", "GET", internal=True)
+    @route(BASE + "/calls", "GET", internal=True, home=True)
     async def calls(self, request: IRequest) -> bytes:
         """200 with ``{"calls": [...]}``: the latest 1,000, ended ones for five minutes."""
         return json_reply(request, {"calls": [_call(one) for one in self._switchboard.calls()]})
 
-    @route(BASE + "/calls", "POST", body=BodyKind.ANY, internal=True)
+    @route(BASE + "/calls", "POST", body=BodyKind.ANY, internal=True, home=True)
     async def arrive(self, request: IRequest) -> bytes:
         """Let a customer call: ``dnis``, ``ani``, ``access_code``, ``udata``.
 
@@ -74,12 +74,12 @@ class ContactCentreApi:
         call = await self._tasks.finish("an inbound call", self._switchboard.arrive(arrival))
         return json_reply(request, {"id": call.interaction_id})
 
-    @route(BASE + "/calls/<call_id>", "GET", internal=True)
+    @route(BASE + "/calls/<call_id>", "GET", internal=True, home=True)
     async def call(self, request: IRequest, call_id: str) -> bytes:
         """200 with the call; 404."""
         return json_reply(request, _call(self._switchboard.call(call_id)))
 
-    @route(BASE + "/calls/<call_id>", "POST", body=BodyKind.FORM, internal=True)
+    @route(BASE + "/calls/<call_id>", "POST", body=BodyKind.FORM, internal=True, home=True)
     async def customer(self, request: IRequest, call_id: str) -> bytes:
         """What a customer who is called does: ``answered``, ``refused``, ``busy``, ``no_answer``.
 
@@ -88,7 +88,7 @@ class ContactCentreApi:
         state = _text(form_of(request), "state")
         return json_reply(request, _call(self._switchboard.customer(call_id, state)))
 
-    @route(BASE + "/calls/<call_id>", "DELETE", internal=True)
+    @route(BASE + "/calls/<call_id>", "DELETE", internal=True, home=True)
     async def hang_up(self, request: IRequest, call_id: str) -> bytes:
         """The customer hangs up.  200 with the call, also the second time; 404."""
         return json_reply(request, _call(self._switchboard.hang_up(call_id)))

@@ -57,7 +57,7 @@ class DeskApi:
         self._accounts = accounts
         self._tasks = tasks
 
-    @route("/desk/api/link/<token>", "GET")
+    @route("/desk/api/link/<token>", "GET", home=True)
     async def link(self, request: IRequest, token: str) -> bytes:
         """Say what a one-time link is for; 404 when it is no good."""
         link = await self._accounts.link(token)
@@ -71,7 +71,7 @@ class DeskApi:
             },
         )
 
-    @route("/desk/api/claim", "POST", body=BodyKind.JSON)
+    @route("/desk/api/claim", "POST", body=BodyKind.JSON, home=True)
     async def claim(self, request: IRequest) -> bytes:
         """Use up a one-time link: set a password and log in."""
         members = _members(request)
@@ -86,7 +86,7 @@ class DeskApi:
         )
         return self._logged_in(request, login, cookie)
 
-    @route("/desk/api/login", "POST", body=BodyKind.JSON)
+    @route("/desk/api/login", "POST", body=BodyKind.JSON, home=True)
     async def login(self, request: IRequest) -> bytes:
         """Log in; 401 whatever was wrong, 429 after too many failures."""
         members = _members(request)
@@ -104,19 +104,19 @@ class DeskApi:
         request.responseHeaders.addRawHeader(b"Set-Cookie", line.encode("ascii"))
         return json_reply(request, {"agent": _agent(login.agent), "csrf": login.csrf})
 
-    @route("/desk/api/me", "GET")
+    @route("/desk/api/me", "GET", home=True)
     async def me(self, request: IRequest) -> bytes:
         """Say who is logged in; 401 for nobody."""
         login = await self._login(request)
         return json_reply(request, {"agent": _agent(login.agent), "csrf": login.csrf})
 
-    @route("/desk/api/ticket", "POST", body=BodyKind.JSON)
+    @route("/desk/api/ticket", "POST", body=BodyKind.JSON, home=True)
     async def ticket(self, request: IRequest) -> bytes:
         """Make a ticket for one Bayeux handshake."""
         login = await self._changing(request)
         return json_reply(request, {"ticket": self._accounts.ticket(login), "expires_s": 60})
 
-    @route("/desk/api/logout", "POST", body=BodyKind.JSON)
+    @route("/desk/api/logout", "POST", body=BodyKind.JSON, home=True)
     async def logout(self, request: IRequest) -> bytes:
         """End the log-in on the server, its windows too."""
         login = await self._changing(request)
@@ -125,7 +125,7 @@ class DeskApi:
         request.responseHeaders.addRawHeader(b"Set-Cookie", gone.encode("ascii"))
         return json_reply(request, {})
 
-    @route("/desk/api/password", "POST", body=BodyKind.JSON)
+    @route("/desk/api/password", "POST", body=BodyKind.JSON, home=True)
     async def password(self, request: IRequest) -> bytes:
         """Change one's own password."""
         login, members = await self._changing(request), _members(request)

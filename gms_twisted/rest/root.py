@@ -82,6 +82,8 @@ class Plan:
         configured: ``"server"``; ``"service"``, the service's that the URL argument
         ``service`` names, else the server's; or nobody's.
     :ivar limit: whose limit of a body it has, if not that of section ``http``: ``"push"``.
+    :ivar home: of several nodes only the one that has the desk and the contact centre can
+        answer it; the others carry it there.
     """
 
     body: BodyKind = BodyKind.NONE
@@ -90,6 +92,7 @@ class Plan:
     stores: bool = False
     password: str = ""
     limit: str = ""
+    home: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,7 @@ def route(
     stores: bool = False,
     password: str = "",
     limit: str = "",
+    home: bool = False,
 ) -> Callable[[F], F]:
     """Serve a URL with a method of a module; may be used several times on one.
 
@@ -143,7 +147,7 @@ def route(
 
     The others are those of :class:`Plan`.
     """
-    made = Route(url, methods, Plan(body, multipart, internal, stores, password, limit))
+    made = Route(url, methods, Plan(body, multipart, internal, stores, password, limit, home))
 
     def remember(function: F) -> F:
         routes = function.__dict__.setdefault("gms_routes", [])

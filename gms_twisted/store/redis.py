@@ -2,9 +2,14 @@
 
 ====================  ==============================================================
 ``redis_endpoints``   how to get there, Sentinel
-``redis_link``        connections, deadlines, errors
+``redis_pool``        connections
+``redis_fitness``     which servers may be used
+``redis_calls``       what has no answer yet
+``redis_errors``      what errors mean
+``redis_link``        deadlines, order, scripts
 ``redis_scripts``     what happens in one step
 ``redis_units``       a unit as arguments of a script
+``redis_moving``      to and from another store
 ====================  ==============================================================
 
 Keys, all behind the prefix ``gms:1:`` (1 is the version of what they hold):
@@ -31,6 +36,7 @@ key                               type       holds
 ``epochs``                        hash       of leases by name, see ``cluster``
 ``totals``                        hash       ``records``, ``data``, ``files``
 ``identity``                      string     made with the first connection
+``probe``                         any        gone at once: whether we may write it
 ================================  =========  =========================================
 
 Nothing but units has a lifetime of Redis's own: what is over is invisible by its date and
@@ -49,7 +55,13 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from gms_twisted.domain.errors import GmsError, InvalidRequest, StoreReadOnly, Unavailable
+from gms_twisted.domain.errors import (
+    GmsError,
+    InvalidRequest,
+    StorageFull,
+    StoreReadOnly,
+    Unavailable,
+)
 from gms_twisted.domain.ids import FileId
 from gms_twisted.domain.redis_url import parse_redis_url
 from gms_twisted.domain.sources import IdSource, WallClock
@@ -70,23 +82,14 @@ from gms_twisted.store.interfaces import (
     Usage,
 )
 from gms_twisted.store.locks import LOCK_NAME, DirectoryLock
+from gms_twisted.store.redis_calls import NOT_AFTER
 from gms_twisted.store.redis_endpoints import redis_endpoint
-from gms_twisted.store.redis_link import (
-    Ask,
-    NotYet,
-    RedisLink,
-    RedisOptions,
-    Reply,
-    Script,
-    UnfitServer,
-)
-from gms_twisted.store.redis_units import decoded, encoded, timed
+from gms_twisted.store.redis_fitness import Fitness
+from gms_twisted.store.redis_link import RedisLink, RedisOptions, Reply, Script
+from gms_twisted.store.redis_units import decoded, encoded, record_of, timed
 from gms_twisted.store.wall import SharedWallClock
 
 PREFIX = b"gms:1:"
-
-OLDEST = (6, 2)
-"""The first version of Redis that does all that is asked of it."""
 
 MAX_CHUNKS = 1 << 20
 
@@ -95,6 +98,7 @@ WINDOW_CHUNKS = 8
 
 _PAGE = 200
 
+_SAME = Script(redis_scripts.SAME)
 _COMMIT = Script(redis_scripts.COMMIT)
 _FIND = Script(redis_scripts.FIND)
 _INTENTS = Script(redis_scripts.INTENTS)
@@ -125,7 +129,7 @@ def redis_store(
     wall: WallClock,
     ids: IdSource,
     node: str,
-    shared: SharedWallClock,
+    shared: SharedWallClock | None = None,
 ) -> RedisStore:
     """Make the store of a running server; nothing is connected before it starts.
 
@@ -144,7 +148,7 @@ def redis_store(
 class RedisStore:
     """A :class:`gms_twisted.store.interfaces.Store` in Redis.
 
-    :param link: not started yet; it is told to :meth:`check` servers.
+    :param link: not started yet; it is told which servers are fit.
     :param wall: what is over is over by this clock.
     :param shared: told the time of Redis, so that it is the same for all nodes.
     :param node: who we are, a word of this data directory: files that an earlier run left to
@@ -167,13 +171,12 @@ class RedisStore:
     ) -> None:
         self.link = link
         self._lock = lock
-        link.check = self.check
+        self._fitness = Fitness(link, prefix, ids, None if shared is None else shared.told)
+        link.check = self._fitness.check
         self._wall = wall
-        self._shared = shared
         self._ids = ids
         self._node = encoded(node)
         self.prefix = prefix
-        self._identity: bytes | None = None
         self._writable = True
         self._full = False
         self._usage = Usage(0, 0, 0)
@@ -185,12 +188,18 @@ class RedisStore:
     # Opening and closing.
 
     async def start(self) -> None:
-        """Connect, and drop what an earlier run of this node kept for nobody."""
+        """Connect, and drop what an earlier run of this node kept for nobody.
+
+        :raises StoreFault: the Redis must not be used, or cannot write.
+        """
         if self._lock is not None:
             self._lock.acquire()
         try:
             await self.link.start()
-            await self._run(_DROP_UNCLAIMED, self._node)
+            try:
+                await self._write(_DROP_UNCLAIMED, self._node, safe=False)
+            except GmsError as error:
+                raise StoreFault(f"Redis at {self.link.target.shown}: {error}") from error
         except BaseException:
             await self.stop()
             raise
@@ -201,53 +210,26 @@ class RedisStore:
         if self._lock is not None:
             self._lock.release()
 
-    async def check(self, info: dict[str, str], ask: Ask) -> None:
-        """See whether a server may hold our data; see ``redis_link``."""
-        if self._shared is not None and "server_time_usec" in info:
-            self._shared.told(int(info["server_time_usec"]) / 1e6)
-        version = tuple(int(part) for part in info.get("redis_version", "0.0").split(".")[:2])
-        if version < OLDEST:
-            raise UnfitServer(
-                f"it is version {info.get('redis_version')}, at least "
-                f"{'.'.join(map(str, OLDEST))} is needed"
-            )
-        policy = info.get("maxmemory_policy", "noeviction")
-        if policy != "noeviction":
-            raise UnfitServer(
-                f"its maxmemory-policy is {policy}, so it may drop data at any time; "
-                "set it to noeviction"
-            )
-        key = self.prefix + b"identity"
-        fresh = self._ids.uuid().encode("ascii")
-        await ask(b"SET", key, fresh, b"NX")
-        identity = await ask(b"GET", key)
-        if identity is None:
-            raise NotYet("it keeps nothing")
-        if self._identity is None and info.get("aof_enabled") == "0":
-            self.log.warn(
-                "Redis at {url} writes no append-only file: what it confirmed is lost when it "
-                "ends (appendonly yes, appendfsync always)",
-                url=self.link.target.shown,
-            )
-        if self._identity is not None and self._identity != identity:
-            self.log.critical(
-                "The data in Redis at {url} is not what it was: it was wiped, or is another's",
-                url=self.link.target.shown,
-            )
-        self._identity = identity
-
     # Writing.
 
     async def _run(self, script: Script, *arguments: bytes, writes: bool = False) -> Reply:
-        """Run a script at the time of now."""
+        """Run a script at the time of now, on the data that we know, before its deadline."""
         now = timed(self._wall.now())
-        return await self.link.script(script, self.prefix, now, *arguments, writes=writes)
+        known = (self._fitness.identity, NOT_AFTER)
+        return await self.link.script(script, self.prefix, now, *arguments, *known, writes=writes)
 
-    async def _write(self, script: Script, *arguments: bytes) -> Reply:
+    async def _write(self, script: Script, *arguments: bytes, safe: bool = True) -> Reply:
+        """Run one that writes.
+
+        :param safe: replicas must have it.
+        """
         try:
-            done = await self._run(script, *arguments, writes=True)
+            done = await self._run(script, *arguments, writes=safe)
         except StoreReadOnly:
             self._writable = False
+            raise
+        except StorageFull:
+            self._full = True
             raise
         self._writable = True
         return done
@@ -283,7 +265,7 @@ class RedisStore:
     async def _drop(self, name: bytes) -> None:
         """Condemn a file cut short; if that fails too, it goes within the hour."""
         try:
-            await self._run(_DROP_FILE, name)
+            await self._write(_DROP_FILE, name, safe=False)
         except GmsError as error:
             self.log.info("Could not drop a file: {why}", why=str(error))
 
@@ -293,7 +275,10 @@ class RedisStore:
         """Read one record."""
         name = b"%brecord:%b:%b" % (self.prefix, encoded(kind), encoded(key))
         found = await self.link.command(b"HMGET", name, b"value", b"expires", b"version", b"files")
-        record = _record(kind, key, *found)
+        record = record_of(kind, key, *found)
+        if record is None:
+            # A Redis that was wiped has no records: that is no answer.
+            await self._run(_SAME)
         if record is None or record.expires_at is None or record.expires_at > self._wall.now():
             return record
         return None
@@ -318,7 +303,7 @@ class RedisStore:
             most = b"%d" % min(_PAGE, limit - len(found))
             last, end, rows = await self._run(_FIND, encoded(kind), index, last, most)
             for key, value, expires, version, files in rows:
-                record = _record(kind, decoded(key), value, expires, version, files)
+                record = record_of(kind, decoded(key), value, expires, version, files)
                 assert record is not None
                 found.append(record)
             at_end = end == b"1"
@@ -369,14 +354,17 @@ class RedisStore:
     async def sweep(self, limit: int = 200) -> int:
         """Remove a slice of what is over."""
         now = self._wall.now()
-        removed: int = await self._run(
+        removed: int = await self._write(
             *(_SWEEP, b"%d" % limit, timed(now - DOWNLOAD_GRACE_S)),
             *(timed(now - UNCLAIMED_FILE_S), b"%d" % CHUNK_BYTES),
+            safe=False,
         )
         return removed
 
     async def usage(self) -> Usage:
         """Tell how much is kept, what is over but not yet swept included."""
+        if self._full or not self._writable:
+            await self._try()
         try:
             rows = await self.link.command(
                 b"HMGET", self.prefix + b"totals", b"records", b"data", b"files"
@@ -385,22 +373,20 @@ class RedisStore:
             # What it was, so that those who ask how we are hear that, too.
             rows = [self._usage.records, self._usage.data_bytes, self._usage.file_bytes]
         records, data, files = (int(one or 0) for one in rows)
-        self._usage = Usage(records, data, files, self._writable and self.link.is_up)
+        writable = self._writable and self.link.is_up
+        self._usage = Usage(records, data, files, writable, self._full)
         return self._usage
 
-
-def _record(
-    kind: Kind,
-    key: str,
-    value: bytes | None,
-    expires: bytes,
-    version: bytes | None,
-    files: bytes,
-) -> Record | None:
-    if value is None or version is None:
-        return None
-    owned = tuple(FileId(one) for one in files.decode("ascii").split())
-    return Record(kind, key, value, float(expires) if expires else None, int(version), owned)
+    async def _try(self) -> None:
+        """See whether what could not be written last time can be now."""
+        self._full = self._writable = False
+        try:
+            await self.link.command(b"SET", self.prefix + b"probe", b"", b"PX", b"1")
+            self._writable = True
+        except StorageFull:
+            self._full = self._writable = True
+        except Unavailable as error:
+            self._writable = not isinstance(error, StoreReadOnly)
 
 
 def _window(source: ByteSource, offset: int, size: int) -> list[bytes]:

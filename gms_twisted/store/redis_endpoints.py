@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import txredisapi
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
@@ -82,6 +82,8 @@ class MasterEndpoint:
         for host, port in self._target.servers:
             try:
                 found = await self._ask(host, port)
+            except CancelledError:
+                raise
             except Exception as exc:  # noqa: BLE001 - the next one may know
                 why = f"Sentinel {host}:{port}: {str(exc) or type(exc).__name__}"
                 continue

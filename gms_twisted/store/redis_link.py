@@ -1,60 +1,65 @@
-"""Talking to Redis: connections, deadlines, scripts, what errors mean.
+"""Talking to Redis: deadlines, order, scripts.
 
 Every call has a deadline that counts from the call, connecting included.  When it passes, the
 call fails with 503 and the connection that owed the answer is dropped.  After a lost connection
 a call is made again, while its deadline lasts: all that is called is harmless to do twice
 (reads; units, which have ids).
 
-A connection is used once :meth:`RedisLink.examine` has found its server fit: a master that has
-its data, of a policy that drops no keys.
+Scripts may carry their deadline, :data:`redis_calls.NOT_AFTER`, by the clock of their server:
+what Redis gets to see later than that it refuses, so nothing happens after it was answered
+503.  How far a server's clock is ahead of ours is asked with each new connection.
 
-Choice: the handler of txredisapi is not used.  A command that it holds for a connection that
-is not there is sent when one comes, however late, and nobody can take it back.
+Choice: a clock that is set while a connection lives makes Redis refuse what is in time; then
+the connection is made anew, and the clock looked at again.
 
-Knows: txredisapi, RESP errors.  Does not know: keys, units.
+Knows: calls, which connection takes which.  Does not know: keys, units.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import txredisapi
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gms_twisted.domain.errors import StorageFull, StoreReadOnly, Unavailable
+from gms_twisted.domain.errors import Unavailable
 from gms_twisted.domain.redis_url import RedisTarget
 from gms_twisted.domain.sources import DelayedCall, Timers
 from gms_twisted.store.interfaces import StoreFault
+from gms_twisted.store.redis_calls import Bounds, Call, Calls, Command
+from gms_twisted.store.redis_errors import (
+    AWAY,
+    LATE,
+    NoScript,
+    NotYet,
+    RedisRefused,
+    UnfitServer,
+    error_of,
+    is_elsewhere,
+    login_failed,
+)
+from gms_twisted.store.redis_pool import Connection, Pool, info_of
 
 Reply = Any
 """Bytes, an integer, ``None``, or a list of replies."""
 
-Command = Sequence[bytes]
-
-AWAY = "The store cannot be reached at the moment."
-LATE = "The store did not answer in time."
-"""Whether it did what it was asked is not known."""
-
-CONNECT_S = 3.0
-"""Time for a connection to come about and to be examined."""
-
-MAX_WAITING = 10_000
-"""Calls that wait for a connection; more are refused at once."""
+FIRST_WORD_S = 3.0
+"""At the start: time after which the log says what is waited for."""
 
 SAY_EVERY_S = 10.0
-"""How often the log says that Redis is away."""
+"""How often the log says that Redis is away, or that it refused."""
 
-_ELSEWHERE = ("READONLY", "LOADING", "MASTERDOWN")
+WAIT_PART = 0.7
+"""Of a call's time, for replicas to confirm."""
 
 
-class RedisOptions(Protocol):
+class RedisOptions(Bounds, Protocol):
     """Section ``store``, as far as it matters here."""
 
     @property
@@ -76,52 +81,6 @@ class Script:
     def __init__(self, text: str) -> None:
         self.text = text.encode("ascii")
         self.digest = hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode("ascii")
-
-
-class UnfitServer(Exception):
-    """A server that must not be used; the text is one sentence for the operator."""
-
-
-class NotYet(Exception):
-    """A server that cannot be used at the moment; the text says why."""
-
-
-class RedisRefused(Exception):
-    """Redis answered with an error that we have no other word for: a fault of ours."""
-
-
-class _NoScript(Exception):
-    """Redis does not know a script, or not any more."""
-
-
-class _Call:
-    """Something asked; the replies to all of its commands are its answer.
-
-    :ivar ordered: after everything ordered that was asked before.
-    """
-
-    __slots__ = ("alarm", "answer", "carrier", "commands", "ordered")
-
-    def __init__(self, commands: Sequence[Command], ordered: bool) -> None:
-        self.commands = commands
-        self.ordered = ordered
-        self.answer: Deferred[list[Reply]] = Deferred(self._cancelled)
-        self.carrier: Any = None
-        self.alarm: DelayedCall | None = None
-
-    def _cancelled(self, _: Deferred[list[Reply]]) -> None:
-        self.end(CancelledError())
-
-    def end(self, outcome: list[Reply] | Exception) -> None:
-        """Give the answer, once."""
-        if self.answer.called:
-            return
-        if self.alarm is not None and self.alarm.active():
-            self.alarm.cancel()
-        if isinstance(outcome, Exception):
-            self.answer.errback(Failure(outcome))
-        else:
-            self.answer.callback(outcome)
 
 
 Ask = Callable[..., Deferred[Reply]]
@@ -153,18 +112,30 @@ class RedisLink:
         timers: Timers,
     ) -> None:
         self.target = target
-        self.options = options
+        self._options = options
         self._endpoint = endpoint
         self._timers = timers
         self.check: Check = _accept
-        self._factory: _Factory | None = None
-        self._fit: list[Any] = []
-        self._waiting: deque[_Call] = deque()
+        self._calls = Calls(options)
+        self._pool: Pool | None = None
+        self._fit: list[Connection] = []
         self._turns = itertools.count()
-        self._first: Deferred[None] | None = None
+        self._first: Deferred[Any] | None = None
         self._said_at: float | None = None
+        self._said = ""
+        self._refused = ("", 0.0)
         self._reminder: DelayedCall | None = None
+        self._resending: DelayedCall | None = None
         self.fault = "not connected yet"
+
+    @property
+    def options(self) -> RedisOptions:
+        """Limits; may be set at any time."""
+        return self._options
+
+    @options.setter
+    def options(self, options: RedisOptions) -> None:
+        self._options = self._calls.bounds = options
 
     # Coming and going.
 
@@ -178,11 +149,12 @@ class RedisLink:
 
         :raises StoreFault: the server must not be used.
         """
-        first: Deferred[None] = Deferred()
+        first: Deferred[Any] = Deferred()
         self._first = first
-        self._factory = _Factory(self)
-        self._factory.startConnecting(self._endpoint)
-        self._reminder = self._timers.callLater(CONNECT_S, self._remind)
+        count = self._options.redis_connections
+        self._pool = Pool(self, self._endpoint, count, self._timers)
+        self._reminder = self._timers.callLater(FIRST_WORD_S, self._remind)
+        self._pool.start()
         try:
             await first
         except BaseException:
@@ -198,14 +170,22 @@ class RedisLink:
             self._reminder = self._timers.callLater(SAY_EVERY_S, self._remind)
 
     async def stop(self) -> None:
-        """Close all connections; what waits fails."""
-        if self._reminder is not None and self._reminder.active():
-            self._reminder.cancel()
-        factory, self._factory = self._factory, None
-        while self._waiting:
-            self._waiting.popleft().end(Unavailable(AWAY))
-        if factory is not None:
-            await factory.disconnect()
+        """Take no more, wait for the answers that are owed, and close all connections.
+
+        What waits for a connection fails.
+        """
+        pool, self._pool = self._pool, None
+        for later in self._reminder, self._resending:
+            if later is not None and later.active():
+                later.cancel()
+        if self._first is not None and not self._first.called:
+            self._first.cancel()
+        for waiting in self._calls.take_waiting():
+            waiting.end(Unavailable(AWAY))
+        await self._calls.all_answered()
+        if pool is not None:
+            await pool.stop()
+        self._fit.clear()
 
     # Calling.
 
@@ -218,15 +198,16 @@ class RedisLink:
         :raises StorageFull: Redis has no memory left.
         :raises StoreReadOnly: Redis cannot write to its disk.
         """
-        until = self._timers.seconds() + self.options.redis_deadline_s
-        replicas = self.options.redis_replicas if writes else 0
+        deadline_s = self._options.redis_deadline_s
+        until = self._timers.seconds() + deadline_s
+        replicas = self._options.redis_replicas if writes else 0
         commands: list[Command] = [(b"EVALSHA", script.digest, b"1", *arguments)]
         if replicas:
-            limit_ms = max(1, int(1000 * self.options.redis_deadline_s))
+            limit_ms = max(1, int(1000 * WAIT_PART * deadline_s))
             commands.append((b"WAIT", b"%d" % replicas, b"%d" % limit_ms))
         try:
             replies = await self._ask(commands, until, writes)
-        except _NoScript:
+        except NoScript:
             commands[0] = (b"EVAL", script.text, b"1", *arguments)
             replies = await self._ask(commands, until, writes)
         if replicas and replies[1] < replicas:
@@ -235,29 +216,30 @@ class RedisLink:
 
     async def command(self, *parts: bytes) -> Reply:
         """Carry out one command that is harmless to do twice."""
-        until = self._timers.seconds() + self.options.redis_deadline_s
-        return (await self._ask([parts], until))[0]
+        return (await self.commands([parts]))[0]
 
     async def commands(self, commands: Sequence[Command]) -> list[Reply]:
         """Carry out several in one go; each harmless to do twice."""
-        return await self._ask(commands, self._timers.seconds() + self.options.redis_deadline_s)
+        return await self._ask(commands, self._timers.seconds() + self._options.redis_deadline_s)
 
     def _ask(
         self, commands: Sequence[Command], until: float, ordered: bool = False
     ) -> Deferred[list[Reply]]:
-        call = _Call(commands, ordered)
-        if self._factory is None or len(self._waiting) >= MAX_WAITING:
-            call.end(Unavailable(AWAY))
-            return call.answer
+        if self._pool is None:
+            return fail(Unavailable(AWAY))
+        try:
+            call = self._calls.make(commands, until, ordered)
+        except Unavailable as error:
+            return fail(error)
         left = max(0.0, until - self._timers.seconds())
         call.alarm = self._timers.callLater(left, self._late, call)
-        self._send(call)
+        if self._fit and self._resending is None:
+            self._send(call)
+        else:
+            self._calls.wait(call)
         return call.answer
 
-    def _send(self, call: _Call) -> None:
-        if not self._fit:
-            self._waiting.append(call)
-            return
+    def _send(self, call: Call) -> None:
         # What is written goes one way, and what is read the others, if there are any.
         others = len(self._fit) - 1
         place = 1 + next(self._turns) % others if others and not call.ordered else 0
@@ -265,57 +247,83 @@ class RedisLink:
         replies: list[Reply] = []
 
         def replied(reply: Reply) -> None:
-            if isinstance(reply, txredisapi.ResponseError) and str(reply).startswith(_ELSEWHERE):
+            if is_elsewhere(reply):
                 # No master any more, or not yet; nothing was done.
                 if call.carrier is connection and not call.answer.called:
                     self._drop(connection)
-                    call.carrier = None
                     self._again(call)
                 return
             replies.append(reply)
             if len(replies) == len(call.commands):
-                call.end(_outcome(replies))
+                call.end(self._outcome(call, replies))
 
         def failed(failure: Failure) -> None:
             if failure.check(txredisapi.ResponseError):
                 replied(failure.value)
             elif call.carrier is connection and not call.answer.called:
-                call.carrier = None
                 self._again(call)
 
-        for command in call.commands:
+        for command in call.to_send(connection.ahead_s):
             if connection.connected:
                 connection.execute_command(*command).addCallbacks(replied, failed)
             else:
                 failed(Failure(txredisapi.ConnectionError()))
 
-    def _again(self, call: _Call) -> None:
+    def _outcome(self, call: Call, replies: list[Reply]) -> list[Reply] | Exception:
+        for command, reply in zip(call.commands, replies, strict=True):
+            if isinstance(reply, txredisapi.ResponseError):
+                error = error_of(str(reply))
+                if isinstance(error, RedisRefused):
+                    self._say_refused(command[0].decode("ascii"), str(error))
+                return error
+        return replies
+
+    def _say_refused(self, command: str, why: str) -> None:
+        """A fault of ours, or of how Redis is set up; the same one not all the time."""
+        said, at = self._refused
+        now = self._timers.seconds()
+        if said != why or now - at >= SAY_EVERY_S:
+            self._refused = why, now
+            self.log.error(
+                "Redis at {url} refused {command}: {why}",
+                url=self.target.shown,
+                command=command,
+                why=why,
+            )
+
+    def _again(self, call: Call) -> None:
         """A connection was lost while it owed an answer."""
-        if self._factory is None:
+        call.carrier = None
+        if self._pool is None:
             call.end(Unavailable(LATE))
-        else:
-            self._timers.callLater(0, self._resend, call)
+            return
+        self._calls.wait(call)
+        if self._resending is None:
+            self._resending = self._timers.callLater(0, self._resend)
 
-    def _resend(self, call: _Call) -> None:
-        if not call.answer.called:
-            self._send(call)
+    def _resend(self) -> None:
+        self._resending = None
+        if self._fit:
+            for call in self._calls.take_waiting():
+                if not self._fit or self._resending is not None:
+                    self._calls.wait(call)
+                elif not call.answer.called:
+                    self._send(call)
 
-    def _late(self, call: _Call) -> None:
-        carrier, call.carrier = call.carrier, None
-        if carrier is None and call in self._waiting:
-            self._waiting.remove(call)
+    def _late(self, call: Call) -> None:
+        carrier = call.carrier
         call.end(Unavailable(AWAY if carrier is None else LATE))
         if carrier is not None:
             # What comes back on it, if anything, belongs to nobody any more.
             self._drop(carrier)
 
-    def _drop(self, connection: Any) -> None:
+    def _drop(self, connection: Connection) -> None:
         self.lost(connection)
         connection.transport.abortConnection()
 
-    # Connections.
+    # Connections; the pool tells of them.
 
-    async def examine(self, connection: Any) -> None:
+    async def examine(self, connection: Connection) -> None:
         """Log in, and see whether the server can be used.
 
         :raises UnfitServer: it must not be.
@@ -334,125 +342,58 @@ class RedisLink:
             if target.database:
                 await ask(b"SELECT", b"%d" % target.database)
             role = await ask(b"ROLE")
-            info = _info(await ask(b"INFO"))
+            info = info_of(await ask(b"INFO"))
+            if role[0] != b"master":
+                raise NotYet(f"it is a {role[0].decode('ascii', 'replace')}, not the master")
+            if info.get("loading", "0") != "0" or info.get("async_loading", "0") != "0":
+                raise NotYet("it is still loading its data")
+            await self.check(info, ask)
+            seconds, micros = await ask(b"TIME")
         except txredisapi.ResponseError as exc:
-            raise _login_failed(str(exc)) from None
-        if role[0] != b"master":
-            raise NotYet(f"it is a {role[0].decode('ascii', 'replace')}, not the master")
-        if info.get("loading", "0") != "0" or info.get("async_loading", "0") != "0":
-            raise NotYet("it is still loading its data")
-        await self.check(info, ask)
+            raise login_failed(str(exc)) from None
+        # Less than it is, by the time the answer took: rather refused than late.
+        connection.ahead_s = int(seconds) + int(micros) / 1e6 - self._timers.seconds()
 
-    def fit(self, connection: Any) -> None:
+    def fit(self, connection: Connection) -> None:
         """Use a connection from now on."""
         self._fit.append(connection)
-        if self.fault and self._said_at is not None:
+        if self._said_at is not None:
             self.log.info("Redis at {url} is back", url=self.target.shown)
         self.fault, self._said_at = "", None
-        if self._first is not None and not self._first.called:
-            self._first.callback(None)
-        waiting, self._waiting = self._waiting, deque()
-        for call in waiting:
-            self._send(call)
+        self._started(None)
+        if self._resending is None:
+            self._resend()
 
     def unfit(self, why: Exception) -> None:
         """A connection did not come about, or is of no use."""
+        if self._fit or self._pool is None:
+            return
         self.fault = str(why) or type(why).__name__
-        if isinstance(why, UnfitServer) and self._first is not None and not self._first.called:
-            self._first.errback(
-                StoreFault(f"Redis at {self.target.shown} cannot be used: {self.fault}.")
-            )
-        elif not self._fit and self._factory is not None:
+        starts = self._first is not None and not self._first.called
+        if starts and isinstance(why, UnfitServer):
+            fault = f"Redis at {self.target.shown} cannot be used: {self.fault}."
+            self._started(Failure(StoreFault(fault)))
+        elif not starts:
             now = self._timers.seconds()
-            waits = self._first is not None and not self._first.called
-            if not waits and (self._said_at is None or now - self._said_at >= SAY_EVERY_S):
-                self._said_at = now
-                self.log.error(
-                    "Redis at {url} is away: {why}", url=self.target.shown, why=self.fault
-                )
+            # What only the operator can mend is said at once, too.
+            news = isinstance(why, UnfitServer) and self.fault != self._said
+            if news or self._said_at is None or now - self._said_at >= SAY_EVERY_S:
+                self._said_at, self._said = now, self.fault
+                url = self.target.shown
+                self.log.error("Redis at {url} is away: {why}", url=url, why=self.fault)
 
-    def lost(self, connection: Any) -> None:
+    def _started(self, outcome: Failure | None) -> None:
+        """Let :meth:`start` go on; not at once, since it may stop the pool that tells this."""
+
+        def go_on() -> None:
+            if self._first is not None and not self._first.called:
+                self._first.callback(outcome)
+
+        if self._first is not None and not self._first.called:
+            self._timers.callLater(0, go_on)
+
+    def lost(self, connection: Connection) -> None:
         """A connection is gone."""
         if connection in self._fit:
             self._fit.remove(connection)
-            if not self._fit:
-                self.unfit(NotYet("the connection was lost"))
-
-
-class _Factory(txredisapi.RedisFactory):  # type: ignore[misc]  # it has no types
-    """Makes and keeps connections, and has each examined before it is used."""
-
-    initialDelay = 0.2  # its own spelling
-    maxDelay = 2.0
-    factor = 1.8
-
-    def __init__(self, link: RedisLink) -> None:
-        super().__init__(
-            link.target.shown,
-            None,
-            link.options.redis_connections,
-            isLazy=True,
-            charset=None,
-            convertNumbers=False,
-        )
-        self._link = link
-        self.deferred.addErrback(lambda _: None)
-
-    def addConnection(self, connection: Any) -> None:  # its own spelling
-        """Examine a connection; when it is fit, use it."""
-        examining = Deferred.fromCoroutine(self._link.examine(connection))
-        examining.addTimeout(CONNECT_S, cast("IReactorTime", self._link._timers))
-
-        def fit(_: None) -> None:
-            txredisapi.RedisFactory.addConnection(self, connection)
-            if connection in self.pool:
-                self._link.fit(connection)
-
-        def unfit(failure: Failure) -> None:
-            why = failure.value
-            self._link.unfit(why if isinstance(why, Exception) else NotYet(str(why)))
-            if connection.transport is not None:
-                connection.transport.abortConnection()
-
-        examining.addCallbacks(fit, unfit)
-
-    def delConnection(self, connection: Any) -> None:  # its own spelling
-        """A connection is gone."""
-        txredisapi.RedisFactory.delConnection(self, connection)
-        self._link.lost(connection)
-
-
-def _info(raw: bytes) -> dict[str, str]:
-    """What ``INFO`` says."""
-    lines = raw.decode("utf-8", "replace").splitlines()
-    return dict(line.split(":", 1) for line in lines if ":" in line and line[0] != "#")
-
-
-def _login_failed(text: str) -> Exception:
-    word = text.split(" ", 1)[0]
-    if word in ("LOADING", "MASTERDOWN", "BUSY"):
-        return NotYet(text)
-    if "max number of clients" in text:
-        return NotYet("it takes no more connections")
-    return UnfitServer(text.removeprefix("ERR ").rstrip("."))
-
-
-def _outcome(replies: list[Reply]) -> list[Reply] | Exception:
-    for reply in replies:
-        if isinstance(reply, txredisapi.ResponseError):
-            return _error(str(reply))
-    return replies
-
-
-def _error(text: str) -> Exception:
-    """What an error of Redis means to us."""
-    word = text.split(" ", 1)[0]
-    if word == "NOSCRIPT":
-        return _NoScript()
-    if word == "OOM" or "OOM command not allowed" in text:
-        return StorageFull("The store is full.")
-    if word == "MISCONF":
-        return StoreReadOnly("The store cannot write to its disk.")
-    if word in ("READONLY", "LOADING", "MASTERDOWN", "BUSY", "NOREPLICAS", "UNKILLABLE"):
-        return Unavailable(AWAY)
-    return RedisRefused(text)
+            self.unfit(connection.why or NotYet("it did not answer in time"))

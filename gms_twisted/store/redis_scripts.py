@@ -4,9 +4,15 @@ A script sees all of the data or nothing changes, and no other client comes betw
 keys begin with ``KEYS[1]``, the prefix; ``redis_keys`` says what they hold.  Times come
 with the call as Unix seconds: all nodes go by the clock of Redis, see ``redis``.
 
+The last two arguments of each are the identity of the data that the caller knows, and until
+when, by the clock of Redis, it may happen; else the answer is an error and nothing was done.
+
 A unit must not be cut in half by a full memory.  Redis refuses the first write of a script
 for that reason, never a later one; so a unit that adds data begins with a write that may be
-refused, and one that only removes begins with one that may not.
+refused, and one that only removes begins with one that may not (``freeing``).
+
+A unit whose script was stopped in its middle, by a fault of ours, is never confirmed: its id
+says ``!`` until it is done.
 
 Knows: Lua, the keys.  Does not know: connections.
 """
@@ -14,6 +20,14 @@ Knows: Lua, the keys.  Does not know: connections.
 _LIB = """
 local prefix, now = KEYS[1], tonumber(ARGV[1])
 local function at(...) return prefix .. table.concat({...}, ':') end
+local not_after, identity = tonumber(table.remove(ARGV)), table.remove(ARGV)
+if redis.call('GET', at('identity')) ~= identity then
+  return redis.error_reply('GMSWIPED the data is not what it was')
+end
+local clock = redis.call('TIME')
+if clock[1] + clock[2] / 1000000 > not_after then
+  return redis.error_reply('GMSLATE it came after its deadline')
+end
 local function over(until_) return until_ and until_ ~= '' and tonumber(until_) <= now end
 local function name(kind, key) return kind .. '\\0' .. key end
 local function own(text)
@@ -24,6 +38,7 @@ end
 local function total(field, by)
   if by ~= 0 then redis.call('HINCRBY', at('totals'), field, by) end
 end
+local function freeing() redis.call('DEL', at('none')) end
 local function condemn(id)
   local file = at('file', id)
   redis.call('HSET', file, 'state', '2', 'since', ARGV[1])
@@ -66,6 +81,7 @@ COMMIT = (
     + """
 local unit, keep, grows, next_ = at('unit', ARGV[2]), ARGV[3], ARGV[4], 5
 local done = redis.call('GET', unit)
+if done == '!' then return redis.error_reply('GMSBROKEN the unit was cut short') end
 if done then return {'done', done} end
 local function take()
   next_ = next_ + 1
@@ -143,7 +159,7 @@ end
 
 -- Changes; see above for the order of the first two writes.
 if grows == '1' then
-  redis.call('SET', unit, '', 'EX', keep)
+  redis.call('SET', unit, '!', 'EX', keep)
 else
   redis.call('DEL', unit)
 end
@@ -232,6 +248,9 @@ return {'done', done}
 )
 """``now unit-id seconds-to-remember grows count condition... change...``; see ``redis_units``."""
 
+SAME = _LIB + "return 1"
+"""``now``: an error if the data is not what it was."""
+
 FIND = (
     _LIB
     + """
@@ -315,6 +334,7 @@ return 1
 DROP_FILE = (
     _LIB
     + """
+freeing()
 if redis.call('EXISTS', at('file', ARGV[2])) == 1 then condemn(ARGV[2]) end
 return 1
 """
@@ -324,6 +344,7 @@ return 1
 DROP_UNCLAIMED = (
     _LIB
     + """
+freeing()
 local dropped = 0
 for _, id in ipairs(redis.call('ZRANGE', at('files', 'unclaimed'), 0, -1)) do
   if redis.call('HGET', at('file', id), 'node') == ARGV[2] then
@@ -339,6 +360,7 @@ return dropped
 SWEEP = (
     _LIB
     + """
+freeing()
 local limit, removed = tonumber(ARGV[2]), 0
 local function each(zset, until_, act)
   if removed >= limit then return end

@@ -17,9 +17,11 @@ from gms_twisted.store.interfaces import (
     Delete,
     FileGone,
     Intend,
+    Kind,
     LeaseHeld,
     NumberFree,
     Put,
+    Record,
     Release,
     Reserve,
     Schedule,
@@ -101,11 +103,11 @@ def _put(put: Put) -> list[bytes]:
     return [
         *(encoded(put.kind), encoded(put.key), bytes(put.value)),
         b"" if put.expires_at is None else timed(put.expires_at),
-        *(_entries(put.indexes), " ".join(put.files).encode("ascii")),
+        *(entries(put.indexes), " ".join(put.files).encode("ascii")),
     ]
 
 
-def _entries(indexes: Mapping[str, str]) -> bytes:
+def entries(indexes: Mapping[str, str]) -> bytes:
     """Names and values, each after its length and a colon."""
     made = []
     for name, value in sorted(indexes.items()):
@@ -127,3 +129,18 @@ def result(unit: Unit, answer: Sequence[bytes | int]) -> Committed:
         raise FileGone(FileId(decoded(detail)))
     assert isinstance(detail, bytes)
     return Committed(tuple(int(each) for each in detail.split()))
+
+
+def record_of(
+    kind: Kind,
+    key: str,
+    value: bytes | None,
+    expires: bytes,
+    version: bytes | None,
+    files: bytes,
+) -> Record | None:
+    """A record of its fields; ``None`` if there are none."""
+    if value is None or version is None:
+        return None
+    owned = tuple(FileId(one) for one in files.decode("ascii").split())
+    return Record(kind, key, value, float(expires) if expires else None, int(version), owned)

@@ -10,6 +10,7 @@
 ``sqlite_rows``     checksums
 ``sqlite_schema``   tables, opening, migrating
 ``sqlite_care``     check, restore
+``sqlite_moving``   to and from another store
 ==================  ================================================================
 
 Nothing is opened, locked or started before :meth:`SqliteStore.start`.
@@ -50,6 +51,7 @@ from gms_twisted.store.interfaces import (
     Usage,
 )
 from gms_twisted.store.locks import LOCK_NAME, DirectoryLock
+from gms_twisted.store.sqlite_moving import SqliteMovable
 from gms_twisted.store.sqlite_queue import NOT_OPEN, CommitQueue, SqliteOptions
 from gms_twisted.store.sqlite_reads import Reads
 from gms_twisted.store.sqlite_rows import SQLITE_ERRORS, Total
@@ -302,6 +304,10 @@ class SqliteStore:
         return await self._reads.read_chunk(file_id, index)
 
     # Housekeeping.
+
+    def movable(self) -> SqliteMovable:
+        """All that is here, for moving it; see :mod:`gms_twisted.store.movable`."""
+        return SqliteMovable(self._queue, self._reads)
 
     async def sweep(self, limit: int = 200) -> int:
         """Remove a slice of what is over; after the last one, wipe it from the log, too."""

@@ -212,6 +212,13 @@ class Reads:
         finally:
             self._reading_far -= 1
 
+    async def rows(self, statement: str, values: Sequence[object]) -> list[Row]:
+        """Read in the reader's thread what no method of the store asks for.
+
+        :raises DamagedRecord: the file is damaged.
+        """
+        return await self._read_far(statement, values)
+
     def _must_be_open(self) -> None:
         if not self._open:
             raise Unavailable(NOT_OPEN)

@@ -135,7 +135,7 @@ def _change(session: Session, change: Change, versions: list[int]) -> None:
             if former is not None:
                 remove_record(session, kind, key, former)
         case Reserve(pool, number, holder, until):
-            _reserve(session, pool, number, holder, float(until))
+            reserve(session, pool, number, holder, float(until))
         case Release(pool, number, holder):
             _forget(
                 session,
@@ -144,11 +144,11 @@ def _change(session: Session, change: Change, versions: list[int]) -> None:
                 (pool, number, holder),
             )
         case Schedule(queue, key, at):
-            _schedule(session, queue, key, float(at))
+            schedule(session, queue, key, float(at))
         case Unschedule(queue, key):
             _forget(session, "due", "queue = ? AND key = ?", (queue, key))
         case Intend():
-            _intend(session, change)
+            intend(session, change)
         case Strike(intent_id):
             _forget(session, "intents", "intent_id = ?", (intent_id,))
 
@@ -261,7 +261,8 @@ def _condemn(session: Session, file_ids: frozenset[FileId]) -> None:
         )
 
 
-def _reserve(session: Session, pool: str, number: str, holder: str, until: float) -> None:
+def reserve(session: Session, pool: str, number: str, holder: str, until: float) -> None:
+    """Hold a number, whoever held it before."""
     _forget(session, "reservations", "pool = ? AND number = ?", (pool, number))
     check = reservation_checksum(pool, number, holder, until)
     session.connection.execute(
@@ -271,7 +272,8 @@ def _reserve(session: Session, pool: str, number: str, holder: str, until: float
     session.totals["reservations"].add(check)
 
 
-def _schedule(session: Session, queue: str, key: str, at: float) -> None:
+def schedule(session: Session, queue: str, key: str, at: float) -> None:
+    """Make a key due, in place of its former date."""
     _forget(session, "due", "queue = ? AND key = ?", (queue, key))
     check = due_checksum(queue, key, at)
     session.connection.execute(
@@ -280,16 +282,17 @@ def _schedule(session: Session, queue: str, key: str, at: float) -> None:
     session.totals["due"].add(check)
 
 
-def _intend(session: Session, intend: Intend) -> None:
-    connection, payload = session.connection, bytes(intend.payload)
-    known = connection.execute("SELECT 1 FROM intents WHERE intent_id = ?", (intend.intent_id,))
+def intend(session: Session, intent: Intend) -> None:
+    """Remember an effect, after all others; one that is there already stays as it is."""
+    connection, payload = session.connection, bytes(intent.payload)
+    known = connection.execute("SELECT 1 FROM intents WHERE intent_id = ?", (intent.intent_id,))
     if known.fetchone() is not None:
         return
     number = connection.execute("SELECT coalesce(max(number), 0) + 1 FROM intents").fetchone()[0]
-    check = intent_checksum(number, intend.intent_id, intend.topic, payload)
+    check = intent_checksum(number, intent.intent_id, intent.topic, payload)
     connection.execute(
         "INSERT INTO intents (number, intent_id, topic, checksum, payload) VALUES (?, ?, ?, ?, ?)",
-        (number, intend.intent_id, intend.topic, check, payload),
+        (number, intent.intent_id, intent.topic, check, payload),
     )
     session.totals["intents"].add(check)
 

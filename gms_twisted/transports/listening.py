@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from OpenSSL import SSL, crypto
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -26,9 +28,12 @@ from twisted.internet.interfaces import (
     IProtocolFactory,
 )
 from twisted.internet.ssl import Certificate, CertificateOptions, KeyPair, PrivateCertificate
+from twisted.internet.unix import Port as UnixPort
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from gms_twisted.config.options import ServerOptions
 
 BACKLOG = 1024
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -171,6 +176,15 @@ def host_is_wildcard(host: str) -> bool:
     return ipaddress.ip_address(host).is_unspecified
 
 
+def descriptions(server: ServerOptions, said: Sequence[str]) -> Sequence[str]:
+    """What to listen on.
+
+    :param said: by the command line; beats the configuration.
+    """
+    host = server.web_host.replace(":", "\\:")
+    return said or server.listen or (f"tcp:{server.web_port}:interface={host}",)
+
+
 def bind(reactor: object, description: str, factory: IProtocolFactory) -> Listener:
     """Bind one listener; it accepts nothing until its port's ``startReading``.
 
@@ -207,6 +221,46 @@ def _now(listening: Deferred[IListeningPort]) -> IListeningPort:
     port = results[0]
     assert not isinstance(port, Failure)
     return port
+
+
+def adopt(reactor: Any, description: str, descriptor: int, factory: IProtocolFactory) -> Listener:
+    """Take a listening socket that the parent process bound, as :func:`bind` would have.
+
+    Connections that wait at it are accepted by whichever process has time; closing it leaves it
+    open to the others.
+
+    :param description: what it was bound as.
+    :param descriptor: of the socket; closed, for the port has its own.
+    :raises CannotListen: the descriptor or the certificate cannot be used.
+    """
+    parts = Description.parse(description)
+    tls = SwappableCertificate(parts.options) if parts.kind == "ssl" else None
+    if tls is not None:
+        factory = TLSMemoryBIOFactory(tls, False, factory)
+    try:
+        with socket.socket(fileno=descriptor) as listening:
+            family = listening.family
+            if family == socket.AF_UNIX:
+                port: Any = _SharedUnixPort._fromListeningDescriptor(reactor, descriptor, factory)
+                port.startListening()
+            else:
+                port = reactor.adoptStreamPort(descriptor, family, factory)
+    except (CannotListenError, OSError) as error:
+        raise CannotListen(f"Cannot take over {description}: {error}") from error
+    port.stopReading()
+    return Listener(description, port, tls)
+
+
+class _SharedUnixPort(UnixPort):
+    """A Unix socket of several processes: its file is the parent's to guard and to remove."""
+
+    _shouldShutdown = False
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.backlog = BACKLOG
+        # Twisted leaves alone what has no name in the file system.
+        self._bindPath = b"\0shared"
 
 
 def bind_all(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from gms_twisted.app.owed_events import LOOK_S, MAX_AT_A_TIME, TOPIC, OwedEvents
+from gms_twisted.app.owed_events import FIRST_S, LOOK_S, MAX_AT_A_TIME, TOPIC, OwedEvents
 from gms_twisted.app.rates import Rates
 from gms_twisted.app.service_data import ServiceAreas
 from gms_twisted.app.service_events import ServiceEvent
@@ -19,6 +19,7 @@ from gms_twisted.domain.ids import ServiceId
 from gms_twisted.store.interfaces import Change, Intend, Unit, UnitId
 from gms_twisted.store.memory import MemoryStore
 from tests.support.chat_house import ChatHouse
+from tests.support.nodes import Network
 from tests.support.notification_house import NotificationHouse
 
 TAG = "service.updated.39a98e24b03b4191b7561efe8f3b16b8"
@@ -95,6 +96,29 @@ class OwedEventsTests(SynchronousTestCase):
         self.assertEqual(self.house.pushes(), [])
         self.house.pass_time(LOOK_S + 1.0)
         self.assertEqual(len(self.house.pushes()), 1)
+
+    def test_among_nodes(self) -> None:
+        """Who has stored one publishes it; what stays its owner does, not at the first look."""
+        network = Network()
+        nodes = [network.node("one"), network.node("two")]
+        self.successResultOf(Deferred.fromCoroutine(network.own("one")))
+        theirs = [event(number).event_id for number in (1, 2)]
+        self.successResultOf(Deferred.fromCoroutine(network.own("two", *theirs)))
+        announcers = [_Announcer(self.store), _Announcer(self.store)]
+        for one, announcer in zip(nodes, announcers, strict=True):
+            events = OwedEvents(self.store, announcer, self.house.tasks, self.house.clock, one)
+            running = self.house.tasks.spawn("events", events.run())
+            self.addCleanup(running.cancel)
+        for number in (1, 2, 7):
+            self.change(event(number))
+        self.house.pass_time(1.0)
+        self.assertEqual([one.seen for one in announcers], [set(), set()])
+        events.published(event(1))
+        self.assertEqual([one.seen for one in announcers], [set(), {event(1).event_id}])
+        announcers[1].release()
+        self.house.pass_time(FIRST_S + LOOK_S + 1.0)
+        owned = [{event(7).event_id}, {event(1).event_id, event(2).event_id}]
+        self.assertEqual([one.seen for one in announcers], owned)
 
     def test_store_refuses(self) -> None:
         """An event whose record cannot be kept stays owed, and comes again."""

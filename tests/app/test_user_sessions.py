@@ -11,7 +11,10 @@ from gms_twisted.app.orchestration import SessionAt
 from gms_twisted.app.service_records import SERVICE
 from gms_twisted.app.session_records import SESSION
 from gms_twisted.app.user_sessions import UserSessions
+from gms_twisted.domain.errors import NodeAway
+from tests.app import test_shared_sessions as shared
 from tests.app.test_orchestrated import USER, Rig
+from tests.support.session_nodes import SessionNode
 from tests.support.whole import WholeServer
 
 NAME = "request-inbound-poll"
@@ -73,6 +76,44 @@ class UserSessionTests(SynchronousTestCase):
         for user in ("", "eve"):
             self.assertEqual(self.server.run_soon(self.users.end(user)), 0)
         self.assertEqual(len(self.server.sessions()), before)
+
+
+class NodeTests(shared.Fixture):
+    """Sessions of a user at two nodes."""
+
+    def users(self, node: SessionNode) -> UserSessions:
+        """Of one node; who has no service."""
+        services: Any = NoServices()
+        return UserSessions(node.store, node.clock, services, node.here, node.sessions, node.nodes)
+
+    async def test_C12_all_nodes(self) -> None:
+        """Those of other nodes are shown and ended, too; nobody else's."""
+        one, two = self.users(self.one), self.users(self.two)
+        await self.world.own(self.two, SessionAt("a"), SessionAt("b"))
+        mine = [await node.session("echo", gms_user="ann") for node in (self.one, self.two)]
+        other = await self.two.session("echo", gms_user="ben")
+        for users in (one, two):
+            rows = await self.one.do(users.export("ann"))
+            self.assertEqual({row["id"] for row in rows}, {each.session_id for each in mine})
+            self.assertEqual([row["states"] for row in rows], [["a"], ["a"]])
+            self.assertEqual(await self.one.do(users.export("")), [])
+        self.assertEqual(await self.one.do(one.end("")), 0)
+        self.assertEqual(await self.one.do(one.end("ann")), 2)
+        self.assertEqual(await self.two.do(two.export("ann")), [])
+        self.assertEqual(await self.one.states(other), ["a"])
+
+    async def test_C12_no_answer(self) -> None:
+        """A node that does not answer is not taken for one that has nothing."""
+        users = self.users(self.one)
+        await self.refused(self.one, users.export("ann"), NodeAway)
+        await self.refused(self.one, users.end("ann"), NodeAway)
+
+
+class NoServices:
+    """There are none."""
+
+    async def delete(self, service_id: str, user: str | None) -> None:
+        """There is nothing to delete."""
 
 
 class ElsewhereTests(SynchronousTestCase):

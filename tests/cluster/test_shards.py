@@ -22,7 +22,7 @@ class Node:
     :ivar resting: what giving waits for.
     """
 
-    def __init__(self, test: ShardTests, number: int) -> None:
+    def __init__(self, test: ShardTests, number: int, stays: str = "") -> None:
         run = Run(number, f"run{number}", f"place-{number}", f"host-{number}", 1.5)
         self._test = test
         self.registry = Registry(test.link, test.prefix, run, test.clock, lambda _: None)
@@ -32,6 +32,7 @@ class Node:
             *(test.link, test.prefix, number, run.run),
             lambda shard: self.log.append(("gained", shard)),
             self._giving,
+            stays,
         )
 
     async def _giving(self, shard: int) -> None:
@@ -130,7 +131,9 @@ class ShardTests(TestCase):
         looking = Deferred.fromCoroutine(one.shards.look())
         while not any(word == "giving" for word, _ in one.log):
             await two.shards.look()
-        ((_, shard),) = (entry for entry in one.log if entry[0] == "giving")
+        giving = [shard for word, shard in one.log if word == "giving"]
+        self.assertEqual(len(giving), 32, "all at once, for each may take long")
+        shard = giving[0]
         name = next(f"id-{n}" for n in range(1000) if shard_of(f"id-{n}") == shard)
         self.assertFalse(one.shards.is_ours(name))
         await two.shards.look()
@@ -142,13 +145,15 @@ class ShardTests(TestCase):
         self.assertTrue(two.shards.is_ours(name))
 
     async def test_could_not_rest(self) -> None:
-        """What cannot be given back is kept, and tried again with the next look."""
+        """What cannot be given back is kept, told anew, and tried again with the next look."""
         one = await Node(self, 1).start()
         await Node(self, 2).start()
         one.resting = Unavailable("not now")
         await one.shards.look()
         self.assertEqual(one.count(), SHARDS)
         self.assertTrue(one.shards.is_ours("anything"))
+        told = [word for word, _ in one.log[SHARDS:]]
+        self.assertEqual(told, ["giving"] * 32 + ["gained"] * 32)
         one.resting = None
         await one.shards.look()
         self.assertEqual(one.count(), 32)
@@ -183,3 +188,37 @@ class ShardTests(TestCase):
         await one.registry.stop()
         await two.shards.look()
         self.assertEqual(two.count(), SHARDS)
+
+    async def test_ending_takes_nothing(self) -> None:
+        """What it has given is not taken back while it comes to rest with the others."""
+        one = await Node(self, 1, "home").start()
+        first = one.resting = Deferred()
+        ending = Deferred.fromCoroutine(one.shards.give_all())
+        second = one.resting = Deferred()
+        first.callback(None)
+        while one.log[-1] != ("giving", shard_of("home")):
+            await self.link.command(b"PING")
+        self.assertEqual(one.count(), 1)
+        await one.shards.look()
+        self.assertEqual(one.count(), 1)
+        second.callback(None)
+        await ending
+        self.assertEqual(one.count(), 0)
+
+    async def test_what_stays(self) -> None:
+        """One shard is never given for the balance; at the end it is the last."""
+        for name in ("home", "EKUJPKAQ197CFA6SJQKTJ03DBG00001K", "id-63"):
+            kept = shard_of(name)
+            one = await Node(self, 1, name).start()
+            others = [await Node(self, number, name).start() for number in range(2, 6)]
+            for each in (one, *others):
+                await each.shards.look()
+            self.assertEqual(one.count(), 13, name)
+            self.assertTrue(one.shards.is_ours(name))
+            one.log.clear()
+            await one.shards.give_all()
+            self.assertEqual(one.log[-1], ("giving", kept))
+            self.assertEqual(len(one.log), 13)
+            for each in (one, *others):
+                await each.shards.give_all()
+                await each.registry.stop()

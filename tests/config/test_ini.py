@@ -491,6 +491,55 @@ class FormTests(ConfigurationTestCase):
         )
 
 
+class WorkerTests(ConfigurationTestCase):
+    """Processes that serve together."""
+
+    redis = "[store]\nurl = redis://127.0.0.1\n"
+
+    def test_they_need_a_redis(self) -> None:
+        """Said where the number stands."""
+        wanted = (
+            "2: server/workers: more than one worker needs a Redis: set store/url to redis://HOST"
+        )
+        self.assertEqual(self.faults("[server]\nworkers = 2\n"), [wanted])
+        for url in ("memory:", "sqlite:x.db"):
+            faults = self.faults(f"[server]\nworkers = 2\n[store]\nurl = {url}\n")
+            self.assertEqual(faults, [wanted], url)
+        self.good("[server]\nworkers = 2\n" + self.redis)
+        self.good("[server]\nworkers = 1\n")
+
+    def test_each_needs_a_port_for_others(self) -> None:
+        """From the configured one on."""
+        text = self.redis + "[server]\nworkers = 3\n[cluster]\nport = {}\n"
+        self.good(text.format(65533))
+        self.assertEqual(
+            self.faults(text.format(65534)),
+            ["6: cluster/port: 3 workers need as many ports from this one on"],
+        )
+
+    def test_each_has_a_chat_server(self) -> None:
+        """Which cannot all have the same port."""
+        text = self.redis + "[server]\nworkers = 2\n[chat]\n{} = 4000\n"
+        for option in ("flex_port", "agent_port"):
+            (fault,) = self.faults(text.format(option))
+            self.assertTrue(fault.startswith(f"6: chat/{option}: each worker has"), fault)
+
+    def test_their_numbers(self) -> None:
+        """There are not more than all nodes may have, and a single process keeps off them."""
+        text = self.redis + "[server]\nworkers = {}\nnode_id = {}\n"
+        self.good(text.format(64, 12))
+        self.assertEqual(
+            self.faults(text.format(64, 13)),
+            ["5: server/node_id: with this many workers it is at most 12"],
+        )
+        self.assertEqual(
+            self.warnings("[server]\nnode_id = 203\n"),
+            ["2: server/node_id: is also worker 3 of a node 2 with server/workers"],
+        )
+        for node in (64, 100, 165, 200):
+            self.assertEqual(self.warnings(f"[server]\nnode_id = {node}\n"), [])
+
+
 class LoadTests(SynchronousTestCase):
     """Files."""
 

@@ -6,8 +6,11 @@ from twisted.internet.defer import Deferred
 
 from gms_twisted.app.modules.interaction import Interactions
 from gms_twisted.app.modules.queue import Queue
+from gms_twisted.app.nodes import Alone
 from gms_twisted.app.operations import Outcome
+from gms_twisted.app.tasks import Tasks
 from gms_twisted.app.telephony import TelephonyFailed
+from gms_twisted.embedded.home_centre import HomeCentre
 from gms_twisted.scxml.effects import Child, StartOperation
 from tests.support.contact_centre import CentreCase
 from tests.support.orchestration import SESSION, Rig, operation
@@ -26,8 +29,9 @@ class ModulesTests(CentreCase):
     def setUp(self) -> None:
         """Build the modules."""
         super().setUp()
-        self.queue = Rig(self, Queue(self.centre, self.clock))
-        self.calls = Rig(self, Interactions(self.centre))
+        home = HomeCentre(Alone(), self.centre, self.clock, Tasks())
+        self.queue = Rig(self, Queue(home, self.clock))
+        self.calls = Rig(self, Interactions(home))
 
     def start(self, request_id: str, **attributes: object) -> Deferred[Outcome | None]:
         """Submit the session's call to Billing."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 
 from tests.live.server import ROOT, Server
 
@@ -32,9 +34,12 @@ CLIENTS: dict[str, list[str]] = {
 
 
 class Running:
-    """One client process."""
+    """One client process.
 
-    def __init__(self, name: str, command: list[str], url: str) -> None:
+    :param environment: variables that it gets beside ours.
+    """
+
+    def __init__(self, name: str, command: list[str], url: str, **environment: str) -> None:
         self.name = name
         in_python = command[0] == sys.executable
         self._process = subprocess.Popen(
@@ -45,6 +50,7 @@ class Running:
             stderr=subprocess.STDOUT,
             text=True,
             bufsize=1,
+            env={**os.environ, **environment},
         )
         self.lines: list[str] = []
         self.at_restart = threading.Event()
@@ -76,24 +82,38 @@ class Running:
         return self._process.returncode == 0
 
 
+def run_clients(
+    url: str, restart: Callable[[], None], names: list[str], **environment: str
+) -> list[bool]:
+    """Run clients all at once, and print how each did.
+
+    :param restart: restarts the server; returns when it can be reached again.
+    :param names: of :data:`CLIENTS`; none: all.
+    :param environment: variables for their processes.
+    :returns: whether each went well.
+    """
+    clients = [Running(name, CLIENTS[name], url, **environment) for name in names or CLIENTS]
+    for client in clients:
+        client.at_restart.wait(LIMIT_S)
+    restart()
+    for client in clients:
+        client.go_on()
+    results = []
+    for client in clients:
+        went_well = client.end()
+        results.append(went_well)
+        print(f"{'ok' if went_well else 'FAILED':7} {client.name}")
+        if not went_well:
+            print("".join(client.lines[-40:]))
+    return results
+
+
 def main(names: list[str]) -> int:
-    """Run them all at once against one server; returns the exit status."""
-    wanted = {name: CLIENTS[name] for name in names or CLIENTS}
-    failed = 0
+    """Run them against one server; returns the exit status."""
     with Server() as server:
-        clients = [Running(name, command, server.url) for name, command in wanted.items()]
-        for client in clients:
-            client.at_restart.wait(LIMIT_S)
-        server.restart()
-        for client in clients:
-            client.go_on()
-        for client in clients:
-            went_well = client.end()
-            failed += not went_well
-            print(f"{'ok' if went_well else 'FAILED':7} {client.name}")
-            if not went_well:
-                print("".join(client.lines[-40:]))
-    print(f"# pass {len(clients) - failed}\n# fail {failed}")
+        results = run_clients(server.url, server.restart, names)
+    failed = results.count(False)
+    print(f"# pass {len(results) - failed}\n# fail {failed}")
     return 1 if failed else 0
 
 

@@ -403,5 +403,5 @@ class CommandTests(LifecycleCase):
     def test_help_names_the_commands(self) -> None:
         """And how the server is run."""
         said = command("--help").stdout
-        for word in ("check", "login-link", "backup", "--listen"):
+        for word in ("check", "login-link", "backup", "export", "import", "--listen"):
             self.assertIn(word, said)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
@@ -52,6 +54,11 @@ class Module:
         """Internal."""
         return b""
 
+    @route("/desk/api/login", "POST", body=BodyKind.JSON, home=True)
+    def desk(self, request: IRequest) -> bytes:
+        """Lives at one of several nodes."""
+        return b""
+
 
 class AdmissionFixture(SynchronousTestCase):
     """An admission that tests ask."""
@@ -69,6 +76,7 @@ class AdmissionFixture(SynchronousTestCase):
         self.api = Api()
         self.api.add(Module())
         self.full = False
+        self.away: set[str] = set()
         services = {
             "own": ServiceOptions("own", {"_username": "svc", "_password": "pw"}),
             "plain": ServiceOptions("plain", {}),
@@ -81,6 +89,7 @@ class AdmissionFixture(SynchronousTestCase):
             Passwords(server, services),
             PortRestrictions(ports or {}),
             room=self.room,
+            elsewhere=lambda name: name in self.away,
         )
 
     def room(self) -> None:
@@ -100,6 +109,30 @@ class AdmissionFixture(SynchronousTestCase):
         assert isinstance(verdict, Refusal), verdict
         self.assertEqual(verdict.status, status, verdict)
         return verdict
+
+
+class HomeTests(AdmissionFixture):
+    """What lives at one node of several."""
+
+    LOGIN = make_head("POST", "/desk/api/login", JSON, length=2)
+
+    def test_here(self) -> None:
+        """It is answered here when this is the one."""
+        self.assertEqual(self.admitted(self.LOGIN).owner, "")
+
+    def test_elsewhere(self) -> None:
+        """Else the plan says whose it is, and is the same otherwise."""
+        here = self.admitted(self.LOGIN, OUTSIDE)
+        self.away = {"home"}
+        there = self.admitted(self.LOGIN, OUTSIDE)
+        self.assertEqual(there, replace(here, owner="home"))
+        self.assertEqual(there.kind, BodyKind.JSON)
+
+    def test_others(self) -> None:
+        """Any node answers the other routes, and refuses what is refused."""
+        self.away = {"home"}
+        self.assertEqual(self.admitted(make_head("GET", "/genesys/1/node")).owner, "")
+        self.refused(415, make_head("POST", "/desk/api/login", FORM, length=2))
 
 
 class VerdictTests(AdmissionFixture):

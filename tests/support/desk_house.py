@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.app.desk_accounts import DeskAccounts
-from gms_twisted.app.interfaces import HandshakeHook, ServiceHandler
+from gms_twisted.app.interfaces import BayeuxCaller, HandshakeHook, ServiceHandler
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.chatserver.messages import FlexJoin, FlexLogin, FlexLogout, FlexRefresh
 from gms_twisted.config.options import ChatOptions, ChatServerOptions, LimitOptions
@@ -56,6 +56,10 @@ class Window:
         self.ended = True
         self.close()
 
+    def renew(self) -> None:
+        """End the session."""
+        self.disconnect()
+
     def when_gone(self, callback: Callable[[], None]) -> None:
         """Remember whom to tell."""
         self._gone.append(callback)
@@ -85,6 +89,10 @@ class Channels:
     def on_handshake(self, hook: HandshakeHook) -> None:
         """Remember a hook."""
         self.hooks.append(hook)
+
+    def bound(self, attachment: str) -> list[BayeuxCaller]:
+        """None is known here."""
+        return []
 
 
 class NoLimit:

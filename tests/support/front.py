@@ -41,6 +41,7 @@ from gms_twisted.http.interfaces import (
     HotPath,
     Peer,
     Refusal,
+    Relay,
 )
 from tests.support.sources import ManualWallClock
 
@@ -74,6 +75,7 @@ class Front:
         counters: Counters | None = None,
         exempt: Iterable[str] = ("127.0.0.0/8",),
         rewrite: Callable[[bytes], bytes] | None = None,
+        relay: Relay | None = None,
     ) -> None:
         self.clock = clock or Clock()
         self.door = FrontDoor(
@@ -88,6 +90,7 @@ class Front:
             counters=counters,
             exempt=Networks(exempt),
             rewrite=rewrite,
+            relay=relay,
         )
         self.client = StubTreq(Resource())
         self.client._agent = self.agent = agent_for(self.door, self.client._agent)

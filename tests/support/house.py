@@ -59,6 +59,19 @@ class HousePort:
         """Close."""
         self.reading, self.closed = False, True
 
+    def fileno(self) -> int:
+        """Its descriptor."""
+        return 90
+
+    @property
+    def socket(self) -> HousePort:
+        """What :meth:`close` closes."""
+        return self
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        self.closed = True
+
 
 class HouseReactor(MemoryReactorClock):
     """A reactor in memory whose time is the test's, whatever a server wants to measure by.

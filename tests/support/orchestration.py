@@ -123,7 +123,7 @@ class FakeCentre:
         """None is."""
         self.waiting[submission_id][1].errback(TelephonyFailed(reason, "No agent was found."))
 
-    def place(self, submission_id: str) -> Place | None:
+    async def place(self, submission_id: str) -> Place | None:
         """The order of submissions is the order of waiting."""
         ids = list(self.waiting)
         if submission_id not in ids:
@@ -131,7 +131,7 @@ class FakeCentre:
         submission = self.waiting[submission_id][0]
         return Place(ids.index(submission_id) + 1, 12.75, submission.priority)
 
-    def withdraw(self, submission_id: str) -> bool:
+    async def withdraw(self, submission_id: str) -> bool:
         """Fail it."""
         if submission_id not in self.waiting:
             return False
@@ -163,9 +163,12 @@ class FakeCentre:
         self._call(interaction_id)
         self.attached.append((interaction_id, data))
 
-    def interactions(self, session_id: str) -> Sequence[Interaction]:
+    async def interactions(
+        self, session_id: str, *, dialing: bool = False
+    ) -> Sequence[Interaction]:
         """Those of the session."""
-        return [call for call in self.calls.values() if call.session_id == session_id]
+        found = [call for call in self.calls.values() if call.session_id == session_id]
+        return [call for call in found if dialing or call.state != "dialing"]
 
     def session_ended(self, session_id: str) -> None:
         """Nothing of it is left."""

@@ -155,6 +155,13 @@ class Owners:
         """Remember."""
         self.gone.append(session_id)
 
+    async def forget_lost(
+        self, is_meant: Callable[[str], bool], is_there: Callable[[str], bool]
+    ) -> None:
+        """Remember those that live without a session."""
+        lost = [one for one in self.lives if is_meant(one) and not is_there(one)]
+        self.over.extend(lost)
+
     async def adopt(self, session: SessionAt, source: str, parameters: Mapping[str, str]) -> None:
         """Remember, if there is room."""
         if self.full:

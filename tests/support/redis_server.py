@@ -57,8 +57,34 @@ class RedisServer:
         """For ``store/url``."""
         return f"redis://127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> RedisServer:
         """Start it, and return when it answers."""
+        self.launch()
+        assert self._process is not None
+        end = time.monotonic() + 20
+        while True:
+            try:
+                if self.ask("PING").startswith(("+PONG", "-NOAUTH")):
+                    return self
+            except OSError:
+                pass
+            if time.monotonic() > end or self._process.poll() is not None:
+                said = self.log
+                self.kill()
+                raise RuntimeError(f"redis-server did not start: {said}")
+            time.sleep(0.01)
+
+    def launch(self, *more: tuple[str, str]) -> None:
+        """Start it, and return at once.
+
+        :param more: of its configuration, this time.
+        """
         assert PROGRAM is not None
         command = [
             *(PROGRAM, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.path)),
@@ -66,19 +92,11 @@ class RedisServer:
             *("--unixsocket", str(self.path / "socket"), "--repl-diskless-sync-delay", "0"),
             *("--appendonly", "yes" if self._append_only else "no", "--appendfsync", "always"),
         ]
-        for name, value in self._options:
+        for name, value in (*self._options, *more):
             command += [f"--{name}", *value.split(" ")]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        end = time.monotonic() + 20
-        while True:
-            try:
-                if self.ask("PING").startswith("+PONG"):
-                    return self
-            except OSError:
-                pass
-            if time.monotonic() > end or self._process.poll() is not None:
-                raise RuntimeError(f"redis-server did not start: {self.log}")
-            time.sleep(0.01)
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
 
     @property
     def log(self) -> str:
@@ -119,9 +137,12 @@ def shared_redis() -> RedisServer:
     return made
 
 
-def redis_link(url: str, options: StoreOptions | None = None) -> RedisLink:
-    """A link on the real reactor."""
+def redis_link(url: str, options: StoreOptions | None = None, ca: str = "") -> RedisLink:
+    """A link on the real reactor.
+
+    :param ca: file of the authorities to trust.
+    """
     target = parse_redis_url(url)
     timers: Any = reactor
-    endpoint = redis_endpoint(reactor, target, "")
+    endpoint = redis_endpoint(reactor, target, ca)
     return RedisLink(target, options or StoreOptions(), endpoint, cast("Timers", timers))

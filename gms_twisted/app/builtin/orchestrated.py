@@ -16,7 +16,8 @@ state charts, HTTP, how a session is reached.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from twisted.logger import Logger
@@ -24,6 +25,7 @@ from twisted.logger import Logger
 from gms_twisted.app.access_codes import NoCodeFree
 from gms_twisted.app.access_numbers import Busy
 from gms_twisted.app.access_pools import NumbersTaken
+from gms_twisted.app.nodes import Alone, Ownership
 from gms_twisted.app.orchestration import (
     AnswerLate,
     Orchestrator,
@@ -41,9 +43,16 @@ from gms_twisted.app.service_kinds import Beginning, Verbatim
 from gms_twisted.app.service_records import Changes, ServiceInstance
 from gms_twisted.app.services import ServiceInstances, not_found
 from gms_twisted.config.ors_options import OrsOptions
-from gms_twisted.domain.errors import GmsError, InvalidRequest, StoreReadOnly, Unavailable
+from gms_twisted.domain.errors import (
+    GmsError,
+    InvalidRequest,
+    NodeAway,
+    StoreReadOnly,
+    Unavailable,
+)
 from gms_twisted.domain.ids import GmsUser
 from gms_twisted.domain.values import FormValue
+from gms_twisted.store.interfaces import ConditionFailed, LeaseHeld
 
 _YES = frozenset({"true", "1", "yes", "on"})
 _OURS = frozenset({"_ors", "_ors_lb_strategy", "_username", "_password", "_service"})
@@ -93,6 +102,7 @@ class OrchestratedServices:
     :param orchestrator: runs the sessions.
     :param chats: their chats.
     :param subscriptions: those of devices, which sessions make in their own names.
+    :param nodes: who owns which session; all are ours without.
     """
 
     log = Logger()
@@ -108,8 +118,10 @@ class OrchestratedServices:
         announced: Announced,
         subscriptions: DeviceSubscriptions,
         options: OrsOptions,
+        nodes: Ownership | None = None,
     ) -> None:
         self._services = services
+        self._nodes = nodes or Alone()
         self._orchestrator = orchestrator
         self._chats = chats
         self._announced = announced
@@ -132,9 +144,9 @@ class OrchestratedServices:
             definition.service, parameters, _servers(definition), hold=True
         )
         try:
-            await beginning.store(Changes(), session)
+            await self._store(beginning, session)
         except BaseException:
-            await self._orchestrator.end(session)
+            await self._end(session)
             raise
         try:
             reply = await self._orchestrator.request(session, "gms.start", {})
@@ -176,7 +188,8 @@ class OrchestratedServices:
             reply = await self._orchestrator.request(instance.session, request, parameters)
         except SessionUnknown:
             # It ended while nobody looked, or its server has lost it.
-            await self.session_over(instance.service_id)
+            with _moved():
+                await self.session_over(instance.service_id)
             raise not_found() from None
         if reply.positive:
             await self._announced.answered(instance, reply.body)
@@ -197,22 +210,29 @@ class OrchestratedServices:
         return changes
 
     async def forget_lost(
-        self, services: AsyncIterator[ServiceInstance], is_there: Callable[[str], bool]
+        self, is_meant: Callable[[str], bool], is_there: Callable[[str], bool]
     ) -> None:
-        """Take away services of this process whose session was never stored.
+        """Take away services of sessions of ours that were never stored.
 
         A service is stored first, its session with what it makes of the first request: a
         process that is killed in between leaves a service that nobody was told of.
 
+        :param is_meant: whether to judge a service, by its id; asked again before it goes.
         :param is_there: whether a session is here, by its id.
         """
+
+        def is_lost(service_id: str) -> bool:
+            return is_meant(service_id) and not is_there(service_id)
+
         lost = [
             one.service_id
-            async for one in services
-            if one.session is not None and not one.session.home and not is_there(one.service_id)
+            async for one in self._services.all()
+            if one.session is not None and not one.session.home and is_lost(one.service_id)
         ]
         for service_id in lost:
-            await self.session_over(service_id)
+            if is_lost(service_id):
+                with suppress(ConditionFailed):  # another node has it by now
+                    await self.session_over(service_id)
 
     # OwnerRules.
 
@@ -222,12 +242,15 @@ class OrchestratedServices:
         return 0.0 if instance is None else instance.expires_at
 
     async def session_over(self, session_id: str) -> None:
-        """Take the service of a session away; one with a chat stays until its time is over."""
+        """Take the service of a session away; one with a chat stays until its time is over.
+
+        :raises ConditionFailed: another node has the session.
+        """
         instance = await self._services.peek(session_id)
         if instance is None or instance.session is None:
             return
         if not await self._chats.is_going_on(instance):
-            await self._services.over(instance)
+            await self._services.over(instance, self._lease(instance.session))
 
     async def session_gone(self, session_id: str) -> None:
         """Remove the subscriptions that a session has made and left."""
@@ -256,19 +279,42 @@ class OrchestratedServices:
             life_s = ServiceDefinition(name, True, source).life(own, self.default_life_s)
         except InvalidRequest:
             life_s = self.default_life_s
-        await self._services.adopt(
-            session, name[:MAX_NAME_BYTES], source, own, GmsUser(user) if user else None, life_s
-        )
+        with _moved():
+            await self._services.adopt(
+                session,
+                name[:MAX_NAME_BYTES],
+                source,
+                own,
+                GmsUser(user) if user else None,
+                life_s,
+                self._lease(session),
+            )
 
     # Parts.
 
-    async def _give_up(self, session: SessionAt) -> None:
-        """Leave nothing of a service whose creation failed."""
+    def _lease(self, session: SessionAt) -> tuple[LeaseHeld, ...]:
+        """That the session's owner is who we think it is; nobody asks about others' servers."""
+        return () if session.home else self._nodes.conditions(session.session_id)
+
+    async def _store(self, beginning: Beginning, session: SessionAt) -> None:
+        """Put a service together with its session.
+
+        :raises Unavailable: another node has the session by now.
+        """
+        with _moved():
+            await beginning.store(Changes(conditions=self._lease(session)), session)
+
+    async def _end(self, session: SessionAt) -> None:
         try:
             await self._orchestrator.end(session)
         except GmsError as error:
             self.log.debug("A session could not be ended: {error}", error=error.code)
-        await self.session_over(session.session_id)
+
+    async def _give_up(self, session: SessionAt) -> None:
+        """Leave nothing of a service whose creation failed."""
+        await self._end(session)
+        with _moved():
+            await self.session_over(session.session_id)
 
     def _parameters(self, beginning: Beginning) -> Mapping[str, str]:
         """What the session gets as ``_data``: options beat what the request says (V09)."""
@@ -294,6 +340,20 @@ class OrchestratedServices:
         if beginning.user is not None:
             parameters["gms_user"] = beginning.user
         return parameters
+
+
+@contextmanager
+def _moved() -> Iterator[None]:
+    """A lease that is another's means: not now.
+
+    :raises NodeAway: it is.
+    """
+    try:
+        yield
+    except ConditionFailed as error:
+        if not isinstance(error.condition, LeaseHeld):
+            raise
+        raise NodeAway("The service goes on at another node.") from None
 
 
 def _servers(definition: ServiceDefinition) -> Servers | None:

@@ -6,7 +6,6 @@ Knows: elements, members of events and of the object model.  Does not know: tele
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 
 from gms_twisted.app.modules.failures import UnknownElement
@@ -28,9 +27,6 @@ MAX_DATA_NAME = 255
 MAX_DATA_VALUE = 4096
 """Bounds of attached data: members, characters of a name, of a value."""
 
-MAX_PLACED = 10_000
-"""So many calls are known to be of the session that placed them, before they are answered."""
-
 OWNING_SESSION = "OP-Session-ID"
 """The member of user data that names the session."""
 
@@ -50,13 +46,6 @@ class Interactions:
 
     def __init__(self, centre: ContactCentre) -> None:
         self._centre = centre
-        self._placed: OrderedDict[str, str] = OrderedDict()
-
-    def session_ended(self, session_id: str) -> None:
-        """Forget the calls that a session has placed."""
-        placed = [call for call, session in self._placed.items() if session == session_id]
-        for call in placed:
-            del self._placed[call]
 
     async def act(self, owner: Owner, operation: StartOperation, tell: Tell) -> Outcome:
         """``createcall``, ``terminate``, ``redirect``, ``udata``.
@@ -89,22 +78,18 @@ class Interactions:
             user_data=read_data(operation),
         )
         interaction_id = await self._centre.create_call(call)
-        self._placed[interaction_id] = owner.session_id
-        if len(self._placed) > MAX_PLACED:
-            self._placed.popitem(last=False)
         return Outcome("voice.createcall.done", {"interactionid": interaction_id})
 
     async def _terminate(self, owner: Owner, operation: StartOperation) -> Outcome:
-        interaction_id = text(operation.attributes, "interactionid")
-        # A call that it has placed joins a session when it is answered only.
-        if self._placed.get(interaction_id) != owner.session_id:
-            interaction_id = self._call(owner, operation.attributes).interaction_id
-        await self._centre.terminate(interaction_id)
-        self._placed.pop(interaction_id, None)
-        return _done(operation, interaction_id)
+        # A call that it has placed joins a session when it is answered only: by its id it can
+        # be hung up before.
+        named = bool(text(operation.attributes, "interactionid"))
+        call = await self._call(owner, operation.attributes, dialing=named)
+        await self._centre.terminate(call.interaction_id)
+        return _done(operation, call.interaction_id)
 
     async def _redirect(self, owner: Owner, operation: StartOperation) -> Outcome:
-        call = self._call(owner, operation.attributes)
+        call = await self._call(owner, operation.attributes)
         try:
             # Choice: a text alone is a number to ring, where a queue's would be a group.
             target = target_of(operation.attributes.get("to"), _DN)
@@ -114,7 +99,7 @@ class Interactions:
         return _done(operation, call.interaction_id, resource=resource_of(selection))
 
     async def _take(self, owner: Owner, operation: StartOperation, tell: Tell) -> Outcome:
-        call = self._call(owner, operation.attributes)
+        call = await self._call(owner, operation.attributes)
         if call.state == _ENDED:
             raise TelephonyFailed(f"invalidstate.{_ENDED}", "The interaction is over.")
         data = read_data(operation)
@@ -126,13 +111,15 @@ class Interactions:
             raise InvalidRequest("udata is missing or empty.", _UDATA)
         return _done(operation, call.interaction_id)
 
-    def _call(self, owner: Owner, attributes: Attributes) -> Interaction:
+    async def _call(
+        self, owner: Owner, attributes: Attributes, *, dialing: bool = False
+    ) -> Interaction:
         """The call that is meant.
 
         :raises TelephonyFailed: the session has no such call.
         """
         interaction_id = text(attributes, "interactionid")
-        calls = self._centre.interactions(owner.session_id)
+        calls = await self._centre.interactions(owner.session_id, dialing=dialing)
         found = [call for call in calls if interaction_id in ("", call.interaction_id)]
         if len(found) != 1:
             raise TelephonyFailed("unknown", "The session has no such interaction.")

@@ -59,11 +59,13 @@ class _Active:
     """A submission under way.
 
     :ivar gap: set while it waits for its turn.
+    :ivar cancelled: given up, which the contact centre may not know.
     """
 
     submission: Submission
     gap: Deferred[None] | None = None
     timer: DelayedCall | None = None
+    cancelled: bool = False
 
 
 class Queue:
@@ -91,9 +93,9 @@ class Queue:
             case "submit":
                 return await self._submit(owner, operation, tell)
             case "cancel":
-                return self._cancel(owner, operation)
+                return await self._cancel(owner, operation)
             case "query":
-                return self._query(owner, operation)
+                return await self._query(owner, operation)
             case _:
                 raise UnknownElement
 
@@ -112,7 +114,7 @@ class Queue:
         session[operation.request_id] = active
         try:
             await self._turn(active)
-            self._check(active.submission)
+            await self._check(active)
             selection = await self._centre.submit(active.submission)
         except TelephonyFailed as error:
             if error.reason != CANCELLED:
@@ -125,15 +127,19 @@ class Queue:
         self._paces.pop(owner.session_id, None)
         return Outcome("queue.submit.done", _members(active.submission, selection))
 
-    def _check(self, submission: Submission) -> None:
+    async def _check(self, active: _Active) -> None:
         """See that the call, if one is named, is the session's own.
 
-        :raises TelephonyFailed: it is not.
+        :raises TelephonyFailed: it is not; or ``cancelled`` meanwhile.
         """
-        wanted = submission.interaction_id
-        calls = self._centre.interactions(submission.session_id)
-        if wanted and all(wanted != call.interaction_id for call in calls):
+        wanted = active.submission.interaction_id
+        if not wanted:
+            return
+        calls = await self._centre.interactions(active.submission.session_id)
+        if all(wanted != call.interaction_id for call in calls):
             raise TelephonyFailed("unknown", "The session has no such interaction.")
+        if active.cancelled:
+            raise _given_up()
 
     async def _turn(self, active: _Active) -> None:
         """Wait until the session may ask again.
@@ -165,7 +171,7 @@ class Queue:
 
     # -- cancel, query --------------------------------------------------------------------
 
-    def _cancel(self, owner: Owner, operation: StartOperation) -> Outcome:
+    async def _cancel(self, owner: Owner, operation: StartOperation) -> Outcome:
         """Give up a submission by its request id, or all for a target by its name."""
         request_id = text(operation.attributes, "requestid")
         name = text(operation.attributes, "queue")
@@ -177,18 +183,21 @@ class Queue:
             if one == request_id or (name and _goes_to(active.submission.targets, name))
         ]
         for active in found:
+            active.cancelled = True
             if active.gap is not None:
-                active.gap.errback(TelephonyFailed(CANCELLED, "The submission was cancelled."))
+                active.gap.errback(_given_up())
             else:
-                self._centre.withdraw(active.submission.submission_id)
+                await self._centre.withdraw(active.submission.submission_id)
         if not found:
             raise _unknown()
         return Outcome("queue.cancel.done")
 
-    def _query(self, owner: Owner, operation: StartOperation) -> Outcome:
+    async def _query(self, owner: Owner, operation: StartOperation) -> Outcome:
         """Where a submission stands; ``invqwaittime`` in seconds."""
         active = self._active(owner).get(text(operation.attributes, "requestid"))
-        place = None if active is None else self._centre.place(active.submission.submission_id)
+        place = None
+        if active is not None:
+            place = await self._centre.place(active.submission.submission_id)
         if place is None:
             raise _unknown()
         return Outcome(
@@ -221,6 +230,10 @@ def _read(owner: Owner, operation: StartOperation) -> Submission:
         priority=int(priority or 0),
         timeout_s=number(attributes, "timeout", 0.0, MAX_TIMEOUT_S),
     )
+
+
+def _given_up() -> TelephonyFailed:
+    return TelephonyFailed(CANCELLED, "The submission was cancelled.")
 
 
 def _unknown() -> TelephonyFailed:

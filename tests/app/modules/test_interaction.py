@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from gms_twisted.app.modules import interaction
 from gms_twisted.app.modules.failures import UnknownElement
 from gms_twisted.app.modules.interaction import (
     MAX_DATA,
@@ -87,22 +86,16 @@ class CreateCallTests(Fixture):
     def test_before_the_answer(self) -> None:
         """A call that nobody has answered yet can be hung up by who placed it, nobody else."""
         interaction_id = self.create()
-        self.centre.calls[interaction_id] = replace(CALL, session_id="")
+        del self.centre.calls["i1"]
+        self.centre.calls[interaction_id] = replace(
+            CALL, interaction_id=interaction_id, state="dialing"
+        )
         asked = ask("terminate", interactionid=interaction_id)
         self.rig.refuses(TelephonyFailed, asked, replace(OWNER, session_id="other"))
+        self.rig.refuses(TelephonyFailed, ask("terminate"))
+        self.rig.refuses(TelephonyFailed, ask("udata", interactionid=interaction_id))
         self.rig.ask(asked)
         self.assertNotIn(interaction_id, self.centre.calls)
-
-    def test_placed_calls_are_forgotten(self) -> None:
-        """With their session, when they are hung up, and beyond the limit."""
-        self.create()
-        self.module.session_ended("other")
-        self.assertEqual(len(self.module._placed), 1)
-        self.module.session_ended(SESSION)
-        self.assertEqual(len(self.module._placed), 0)
-        self.patch(interaction, "MAX_PLACED", 2)
-        made = [self.create() for _ in range(3)]
-        self.assertEqual(list(self.module._placed), made[1:])
 
     def create(self) -> str:
         """Place a call; gives its id."""
