@@ -42,7 +42,7 @@ Closing at once would reset the connection, and the client might never see why.
 """
 
 LINGER_BYTES = 256 * 1024
-"""So much of that is read, and thrown away; the rest stays where it is."""
+"""So much of that is read, and thrown away; of a proxy the rest stays where it is."""
 
 _LOOKS = 6
 """How often it is looked within the write deadline whether a client reads."""

@@ -124,9 +124,12 @@ class HttpConnection(AnsweringConnection):
         elif state == LINGER:
             self._mark -= len(data)
             if self._mark < 0:
-                # Reading no more and not closing: a proxy that meets a reset while it sends
-                # never reads our answer, and holds it against the node.
-                self.transport.pauseProducing()
+                if self._door.is_exempt(self.peer.host):
+                    # A proxy that meets a reset while it sends what its client does never reads
+                    # our answer, and holds it against the node.
+                    self.transport.pauseProducing()
+                else:
+                    self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure) -> None:
         """Everything under way ends here."""

@@ -273,6 +273,10 @@ class FrontDoor:
         assert self.hot is not None
         return self.hot.admit(head, peer)
 
+    def is_exempt(self, host: str) -> bool:
+        """Tell whether the connections of an address are not counted, as those of proxies."""
+        return host in self._exempt
+
     def next_request_id(self) -> str:
         """A word for a request, to find it in the log."""
         self._requests += 1
@@ -366,7 +370,7 @@ class FrontDoor:
 
     def _is_crowded(self, host: str) -> bool:
         count = self._of_address.get(counted_as(host), 0)
-        return count >= self.options.max_connections_per_address and host not in self._exempt
+        return count >= self.options.max_connections_per_address and not self.is_exempt(host)
 
     def _room(self) -> int:
         return self._most - self.counts.open

@@ -1,7 +1,8 @@
 """One worker: the same server as a single process, on listeners that its parent bound.
 
 ``python -m gms_twisted.workers.worker NUMBER DIRECTORY``: the two words are for whoever looks at
-the list of processes; what it needs comes over standard input, see :mod:`.handover`.
+the list of processes; what it needs comes over standard input, see
+:mod:`gms_twisted.workers.handover`.
 
 Knows: how a program begins and ends.  Does not know: what a server does.
 """

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from gms_twisted.config.bayeux_options import BayeuxOptions
 from gms_twisted.config.options import HttpOptions
 from gms_twisted.http.addresses import Networks
 from gms_twisted.http.frontdoor import PAUSE_LOG_S, FrontDoor
@@ -243,22 +244,30 @@ class DoorTests(SocketTestCase):
         self.advance(6)
         self.assertEqual(self.door.counts.open, 0)
 
-    def test_lingering_reads_little_and_resets_nothing(self) -> None:
-        """What sends much more, as a proxy does, finds the answer when it reads at last."""
+    def refused_and_sending(self) -> socket.socket:
+        """A client that goes on sending until it cannot, after it was refused."""
         self.admission = lambda head, peer: Refusal(403, "No.", "gms.no", close=True)
         client = self.connect()
         client.sendall(post(b"/page", b"a" * 100_000_000)[:1000])
-        client.setblocking(False)
-        sent = 0
-        with self.assertRaises(BlockingIOError):
-            while sent < 50_000_000:
-                sent += client.send(b"a" * 100_000)
+        with self.assertRaises(OSError):
+            for _ in range(500):
+                client.send(b"a" * 100_000)
                 self.reactor.settle()
-        client.setblocking(True)
+        return client
+
+    def test_lingering_resets_no_proxy(self) -> None:
+        """It finds the answer when it reads at last; little of the rest is read."""
+        client = self.refused_and_sending()
         (answer,) = responses_of(self.read_to_end(client))
         self.assertEqual(answer.status, 403)
         self.assertEqual(self.door.counts.open, 1)
         self.advance(6)
+        self.assertEqual(self.door.counts.open, 0)
+
+    def test_lingering_is_short_for_what_is_no_proxy(self) -> None:
+        """It is cut off when it sends much."""
+        self.door.configure(self.options, BayeuxOptions(), Networks(()))
+        self.refused_and_sending()
         self.assertEqual(self.door.counts.open, 0)
 
     def test_H04_nobody_reads_a_file(self) -> None:
