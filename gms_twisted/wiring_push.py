@@ -16,6 +16,7 @@ configuration; :meth:`PushHouse.reconfigure` takes another.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
@@ -68,7 +69,7 @@ from gms_twisted.wiring_transports import Transports, apns_settings_of
 class PushHouse:
     """The notification service of one process.
 
-    :param nodes: who owns which events that are owed.
+    :param nodes: who owns which events that are owed, and polls which feedback service.
     :param loopback_only: every listener is on loopback, so callbacks may be there too.
     :ivar gates: for all requests that leave.
     :ivar views: what the operator page shows.
@@ -91,7 +92,7 @@ class PushHouse:
     ) -> None:
         self._reactor, self._store, self._wall, self._ids = reactor, store, wall, ids
         self._tasks, self._counters = tasks, counters
-        self._loopback_only = loopback_only
+        self._loopback_only, self._nodes = loopback_only, nodes
         self._configuration = configuration
         options, gms = configuration.push, configuration.gms
         self.gates = Gates(
@@ -268,7 +269,9 @@ class PushHouse:
         for key, way in wanted.items():
             if key not in self._feedback:
                 store = _FeedbackStore(KeptTokens(self._store, self._ids, name_of(way)))
-                feedback = self._transports.feedback(way, store)
+                name = f"feedback:{name_of(way)}"
+                ours = partial(self._nodes.is_ours, name)
+                feedback = self._transports.feedback(way, store, ours)
                 self._feedback[key] = made_of[key], feedback
                 feedback.start()
 

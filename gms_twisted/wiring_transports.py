@@ -183,8 +183,10 @@ class Transports:
             Transport.WEBPUSH: webpush,
         }
 
-    def feedback(self, way: Credentials, store: FeedbackStore) -> ApnsFeedback:
-        """What polls the feedback service of a certificate."""
+    def feedback(
+        self, way: Credentials, store: FeedbackStore, ours: Callable[[], bool]
+    ) -> ApnsFeedback:
+        """What polls the feedback service of a certificate, while that is ours to do."""
         return ApnsFeedback(
             apns_settings_of(way),
             self._dialer(way),
@@ -192,6 +194,7 @@ class Transports:
             self._news,
             self._reactor,
             self._counters,
+            ours,
         )
 
     def _apns2(

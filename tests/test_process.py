@@ -160,7 +160,7 @@ class StartTests(ProcessCase):
         process = self.build("chat/flex_port=8080")
         self.start(process)
         self.assertEqual(self.said.getvalue().count("\n"), 1, self.said.getvalue())
-        self.assertIn("8080", self.said.getvalue())
+        self.assertIn("chat/flex_port 8080 on 127.0.0.1 is taken", self.said.getvalue())
         self.assertTrue(self.reactor.stopped)
         self.stop(process)
 

@@ -50,6 +50,8 @@ MAX_CALLS = 100
 """Most remote calls of one session under way."""
 MAX_USER_BYTES = 128
 SPREAD_S = 5.0
+ELSEWHERE_MS = 1000
+"""When a client whose session cannot be here, just now, may shake hands again."""
 _DRAIN_SLICE = 500
 _SERVICE = "/service/"
 
@@ -392,8 +394,7 @@ class Comet:
         except (HandshakeRefused, Unauthorized) as refused:
             reply["ext"] = {"gms": {"message": str(refused), "exception": refused.code}}
             if isinstance(refused, HandshakeElsewhere):
-                reply["supportedConnectionTypes"] = ["long-polling"]
-                reply["advice"] = {"reconnect": "retry", "interval": 0}
+                reply["advice"] = {"reconnect": "retry", "interval": ELSEWHERE_MS}
             return False
         return True
 

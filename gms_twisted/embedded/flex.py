@@ -41,8 +41,8 @@ from gms_twisted.embedded.flex_presence import Presence
 from gms_twisted.embedded.flex_users import FlexUsers
 from gms_twisted.embedded.room import Draft, new_session
 from gms_twisted.embedded.room_host import RoomHost
+from gms_twisted.embedded.room_memory import Room
 from gms_twisted.embedded.room_records import FlexUser, put_user
-from gms_twisted.embedded.room_shelf import Room
 from gms_twisted.embedded.rooms import (
     MAX_USER_DATA_CHARS,
     Party,

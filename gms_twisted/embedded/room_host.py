@@ -69,6 +69,7 @@ class RoomHost:
         self.tasks = Tasks()
         self.shelf = RoomShelf(store, options, wall, ids, self.tasks, home, self._told)
         self._announce = announce
+        self.shelf.shared = announce is not None
         self._listeners: list[RoomListener] = []
         self._grace = AgentGrace(timers, lambda: self.options.agent_grace_s, self._grace_over)
         self._forgetting = Forgetting(self.shelf, self.tasks, timers, self.announce)
@@ -158,7 +159,7 @@ class RoomHost:
 
     def share(self, announce: Callable[[ChatSessionId], None]) -> None:
         """Be one of several servers on this store; before :meth:`start`."""
-        self._announce = announce
+        self._announce, self.shelf.shared = announce, True
 
     def announce(self, session_id: ChatSessionId) -> None:
         """Tell other servers that a room was changed or erased here."""

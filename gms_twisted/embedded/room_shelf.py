@@ -20,17 +20,15 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
-from twisted.internet.defer import Deferred
-
 from gms_twisted.app.tasks import Tasks
-from gms_twisted.app.turns import Turns
 from gms_twisted.config.options import ChatServerOptions
-from gms_twisted.domain.chat import ChatEvent, Transcript
-from gms_twisted.domain.errors import Unavailable
+from gms_twisted.domain.chat import ChatEvent
+from gms_twisted.domain.errors import GmsError, Unavailable
 from gms_twisted.domain.ids import ChatSessionId
 from gms_twisted.domain.sources import IdSource, WallClock
 from gms_twisted.embedded.chat_data import chats_of, erase_chat
 from gms_twisted.embedded.room import Draft, Said, worth_showing
+from gms_twisted.embedded.room_memory import Room
 from gms_twisted.embedded.room_records import (
     EVENT,
     JOIN,
@@ -73,59 +71,6 @@ PAGE = 500
 """Records read at a time."""
 
 
-class Room:
-    """A room in memory.
-
-    :ivar events: all of them, so that position ``n`` is at ``n - 1``.
-    :ivar words: positions of what was said with a word.
-    :ivar version: of its record in the store, 0 before there is one.
-    :ivar join_word: what recognises a repeated join, ``""`` for nothing.
-    """
-
-    def __init__(self, info: SessionInfo, join_word: str = "") -> None:
-        self.info = info
-        self.events: list[ChatEvent] = []
-        self.words: dict[str, int] = {}
-        self.version = 0
-        self.join_word = join_word
-        self.turns = Turns()
-        self._waiting: set[Deferred[None]] = set()
-
-    def transcript(self, after: int = 0) -> Transcript:
-        """All that staff may see after a position."""
-        info = self.info
-        return Transcript(
-            info.session_id,
-            info.started_at,
-            info.last_position,
-            info.closed_at is not None,
-            tuple(self.events[max(0, after) :]),
-        )
-
-    def add(self, news: Sequence[Said]) -> None:
-        """Have more events."""
-        for said in news:
-            self.events.append(said.event)
-            if said.word:
-                self.words[said.word] = said.event.position
-
-    def news(self) -> Deferred[None]:
-        """Fires at the next change; cancel it to wait no longer."""
-
-        def forget(waiter: Deferred[None]) -> None:
-            self._waiting.discard(waiter)
-
-        waiter: Deferred[None] = Deferred(forget)
-        self._waiting.add(waiter)
-        return waiter
-
-    def wake(self) -> None:
-        """Fire whatever :meth:`news` gave out."""
-        waiting, self._waiting = self._waiting, set()
-        for waiter in waiting:
-            waiter.callback(None)
-
-
 Told = Callable[[SessionInfo, SessionInfo, Sequence[ChatEvent]], None]
 """Takes a room before and after a change, and what was appended."""
 
@@ -135,6 +80,7 @@ class RoomShelf:
 
     :param home: this server's alias.
     :param told: called after every change, also one that another server made.
+    :ivar shared: other servers change rooms, too.
     """
 
     def __init__(
@@ -148,6 +94,7 @@ class RoomShelf:
         told: Told,
     ) -> None:
         self.options = options
+        self.shared = False
         self.open: dict[ChatSessionId, Room] = {}
         self._closed: OrderedDict[ChatSessionId, Room] = OrderedDict()
         self._store = store
@@ -322,14 +269,24 @@ class RoomShelf:
     ) -> T:
         room = await self.find(session_id)
         async with room.turns:
+            fresh = not self.shared
             for _ in range(ATTEMPTS):
                 draft = self.draft(room)
-                result = decide(draft)
+                try:
+                    result = decide(draft)
+                except GmsError:
+                    if fresh:
+                        raise
+                    # The news of what makes it possible may be on its way.
+                    fresh = True
+                    await self._catch_up(room)
+                    continue
                 if not draft.changed:
                     return result
                 try:
                     await self._commit(room, draft, extra(draft), ())
                 except ConditionFailed:
+                    fresh = True
                     await self._catch_up(room)
                     continue
                 return result

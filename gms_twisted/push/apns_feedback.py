@@ -10,7 +10,7 @@ APNs: "The Feedback Service".
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 from typing import Protocol as Interface
 
@@ -44,7 +44,7 @@ SLICE = 50
 """Devices looked up in one turn of the reactor."""
 
 RETRY_S = 300.0
-"""After a failed poll the next one comes so soon, or after the interval if that is less."""
+"""After a failed poll, or none, the next comes so soon, or after the interval if that is less."""
 
 
 class FeedbackStore(Interface):
@@ -61,7 +61,10 @@ class FeedbackStore(Interface):
 
 
 class ApnsFeedback:
-    """Polls at :meth:`start` and each interval after; see the module."""
+    """Polls at :meth:`start` and each interval after; see the module.
+
+    :param ours: tells whether it is ours to poll: of several nodes one does.
+    """
 
     log = Logger()
 
@@ -73,7 +76,9 @@ class ApnsFeedback:
         news: PushNews,
         timers: Timers,
         counters: Counters,
+        ours: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._ours = ours
         self._settings = settings
         self._dialer = dialer
         self._store = store
@@ -118,7 +123,9 @@ class ApnsFeedback:
             self._next = self._timers.callLater(pause, self._begin)
 
     async def _round(self) -> bool:
-        """Act on what is stored, then poll."""
+        """Act on what is stored, then poll; looks again soon when another node does that now."""
+        if not self._ours():
+            return False
         await self._act()
         return await self.poll()
 

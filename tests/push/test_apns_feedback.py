@@ -81,6 +81,21 @@ class FeedbackTests(SynchronousTestCase):
             self.assertEqual((store.tuples, store.told_before_kept), ([], False))
             self.assertEqual(rig.counters.value("apns_feedback_total"), 2)
 
+    def test_one_node_of_several(self) -> None:
+        """While another one polls, nothing is asked nor acted on; then it is, soon."""
+        rig, store, feedback = self.made()
+        ours = False
+        self.patch(feedback, "_ours", lambda: ours)
+        store.tuples = [ONE]
+        rig.feedback.dead = [TWO]
+        feedback.start()
+        rig.network.advance(RETRY_S + 1, 10)
+        self.assertEqual((rig.feedback.polls, rig.news.dead, store.tuples), (0, [], [ONE]))
+        ours = True
+        rig.network.advance(RETRY_S + 1, 10)
+        self.assertEqual(rig.feedback.polls, 1)
+        self.assertEqual(len(rig.news.dead), 2)
+
     def test_polls_at_start_and_each_interval(self) -> None:
         """One hour between two polls, nothing between."""
         rig, _, feedback = self.made()

@@ -24,6 +24,7 @@ from gms_twisted.app.chat_delivery import CometDelivery
 from gms_twisted.app.chat_keeper import ChatKeeper
 from gms_twisted.app.chat_limits import ChatLimits
 from gms_twisted.app.chat_line import ChatLine
+from gms_twisted.app.chat_nodes import ChatNodes
 from gms_twisted.app.chat_permission import ChatPermission
 from gms_twisted.app.chat_records import ChatRecords
 from gms_twisted.app.chat_start import ChatStarter
@@ -36,6 +37,7 @@ from gms_twisted.app.interfaces import (
     Presence,
     UserEvents,
 )
+from gms_twisted.app.nodes import Alone, Nodes
 from gms_twisted.app.rates import Rates
 from gms_twisted.app.service_data import ServiceAreas
 from gms_twisted.app.service_definitions import read_definitions
@@ -459,6 +461,7 @@ class Ground:
 
     :ivar events: the bus, for :class:`UserEventsDouble`.
     :ivar gateway: chat servers, for :class:`ChatServerDouble`.
+    :ivar nodes: other nodes, for none.
     """
 
     clock: Clock
@@ -466,6 +469,7 @@ class Ground:
     ids: CountingIds
     events: UserEvents | None = None
     gateway: ChatGateway | None = None
+    nodes: Nodes | None = None
 
 
 class ChatHouse:
@@ -509,6 +513,7 @@ class ChatHouse:
         gateway: ChatGateway = (
             self.server if ground is None or ground.gateway is None else ground.gateway
         )
+        nodes: Nodes = Alone() if ground is None or ground.nodes is None else ground.nodes
         self.published = LocalEvents()
         self.devices = DevicesDouble()
         self.tasks = Tasks()
@@ -540,7 +545,7 @@ class ChatHouse:
             self.published,
             user_control=user_control,
         )
-        self.records = ChatRecords(self.store, self.ids)
+        self.records = ChatRecords(self.store, self.ids, nodes)
         self.keeper = ChatKeeper(self.records, self.services, self.wall, self.chat_options)
         self.line = ChatLine(gateway, self.ids)
         self.answers = ChatAnswers(self.chat_options)
@@ -556,6 +561,7 @@ class ChatHouse:
             self.clock,
             self.chat_options,
             push or PushOptions(),
+            nodes=nodes,
         )
         self.chat_limits = ChatLimits(self.clock, self.limits)
         self.permission = ChatPermission(
@@ -587,12 +593,13 @@ class ChatHouse:
             self.clock,
             self.chat_options,
         )
-        self.services.register(NAME, RequestChat(self.chats.end))
+        self.calls = ChatNodes(self.chats, nodes, self.ids, self.clock, lambda: self.delivery.ready)
+        self.services.register(NAME, RequestChat(self.calls.end))
         self.services.register(
             REQUEST_CHAT_DELAY,
             RequestChatDelay(
-                self.chats.begin,
-                self.chats.end,
+                self.calls.begin,
+                self.calls.end,
                 self.services.data_of,
                 self.services.definition_of,
             ),
