@@ -240,6 +240,15 @@ def step_gateways() -> Result:
     )
 
 
+def step_cluster() -> Result:
+    """Break a cluster of real processes a dozen times, and check what its clients saw."""
+    need("redis-server", "redis-server")
+    return run(
+        PYTHON, "-m", "tests.soak.run",
+        "--nodes", "2", "--seed", "1", "--minutes", "4", "--most", "12",
+    )  # fmt: skip
+
+
 def step_browser() -> Result:
     """Drive the pages in a real browser through a whole chat."""
     need("chromium", "chromium")
@@ -261,6 +270,7 @@ STEPS: dict[str, Callable[[], Result]] = {
     "clients": step_clients,
     "proxies": step_proxies,
     "gateways": step_gateways,
+    "cluster": step_cluster,
     "browser": step_browser,
 }
 

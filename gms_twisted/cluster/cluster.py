@@ -51,6 +51,10 @@ class Options(Protocol):
     def port(self) -> int:
         """The port there; 0 for any."""
 
+    @property
+    def reached_at(self) -> str:
+        """``HOST:PORT`` that others are told instead; ``""`` for these two."""
+
 
 class Cluster:
     """One process among those on its Redis (``app.nodes.Ownership`` and ``Peers``).
@@ -88,7 +92,7 @@ class Cluster:
         self._since = 0
         self._registry: Registry | None = None
         self._watchers: list[tuple[Callable[[str], None], Callable[[str], Awaitable[None]]]] = []
-        self.links = Links(run.run, options.secret.encode("utf-8"), reactor, ids)
+        self.links = Links(run.run, options.secret.encode("utf-8"), reactor, ids, self._meet)
         self.shards = Shards(redis, prefix, run.node, run.run, self._gained, self._giving, stays)
 
     # Coming and going.
@@ -105,7 +109,8 @@ class Cluster:
             )
             self._port = await endpoint.listen(self.links.factory())
             port = getattr(self._port.getHost(), "port", 0)
-            about = self._about = replace(about, link=f"{self._options.host}:{port}")
+            link = self._options.reached_at or f"{self._options.host}:{port}"
+            about = self._about = replace(about, link=link)
         self._registry = Registry(
             *(self._redis, self._prefix, about, self._reactor, self._lost, self._look),
             *(self._told, self._late),
@@ -179,6 +184,11 @@ class Cluster:
             "This process was silent for so long that others took it for dead, "
             f"and {taken} of its {len(mine)} shards"
         )
+
+    def _meet(self) -> None:
+        """Look at once who that is: its clients may come to us with the next request."""
+        if self._registry is not None:
+            self._registry.beat_now()
 
     def _follow(self) -> None:
         """Be connected to those that live."""

@@ -225,6 +225,12 @@ class Registry:
         except GmsError as error:
             self.log.info("Redis could not be told of our end: {error}", error=error.code)
 
+    def beat_now(self) -> None:
+        """Do not wait for the next beat, unless one is under way."""
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+            self._beat()
+
     async def beaten(self) -> None:
         """Wait for a beat that is under way."""
         if self._beating is not None:

@@ -70,6 +70,21 @@ class RegistryTests(TestCase):
         await self.beat(one)
         self.assertEqual(one.others, ())
 
+    async def test_beat_now(self) -> None:
+        """One that is known to have come is seen without waiting; beats then go on as ever."""
+        one = await self.joined(a_run(1, "a"))
+        two = await self.joined(a_run(2, "b"))
+        one.beat_now()
+        one.beat_now()
+        await one.beaten()
+        self.assertEqual(one.others, (two.run,))
+        await two.stop()
+        await self.beat(one)
+        self.assertEqual(one.others, ())
+        await one.stop()
+        one.beat_now()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     async def test_dead(self) -> None:
         """One that is silent is dead to the others."""
         one = await self.joined(a_run(1, "a"))
