@@ -1,6 +1,6 @@
-"""Faults, drawn by lot from a seed, one after the other in each of two lanes.
+"""Faults, drawn by lot from a seed, one after the other in each of three lanes.
 
-The lane of processes kills, stops and restarts; the lane of networks breaks what is between
+The lane of processes kills, stops and restarts; two lanes of networks break what is between
 them meanwhile.  Each fault ends with what it broke being whole again.
 
 Knows: what can be done to the world, and for how long.  Does not know: clients.
@@ -64,6 +64,7 @@ class Faults:
         return [
             self._lane(Random(f"{self.seed} processes"), _PROCESSES),
             self._lane(Random(f"{self.seed} networks"), _NETWORKS),
+            self._lane(Random(f"{self.seed} more networks"), _NETWORKS),
         ]
 
     async def _lane(self, random: Random, every: dict[str, tuple[int, Fault]]) -> None:
@@ -85,7 +86,7 @@ class Faults:
         self.done.append(done)
         await fault(self, node, random, done)
         done.healed = self.world.seconds()
-        # The lane of networks goes on while nodes start that the other one has killed.
+        # Networks are broken also while nodes start that were killed.
         concerned = self.world.nodes if kind in _PROCESSES else [node]
         for one in concerned:
             if not await self.world.healthy(one, RECOVERY_S):

@@ -162,8 +162,13 @@ class Node:
             try:
                 self._process.wait(15)
             except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+                self.kill()
+
+    def kill(self) -> None:
+        """End it at once, if it lives."""
+        if self._process is not None and self.lives:
+            self._process.kill()
+            self._process.wait()
 
     def tracebacks(self) -> list[str]:
         """Errors in its log that are nobody's fault but the code's."""
@@ -191,6 +196,8 @@ class World:
         self._watching = LoopingCall(self._watch)
         self.asker = Asker(reactor, self.seconds)
         self.nodes: list[Node] = []
+        # Whatever ends the run: nothing goes on without it.
+        reactor.addSystemEventTrigger("after", "shutdown", self._end)
         for number in range(1, count + 1):
             redis = FaultProxy(reactor, ("127.0.0.1", self.redis.port)).start()
             link = FaultProxy(reactor, ("127.0.0.1", 1)).start()
@@ -229,6 +236,11 @@ class World:
             await node.redis.stop()
             await node.link.stop()
         await self.thread(self.redis.remove)
+
+    def _end(self) -> None:
+        for node in self.nodes:
+            node.kill()
+        self.redis.kill()
 
     async def healthy(self, node: Node, limit_s: float) -> bool:
         """Wait until a node says that it is well; tell whether it did in time."""
