@@ -68,7 +68,9 @@ class Faults:
         ]
 
     async def _lane(self, random: Random, every: dict[str, tuple[int, Fault]]) -> None:
-        kinds = [kind for kind in every if not self.kinds or kind in self.kinds]
+        without = "redis" if self.world.pair else "fail-over"
+        possible = [kind for kind in every if not kind.startswith(without)]
+        kinds = [kind for kind in possible if not self.kinds or kind in self.kinds]
         weights = [every[kind][0] for kind in kinds]
         while kinds:
             await self.world.sleep(random.uniform(0.5, 2.5))
@@ -156,6 +158,12 @@ async def _redis_stop(faults: Faults, node: Node, random: Random, done: Done) ->
     faults.world.redis.signal(signal.SIGCONT)
 
 
+async def _fail_over(faults: Faults, node: Node, random: Random, done: Done) -> None:
+    done.target = "redis"
+    assert faults.world.pair is not None
+    await faults.world.thread(faults.world.pair.fail_over)
+
+
 _PROCESSES: dict[str, tuple[int, Fault]] = {
     "kill": (6, _kill),
     "kill, away 15 s": (1, _kill_long),
@@ -164,6 +172,7 @@ _PROCESSES: dict[str, tuple[int, Fault]] = {
     "stop 15 s": (1, _stop_long),
     "redis killed": (3, _redis_kill),
     "redis stopped": (2, _redis_stop),
+    "fail-over": (4, _fail_over),
 }
 
 

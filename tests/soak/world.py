@@ -29,6 +29,7 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
 from tests.soak.asking import Asker
+from tests.soak.pair import RedisPair
 from tests.support.fault_proxy import FaultProxy
 from tests.support.redis_server import RedisServer, free_port
 
@@ -179,6 +180,8 @@ class World:
     """All of it.
 
     :param options: further ones of each node.
+    :param sentinel: the data is in a pair of servers that Sentinel looks after.
+    :ivar pair: these.
     :ivar redis: the server, with an append-only file that is synced before each answer.
     :ivar options: the further options; count for starts to come.
     """
@@ -186,11 +189,19 @@ class World:
     log = Logger()
 
     def __init__(
-        self, reactor: Any, folder: Path, count: int, options: tuple[str, ...] = ()
+        self,
+        reactor: Any,
+        folder: Path,
+        count: int,
+        options: tuple[str, ...] = (),
+        *,
+        sentinel: bool = False,
     ) -> None:
         self.reactor = reactor
         self.folder = folder
-        self.redis = RedisServer(append_only=True)
+        self.pair = RedisPair() if sentinel else None
+        alone = RedisServer(append_only=True)
+        self.redis: RedisServer | RedisPair = self.pair or alone
         self.options = options
         self._began = time.monotonic()
         self._watching = LoopingCall(self._watch)
@@ -199,7 +210,7 @@ class World:
         # Whatever ends the run: nothing goes on without it.
         reactor.addSystemEventTrigger("after", "shutdown", self._end)
         for number in range(1, count + 1):
-            redis = FaultProxy(reactor, ("127.0.0.1", self.redis.port)).start()
+            redis = FaultProxy(reactor, ("127.0.0.1", alone.port)).start()
             link = FaultProxy(reactor, ("127.0.0.1", 1)).start()
             self.nodes.append(Node(number, folder, redis, link))
 
@@ -263,7 +274,9 @@ class World:
         return False
 
     def _start(self, node: Node) -> None:
-        node.start(f"redis://127.0.0.1:{node.redis.port}", self.options)
+        # Sentinel tells addresses behind the proxies.
+        store = f"redis://127.0.0.1:{node.redis.port}" if self.pair is None else self.pair.url
+        node.start(store, self.options)
 
     def _watch(self) -> None:
         for node in self.nodes:
