@@ -151,6 +151,18 @@ async def _redis_kill(faults: Faults, node: Node, random: Random, done: Done) ->
     await faults.world.thread(faults.world.redis.start)
 
 
+async def _redis_away(faults: Faults, node: Node, random: Random, done: Done) -> None:
+    """Away for so long that every node is silent; none of them is to blame."""
+    done.target = "redis"
+    before = [one.starts for one in faults.world.nodes]
+    await faults.world.thread(faults.world.redis.kill)
+    await faults.world.sleep(DEAD_S)
+    await faults.world.thread(faults.world.redis.start)
+    await faults.world.sleep(5)
+    if before != [one.starts for one in faults.world.nodes]:
+        faults.broken.append((faults.world.seconds(), "a node ended since Redis was away"))
+
+
 async def _redis_stop(faults: Faults, node: Node, random: Random, done: Done) -> None:
     done.target = "redis"
     faults.world.redis.signal(signal.SIGSTOP)
@@ -171,6 +183,7 @@ _PROCESSES: dict[str, tuple[int, Fault]] = {
     "stop 2 s": (4, _stop_short),
     "stop 15 s": (1, _stop_long),
     "redis killed": (3, _redis_kill),
+    "redis away 15 s": (1, _redis_away),
     "redis stopped": (2, _redis_stop),
     "fail-over": (4, _fail_over),
 }
