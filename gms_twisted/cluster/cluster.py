@@ -32,6 +32,10 @@ CONNECT_S = 3.0
 """Time for a connection to another node."""
 
 
+SAY_AFTER_S = 6.0
+SAY_EVERY_S = 60.0
+"""When the log says that a node cannot be reached, and how often."""
+
 LOOK_EVERY = 5
 """Beats between two looks at the shards, while nobody comes or goes and all are owned."""
 
@@ -90,6 +94,7 @@ class Cluster:
         self._is_giving = False
         self._seen: frozenset[str] = frozenset()
         self._since = 0
+        self._away_since: dict[str, float] = {}
         self._registry: Registry | None = None
         self._watchers: list[tuple[Callable[[str], None], Callable[[str], Awaitable[None]]]] = []
         self.links = Links(run.run, options.secret.encode("utf-8"), reactor, ids, self._meet)
@@ -196,6 +201,25 @@ class Cluster:
         self.links.follow(
             (one.run, self._endpoint(one.link)) for one in self._registry.others if one.link
         )
+        self._say_who_is_away()
+
+    def _say_who_is_away(self) -> None:
+        """Tell the operator of nodes that live and cannot be reached; again once a minute."""
+        assert self._registry is not None
+        reachable, now = self.links.reachable, self._reactor.seconds()
+        away = [one for one in self._registry.others if one.link and one.run not in reachable]
+        since = {one.run: self._away_since.get(one.run, now + SAY_AFTER_S) for one in away}
+        for one in away:
+            if now >= since[one.run]:
+                since[one.run] = now + SAY_EVERY_S
+                self.log.warn(
+                    "Node {node} ({address}) lives but cannot be reached at {link}: is that "
+                    "cluster/host and port open for us, and cluster/secret the same?",
+                    node=one.node,
+                    address=one.address,
+                    link=one.link,
+                )
+        self._away_since = since
 
     def _endpoint(self, link: str) -> HostnameEndpoint:
         host, _, port = link.rpartition(":")
