@@ -107,7 +107,8 @@ class Cluster:
             port = getattr(self._port.getHost(), "port", 0)
             about = self._about = replace(about, link=f"{self._options.host}:{port}")
         self._registry = Registry(
-            self._redis, self._prefix, about, self._reactor, self._lost, self._look, self._told
+            *(self._redis, self._prefix, about, self._reactor, self._lost, self._look),
+            *(self._told, self._late),
         )
         await self._registry.start()
         others = self._registry.others
@@ -158,13 +159,26 @@ class Cluster:
         if not self._is_open:
             return
         self._follow()
-        if self._is_giving:
+        assert self._registry is not None
+        if self._is_giving or not self._registry.is_steady:
             return
         runs = frozenset(one.run for one in self.runs)
         self._since += 1
         if runs != self._seen or self._since >= LOOK_EVERY or not self.shards.is_settled:
             self._seen, self._since = runs, 0
             await self.shards.look()
+
+    async def _late(self) -> str:
+        """See what others have taken while we were silent."""
+        mine = self.shards.ours()
+        await self.shards.look(take=False)
+        taken = len(mine - self.shards.ours())
+        if not taken or self._is_giving:
+            return ""
+        return (
+            "This process was silent for so long that others took it for dead, "
+            f"and {taken} of its {len(mine)} shards"
+        )
 
     def _follow(self) -> None:
         """Be connected to those that live."""

@@ -173,8 +173,10 @@ class Shards:
 
     # Looking.
 
-    async def look(self) -> None:
+    async def look(self, *, take: bool = True) -> None:
         """See who has what, take what is free, give back what is too much.
+
+        :param take: ``False``: only see.
 
         Does nothing while it is looking already: to give something back may take long.
 
@@ -184,14 +186,16 @@ class Shards:
             return
         self._looking = True
         try:
-            await self._look()
+            await self._look(take)
         finally:
             self._looking = False
 
-    async def _look(self) -> None:
+    async def _look(self, take: bool) -> None:
         before = self._owners
         word, *rest = await self._redis.script(
-            _LOOK, self._prefix, *self._who, b"%d" % SHARDS, b"%d" % self._ending, writes=True
+            *(_LOOK, self._prefix, *self._who, b"%d" % SHARDS),
+            *(b"%d" % (self._ending or not take),),
+            writes=True,
         )
         if word != b"seen":
             return  # the registry tells of it
@@ -201,6 +205,8 @@ class Shards:
         for shard, owner in enumerate(self._owners):
             if owner.run == self._run and owner != before[shard]:
                 self._gained(shard)
+        if not take:
+            return
         for shard in await self._give_these(self._rested()[share:]):
             # Those who are told have let go of it.
             self._gained(shard)

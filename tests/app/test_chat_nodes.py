@@ -167,6 +167,8 @@ class MovingTests(NodesTest):
         self.assertEqual(texts(answer), ["has joined the session", "hello", "two"])
         self.assertEqual(answer["chatSessionId"], session_id)
         self.assertEqual(answer["transcriptPosition"], "5")
+        # Where the former server was may be somebody else's here.
+        self.assertEqual({address.alias for address in self.two.wires.attempts}, {"2"})
         self.assertEqual(
             self.whole(self.two, service_id),
             ["has joined the session", "one", "has joined the session", "hello", "two"],
@@ -192,7 +194,9 @@ class MovingTests(NodesTest):
         self.two.take(service_id)
         running = self.one.asks(service_id, Call.START, USER)
         self.cluster.until(lambda: self.one.server.rooms.waiting())
+        (begun,) = self.one.server.rooms.waiting()
         answer = self.two.call(service_id, Call.START, USER)
+        self.assertEqual(answer["chatSessionId"], begun.session_id)
         (waiting,) = self.two.server.rooms.waiting()
         self.assertEqual(answer["chatSessionId"], waiting.session_id)
         self.cluster.run(self.one.links.rest(self.one.links.shard(service_id)))
@@ -215,6 +219,19 @@ class MovingTests(NodesTest):
         self.two.own()
         self.cluster.pass_time(1.0)
         self.assertEqual(texts(self.cluster.over(waiting)), ["ho"])
+
+    def test_not_ready(self) -> None:
+        """A new owner that has not taken up everything yet lets calls wait."""
+        service_id = self.chatting()
+        self.two.own()
+        self.two.house.delivery._behind = True
+        asking = [node.asks(service_id, Call.REFRESH) for node in (self.one, self.two)]
+        self.cluster.pass_time(2.0)
+        self.assertEqual([one.called for one in asking], [False, False])
+        self.two.house.delivery._behind = False
+        self.cluster.pass_time(1.0)
+        for one in asking:
+            self.cluster.over(one)
 
 
 class LostAnswerTests(NodesTest):
@@ -255,6 +272,25 @@ class LostAnswerTests(NodesTest):
         self.assertEqual(texts(self.two.call(service_id, Call.REFRESH)), ["hi"])
         self.assertEqual(texts(self.two.call(service_id, Call.SEND, USER, message="hi")), [])
         self.assertEqual(self.whole(self.two, service_id), ["has joined the session", "hi"])
+
+    def test_poll_that_fails_too(self) -> None:
+        """A poll that is 503 as well changes nothing of that."""
+        service_id = self.chatting()
+        self.failed(service_id, Call.SEND, {"message": "hi"})
+        self.failed(service_id, Call.REFRESH, {})
+        self.assertEqual(texts(self.one.call(service_id, Call.SEND, USER, message="hi")), ["hi"])
+        self.assertEqual(self.whole(self.two, service_id), ["has joined the session", "hi"])
+
+    def test_shown_since(self) -> None:
+        """A node that does not know that the client has got it by now does not show it again."""
+        service_id = self.chatting()
+        session_id = ChatSessionId(str(self.started["chatSessionId"]))
+        self.cluster.run(self.one.server.rooms.accept(session_id, KATE, "Kate"))
+        self.failed(service_id, Call.REFRESH, {})
+        self.patch(self.two.links, "tell_all", lambda *_: None)
+        shown = ["has joined the session"]
+        self.assertEqual(texts(self.two.call(service_id, Call.REFRESH)), shown)
+        self.assertEqual(texts(self.one.call(service_id, Call.REFRESH)), [])
 
     def test_poll(self) -> None:
         """What was in a lost answer is in the next one, once."""
