@@ -180,6 +180,7 @@ class OrchestrationHouse:
             )
             modules["session"] = Sessions(self.sessions, Fetching(gate), tasks, wall)
             self.home.watch(self.embedded)
+            self.home.news.is_ready = self.embedded.shards.is_ready
         self.orchestrators = Orchestrators(self.sessions, self._client)
         self._follow_servers(configuration)
         self.health = OrchestrationHealth(self.embedded, self._client)

@@ -1,9 +1,9 @@
 """Bayeux sessions of the desk and the operator page: only the home node has any.
 
 Agents and operators see what exists once, so their sessions are where it is.  A handshake for
-one that comes in at another node is carried there; where it cannot be (a websocket stays at the
-node that it was opened to), it is refused in a way that has the page try long polling at once.
-When home goes to another node, its pages shake hands anew.
+one that comes in at another node is carried there, and so is all that follows.  While no node
+is home it is refused in a way that has the page try again.  When home goes to another node, its
+pages shake hands anew.
 
 Knows: what such a handshake looks like.  Does not know: agents, how messages travel.
 """

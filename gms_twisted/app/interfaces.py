@@ -211,7 +211,7 @@ class HandshakeRefused(GmsError):
 
 
 class HandshakeElsewhere(HandshakeRefused):
-    """Not here; but by long polling, which reaches every node, it may succeed at once."""
+    """Not at this node, or not yet; it may succeed in a moment."""
 
     code = "gms.bayeux.handshake_elsewhere"
 

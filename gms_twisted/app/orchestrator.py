@@ -188,6 +188,7 @@ class EmbeddedOrchestrator:
             self.log.info("{count} sessions go on", count=len(self.sessions))
 
     async def _recover_all(self) -> None:
+        await self._recovery.forget_index()
         await self._recovery.run()
         # They come by their ids; operators see them in the order in which they began.
         for session in sorted(self.sessions.values(), key=lambda one: one.about.started):

@@ -107,6 +107,12 @@ class SessionActions:
         """Hold still: whatever comes of them now, the next process begins them again."""
         self._stopped = True
 
+    def abandon(self) -> None:
+        """Let go of what is under way; whoever has the session now waits for it himself."""
+        running, self._running = self._running, {}
+        for one in running.values():
+            one.cancel()
+
     def forget(self) -> None:
         """Know the session no more; in a circle both would stay until a collector looks."""
         self._actor = None

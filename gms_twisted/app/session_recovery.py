@@ -100,6 +100,11 @@ class SessionRecovery:
         await store.commit(Unit(self._unit_id(), (Put(INDEXED, _ALL, b""),)))
         self._indexed = True
 
+    async def forget_index(self) -> None:
+        """Say that there may be sessions without an index from now on: this process is alone."""
+        if await self._host.store.get(INDEXED, _ALL) is not None:
+            await self._kept.tidied(Delete(INDEXED, _ALL))
+
     def _unit_id(self) -> UnitId:
         return UnitId(self._host.ids.uuid())
 

@@ -16,6 +16,7 @@ from gms_twisted.app.hosted_session import HostedSession
 from gms_twisted.app.kept_documents import KeptDocuments
 from gms_twisted.app.nodes import Ownership
 from gms_twisted.app.pauses import pause
+from gms_twisted.app.session_actions import SessionActions
 from gms_twisted.app.session_recovery import RecoveringHost, SessionRecovery
 from gms_twisted.app.telephony import Interaction
 from gms_twisted.domain.errors import GmsError
@@ -23,6 +24,10 @@ from gms_twisted.domain.errors import GmsError
 REST_S = 5.0
 """Longest time for the sessions of a shard to come to rest; what is under way then is begun
 again by the next owner, as after a crash."""
+
+ABANDON_S = 30.0
+"""So long what a session that is gone has under way is left alone: its next owner has begun the
+same by then, and an agent that it waits for is not given up in between."""
 
 ASK_AGAIN_S = 2.0
 """Until calls that could not be asked for are asked for again."""
@@ -101,9 +106,18 @@ class SessionResidents:
 
     def drop(self, shard: str) -> None:
         """Know nothing of a shard any more."""
+        left: list[SessionActions] = []
         for session in self._in(shard):
             del self._home.sessions[session.session_id]
             session.drop()
+            if session.actions.under_way:
+                left.append(session.actions)
+        if left:
+            self._home.timers.callLater(ABANDON_S, self._abandon, left)
+
+    def _abandon(self, left: Sequence[SessionActions]) -> None:
+        for actions in left:
+            actions.abandon()
 
     async def forget_documents(self) -> None:
         """Remove documents that no session of any node runs; one node does it for all."""

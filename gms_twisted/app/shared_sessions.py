@@ -47,8 +47,6 @@ MORE_S = 5.0
 PAUSES_S = (0.5, 1.0, 2.0, 4.0, 4.0)
 """Between tries of what no client would try again, while the session is between two nodes."""
 
-_BEGINNINGS = frozenset({"start", "adopt"})
-
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -215,8 +213,6 @@ class SharedSessions:
         operation = self._operations.get(word)
         if operation is None:
             raise NodeAway("The node knows no such operation.")
-        if word not in _BEGINNINGS and not self._nodes.is_ours(subject):
-            raise NodeAway("The session is on its way to another node.")
         return _encode(await operation(subject, *rest)).encode("ascii")
 
     async def _answer(

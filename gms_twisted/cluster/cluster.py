@@ -51,6 +51,10 @@ class Options(Protocol):
     def port(self) -> int:
         """The port there; 0 for any."""
 
+    @property
+    def reached_at(self) -> str:
+        """``HOST:PORT`` that others are told instead; ``""`` for these two."""
+
 
 class Cluster:
     """One process among those on its Redis (``app.nodes.Ownership`` and ``Peers``).
@@ -88,7 +92,7 @@ class Cluster:
         self._since = 0
         self._registry: Registry | None = None
         self._watchers: list[tuple[Callable[[str], None], Callable[[str], Awaitable[None]]]] = []
-        self.links = Links(run.run, options.secret.encode("utf-8"), reactor, ids)
+        self.links = Links(run.run, options.secret.encode("utf-8"), reactor, ids, self._meet)
         self.shards = Shards(redis, prefix, run.node, run.run, self._gained, self._giving, stays)
 
     # Coming and going.
@@ -105,9 +109,11 @@ class Cluster:
             )
             self._port = await endpoint.listen(self.links.factory())
             port = getattr(self._port.getHost(), "port", 0)
-            about = self._about = replace(about, link=f"{self._options.host}:{port}")
+            link = self._options.reached_at or f"{self._options.host}:{port}"
+            about = self._about = replace(about, link=link)
         self._registry = Registry(
-            self._redis, self._prefix, about, self._reactor, self._lost, self._look, self._told
+            *(self._redis, self._prefix, about, self._reactor, self._lost, self._look),
+            *(self._told, self._late),
         )
         await self._registry.start()
         others = self._registry.others
@@ -158,13 +164,31 @@ class Cluster:
         if not self._is_open:
             return
         self._follow()
-        if self._is_giving:
+        assert self._registry is not None
+        if self._is_giving or not self._registry.is_steady:
             return
         runs = frozenset(one.run for one in self.runs)
         self._since += 1
         if runs != self._seen or self._since >= LOOK_EVERY or not self.shards.is_settled:
             self._seen, self._since = runs, 0
             await self.shards.look()
+
+    async def _late(self) -> str:
+        """See what others have taken while we were silent."""
+        mine = self.shards.ours()
+        await self.shards.look(take=False)
+        taken = len(mine - self.shards.ours())
+        if not taken or self._is_giving:
+            return ""
+        return (
+            "This process was silent for so long that others took it for dead, "
+            f"and {taken} of its {len(mine)} shards"
+        )
+
+    def _meet(self) -> None:
+        """Look at once who that is: its clients may come to us with the next request."""
+        if self._registry is not None:
+            self._registry.beat_now()
 
     def _follow(self) -> None:
         """Be connected to those that live."""

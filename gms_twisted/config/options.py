@@ -214,6 +214,12 @@ class ClusterOptions:
         low=0,
         reload=False,
     )
+    reached_at: str = option(
+        "",
+        "HOST:PORT that other nodes are told, where that is not host and port: in a container, "
+        "or behind something that passes connections on.",
+        reload=False,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ class CallNews:
     :param is_ready: whether what is not known here of a session that is ours is unknown.
     :param told: given each event that came from another node, with the node, before sessions
         here are.
+    :ivar held: sessions here that are to be told nothing for a moment.
     """
 
     log = Logger()
@@ -70,6 +71,7 @@ class CallNews:
         is_ready: Callable[[str], bool] = lambda session_id: True,
     ) -> None:
         self.is_ready = is_ready
+        self.held: list[str] = []
         self._nodes = nodes
         self._timers = timers
         self._tasks = tasks
@@ -108,7 +110,9 @@ class CallNews:
             watcher.happened(session_id, event, interaction)
 
     def _is_here(self, session_id: str) -> bool:
-        return self._nodes.is_ours(session_id) and self.is_ready(session_id)
+        if not self._nodes.is_ours(session_id) or not self.is_ready(session_id):
+            return False
+        return session_id not in self.held
 
     async def _deliver(self, session_id: str) -> None:
         """Have a session's events taken, one by one."""

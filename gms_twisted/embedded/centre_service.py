@@ -7,11 +7,11 @@
 ``place``       ``id`` of a submission                      ``place``, or null
 ``withdraw``    ``id`` of a submission                      ``known``
 ``call``        an outbound call                            ``id``
-``terminate``   ``id`` of an interaction
+``terminate``   ``id`` of an interaction                    no members
 ``redirect``    ``id``, ``target``                          the selection
-``attach``      ``id``, ``data``
+``attach``      ``id``, ``data``                            no members
 ``calls``       ``session``, ``dialing``                    ``calls``
-``ended``       ``session``
+``ended``       ``session``                                 no members
 ==============  ==========================================  ===========================
 
 Failures are errors of the application, which travel as themselves.

@@ -148,7 +148,12 @@ class HomeCentre:
         """Call somebody; returns when the call is placed."""
         if self._nodes.is_ours(HOME):
             return await self._local.create_call(call)
-        words = await self._ask({**words_of(call), "do": "call"})
+        # What happens to the call may be told sooner than that it is placed.
+        self.news.held.append(call.session_id)
+        try:
+            words = await self._ask({**words_of(call), "do": "call"})
+        finally:
+            self.news.held.remove(call.session_id)
         interaction_id: str = words["id"]
         if interaction_id not in self._calls:
             number, source = call.destination, call.source

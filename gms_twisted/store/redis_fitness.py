@@ -44,6 +44,7 @@ try('ZRANGE', at, '0', '-1')
 try('ZRANGEBYSCORE', at, '-inf', '+inf')
 try('ZRANGEBYLEX', at, '-', '+')
 try('TIME')
+try('SCAN', '0', 'COUNT', '1')
 try('DEL', at)
 return refused
 """

@@ -5,9 +5,9 @@ call fails with 503 and the connection that owed the answer is dropped.  After a
 a call is made again, while its deadline lasts: all that is called is harmless to do twice
 (reads; units, which have ids).
 
-Scripts may carry their deadline, :data:`redis_calls.NOT_AFTER`, by the clock of their server:
-what Redis gets to see later than that it refuses, so nothing happens after it was answered
-503.  How far a server's clock is ahead of ours is asked with each new connection.
+Scripts may carry their deadline, :data:`gms_twisted.store.redis_calls.NOT_AFTER`, by the clock
+of their server: what Redis gets to see later than that it refuses, so nothing happens after it
+was answered 503.  How far a server's clock is ahead of ours is asked with each new connection.
 
 Choice: a clock that is set while a connection lives makes Redis refuse what is in time; then
 the connection is made anew, and the clock looked at again.

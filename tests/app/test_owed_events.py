@@ -105,12 +105,12 @@ class OwedEventsTests(SynchronousTestCase):
         theirs = [event(number).event_id for number in (1, 2)]
         self.successResultOf(Deferred.fromCoroutine(network.own("two", *theirs)))
         announcers = [_Announcer(self.store), _Announcer(self.store)]
+        for number in (1, 2, 7):
+            self.change(event(number))
         for one, announcer in zip(nodes, announcers, strict=True):
             events = OwedEvents(self.store, announcer, self.house.tasks, self.house.clock, one)
             running = self.house.tasks.spawn("events", events.run())
             self.addCleanup(running.cancel)
-        for number in (1, 2, 7):
-            self.change(event(number))
         self.house.pass_time(1.0)
         self.assertEqual([one.seen for one in announcers], [set(), set()])
         events.published(event(1))

@@ -16,6 +16,7 @@ from gms_twisted.app.orchestration import SessionOver
 from gms_twisted.app.service_definitions import MAX_LIFE_S
 from gms_twisted.app.session_actions import MAX_POSTS
 from gms_twisted.app.session_records import DOCUMENT, SESSION
+from gms_twisted.app.session_recovery import INDEXED
 from gms_twisted.app.telephony import ADDED, Interaction
 from gms_twisted.config.ors_options import OrsOptions
 from gms_twisted.domain.errors import DamagedRecord, InvalidRequest, StoreReadOnly, Unavailable
@@ -145,6 +146,14 @@ class RecoveryTests(Fixture):
     def put(self, house: OrchestratorHouse, *changes: Put) -> None:
         """Change what is stored."""
         house.run(house.store.commit(Unit(UnitId(house.ids.uuid()), changes)))
+
+    def test_no_longer_indexed(self) -> None:
+        """Who is alone indexes nothing; several nodes that have the store later must know that."""
+        house, _ = self.started(ECHO)
+        self.put(house, Put(INDEXED, "shard", b""))
+        house.die()
+        again = OrchestratorHouse(self, {"app": ECHO}, house=house)
+        self.assertIsNone(again.run(again.store.get(INDEXED, "shard")))
 
     def test_bad_records(self) -> None:
         """Records that nobody can read do not keep the server from starting; others go on."""

@@ -12,8 +12,9 @@ from gms_twisted.app.operations import Outcome
 from gms_twisted.app.orchestration import SessionAt, SessionUnknown
 from gms_twisted.app.session_records import DOCUMENT, SESSION
 from gms_twisted.app.session_recovery import INDEXED
-from gms_twisted.app.session_residents import DOCUMENTS, REST_S
+from gms_twisted.app.session_residents import ABANDON_S, DOCUMENTS, REST_S
 from gms_twisted.app.telephony import Interaction
+from gms_twisted.cluster.shards import shard_of
 from gms_twisted.domain.errors import NodeAway
 from gms_twisted.store.interfaces import Delete, Put, Unit, UnitId
 from tests.app import test_shared_sessions as shared
@@ -128,6 +129,61 @@ class DeathTests(Fixture):
         await self.world.pass_time(1.5)
         self.assertEqual(await self.two.states(session), ["a"])
 
+    async def pair(self) -> tuple[SessionAt, SessionAt]:
+        """Two sessions in one shard, of different documents."""
+        found: dict[str, SessionAt] = {}
+        while True:
+            first = await self.one.session("once")
+            found[self.one.nodes.shard(first.session_id)] = first
+            second = await self.one.session("timer")
+            other = found.get(self.one.nodes.shard(second.session_id))
+            if other is not None:
+                return other, second
+
+    async def test_read_halfway(self) -> None:
+        """One that could not be read to the end is begun again from the start, and only once."""
+        once, timer = await self.pair()
+        await self.one.die()
+        record = await self.two.record(once)
+        assert record is not None
+        await self.two.here._kept.some((record.digest,))
+        self.two.store.getting = Deferred()
+        await self.world.take(self.two, once)
+        self.assertIn(once.session_id, self.two.here.sessions)
+        self.assertNotIn(timer.session_id, self.two.here.sessions)
+        failing, self.two.store.getting = self.two.store.getting, None
+        failing.errback(NodeAway("no"))
+        await self.world.settle()
+        self.assertEqual(self.two.here.sessions, {})
+        await self.world.pass_time(1.5)
+        self.assertIn(timer.session_id, self.two.here.sessions)
+        count = sum(one.about.source == "once" for one in self.two.here.sessions.values())
+        await self.world.pass_time(31.0)
+        self.assertEqual((len(self.two.posts.posted), self.two.store.refused), (count, 0))
+
+    async def test_lost_halfway(self) -> None:
+        """One that has gone to a third node while it was read is left to that one."""
+        given, taken = await self.one.session("echo"), await self.one.session("timer")
+        lost = await self.one.session("once", _service_name="x", _ttl="60")
+        await self.one.die()
+        third = await self.world.node("three")
+        third.owners.lives = {lost.session_id: 1e12}
+        self.two.store.getting = Deferred()
+        for each in (given, taken, lost):
+            await self.world.take(self.two, each)
+        await self.world.own(third, given)
+        for each in (taken, lost):
+            await self.world.take(third, each)
+        getting, self.two.store.getting = self.two.store.getting, None
+        getting.callback(None)
+        await self.world.settle()
+        self.assertIsNotNone(await third.record(lost))
+        await self.world.pass_time(31.0)
+        everything = {each.session_id for each in (given, taken, lost)}
+        self.assertEqual(set(third.here.sessions), everything)
+        self.assertEqual(self.two.here.sessions, {})
+        self.assertEqual((self.two.posts.posted, len(third.posts.posted)), ([], 1))
+
     async def test_without_its_service(self) -> None:
         """A session that has lost its service is ended, a service without a session too."""
         lost = await self.one.session("echo", _service_name="x", _ttl="60")
@@ -213,12 +269,17 @@ class SleeperTests(Fixture):
     async def test_comes_back(self) -> None:
         """What it has again it reads again, though it never knew that it was another's."""
         session = await self.one.session("counter")
-        await self.world.take(self.two, session)
+        timer = await self.one.session("once")
+        for each in (session, timer):
+            await self.world.take(self.two, each)
         await self.two.do(self.two.sessions.tell(session, "e", {}))
         former = self.one.here.sessions[session.session_id]
         await self.two.die()
-        await self.world.take(self.one, session)
+        for each in (session, timer):
+            await self.world.take(self.one, each)
         self.assertIsNot(self.one.here.sessions[session.session_id], former)
+        await self.world.pass_time(31.0)
+        self.assertEqual((len(self.one.posts.posted), self.one.store.refused), (1, 0))
         ask = self.one.sessions.request(session, "status", {})
         self.assertIn("e:", (await self.one.do(ask)).body)
 
@@ -253,8 +314,10 @@ class GivingTests(Fixture):
         session = await self.one.session("counter")
         held = self.one.store.held = Deferred[None]()
         told = await self.one.begin(self.one.sessions.tell(session, "e", {}))
+        waiting = await self.one.begin(self.one.sessions.request(session, "status", {}))
         giving = await self.giving(session)
         self.assertNoResult(giving)
+        self.failureResultOf(waiting, NodeAway)
         for work in (
             self.one.sessions.tell(session, "f", {}),
             self.one.sessions.end(session),
@@ -285,6 +348,12 @@ class GivingTests(Fixture):
         self.assertEqual(await self.one.states(soon), ["b"])
         self.assertEqual([one.element for _, one in self.two.actions.begun], ["submit"])
         self.assertEqual(self.one.actions.cancelled, [])
+        await self.world.pass_time(ABANDON_S + 1)
+        self.assertEqual(self.one.actions.cancelled, ["submit"])
+        self.assertEqual(self.two.actions.cancelled, [])
+        self.two.actions.end("submit", Outcome("queue.submit.done"))
+        await self.world.settle()
+        self.assertEqual(await self.one.states(long), ["b"])
 
     async def test_not_for_ever(self) -> None:
         """What takes too long goes on at the other node, from what is stored."""
@@ -314,6 +383,44 @@ class GivingTests(Fixture):
         self.assertEqual(self.one.posts.posted, [])
         await self.world.pass_time(31.0)
         self.assertEqual(len(self.two.posts.posted), 1)
+
+    async def test_time_is_up(self) -> None:
+        """A session whose life is just being looked at does not fire on the way, either."""
+        session = await self.one.session("later")
+        await self.one.do(self.one.sessions.tell(session, "fetch", {}))
+        asked = Deferred[None]()
+
+        async def lasts_until(_: str) -> float:
+            await asked
+            return 1e12
+
+        self.one.owners.lasts_until = lasts_until  # type: ignore[method-assign,assignment]  # waits
+        await self.world.pass_time(7201.0, self.one)
+        giving = await self.giving(session)
+        self.assertNoResult(giving)
+        [resting] = self.one.clock.getDelayedCalls()
+        asked.callback(None)
+        await self.world.settle()
+        self.assertEqual(self.one.clock.getDelayedCalls(), [resting])
+        await self.world.pass_time(REST_S)
+        self.successResultOf(giving)
+
+    async def test_cannot_be_stored(self) -> None:
+        """A step that could not be stored is not stored later, when the shard has come back."""
+        session = await self.one.session("counter")
+        before = await self.stored(session)
+        self.one.store.fault = NodeAway("no")
+        await self.refused(self.one, self.one.sessions.tell(session, "e", {}), NodeAway)
+        shard, epoch = shard_of(session.session_id), self.one.nodes._known
+        resting = Deferred.fromCoroutine(self.one.here.residents.come_to_rest(f"shard:{shard}"))
+        await self.world.pass_time(REST_S + 0.5)
+        self.successResultOf(resting)
+        self.assertIn(shard, epoch)
+        self.one.nodes.gain(f"shard:{shard}")
+        self.one.store.fault = None
+        await self.world.pass_time(60.0)
+        self.assertEqual(await self.stored(session), before)
+        self.assertEqual(await self.two.states(session), ["a"])
 
     async def test_not_stored_yet(self) -> None:
         """A session whose first request is on its way is stored, and takes it at the other node."""

@@ -167,6 +167,30 @@ class AskedTests(HomeCentreCase):
         self.assertEqual(self.other.sessions.told[2:], [f"{AWAY} deleted"])
         self.assertEqual(self.home.sessions.told, [])
 
+    def test_answered_at_once(self) -> None:
+        """A session hears of a call after it knows that it is placed, whatever comes first."""
+        served = self.home.nodes._handlers["centre"]
+        answer: Deferred[None] = Deferred()
+
+        async def slow(run: str, payload: bytes) -> bytes:
+            done = await served(run, payload)
+            await answer
+            return done
+
+        self.home.nodes._handlers["centre"] = slow
+        asked = OutboundCall("c1", AWAY, "rp", "650-466-1111")
+        placing = self.begin(self.other.centre.create_call(asked))
+        (call,) = self.home.local.interactions(AWAY, dialing=True)
+        self.admin.customer(call.interaction_id, "answered")
+        self.clock.advance(2)
+        self.assertEqual(self.other.sessions.told, [])
+        answer.callback(None)
+        self.assertEqual(self.successResultOf(placing), call.interaction_id)
+        self.clock.advance(1)
+        self.assertEqual(self.other.sessions.told, [f"{AWAY} added", f"{AWAY} present"])
+        self.call_in(HERE)
+        self.assertEqual(len(self.home.sessions.told), 2)
+
     def test_refused(self) -> None:
         """What the contact centre refuses is refused with its words."""
         centre = self.other.centre

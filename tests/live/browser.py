@@ -15,6 +15,7 @@ import threading
 from pathlib import Path
 
 from tests.live.server import ROOT, Server
+from tests.live.several import server as started
 
 FOLDER = ROOT / "tests" / "web"
 LIMIT_S = 900
@@ -43,7 +44,7 @@ def main(arguments: list[str]) -> int:
     """Run the browser tests; returns the exit status."""
     suites = sorted((FOLDER / "browser").glob("*.test.mjs"), key=lambda path: path.name != FIRST)
     chosen = [suite for suite in suites if not arguments or suite.name.split(".")[0] in arguments]
-    with tempfile.TemporaryDirectory(prefix="gms-browser-") as folder, Server() as server:
+    with tempfile.TemporaryDirectory(prefix="gms-browser-") as folder, started() as server:
         path = Path(folder) / "restart.sock"
         listening = socket.socket(socket.AF_UNIX)
         listening.bind(str(path))

@@ -8,7 +8,8 @@ import sys
 import threading
 from collections.abc import Callable
 
-from tests.live.server import ROOT, Server
+from tests.live.server import ROOT
+from tests.live.several import server
 
 FOLDER = ROOT / "tests" / "clients"
 LIMIT_S = 120.0
@@ -110,8 +111,8 @@ def run_clients(
 
 def main(names: list[str]) -> int:
     """Run them against one server; returns the exit status."""
-    with Server() as server:
-        results = run_clients(server.url, server.restart, names)
+    with server() as served:
+        results = run_clients(served.url, served.restart, names)
     failed = results.count(False)
     print(f"# pass {len(results) - failed}\n# fail {failed}")
     return 1 if failed else 0

@@ -20,6 +20,8 @@ from tests.live.call_site import ANI, Answer, Centre, Program, is_empty, stored
 from tests.live.callbacks import CallbackServer, well
 from tests.live.push_attacks import sets, tell
 from tests.live.server import Server
+from tests.live.several import NODES
+from tests.live.several import server as started
 
 UNREACHABLE = (
     '{"exception":"com.genesyslab.gsg.services.ors.OrsServiceException",'
@@ -233,7 +235,7 @@ class ExternalCase(SynchronousTestCase):
 
     def server(self, *options: str) -> Server:
         """Start one."""
-        server = Server(*self.options, *sets(*options))
+        server = started(*self.options, *sets(*options))
         self.addCleanup(server.__exit__, None, None, None)
         server.start()
         return server
@@ -343,7 +345,9 @@ class AwayTests(ExternalCase):
         backs = [self.server(), self.server()]
         site = self.site(self.front(*(one.url for one in backs)), backs[0])
         ids = [site.program.made("request-inbound-poll")["_id"] for _ in range(6)]
-        self.assertEqual([stored(one)["scxml-session"] for one in backs], [3, 3])
+        counts = [stored(one)["scxml-session"] for one in backs]
+        # Each node in front takes its turns by itself.
+        self.assertIn(sorted(counts), [[3, 3]] if NODES == 1 else [[3, 3], [2, 4]])
         site.front.restart()
         site.close()
         for service_id in ids:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
-NODES = int(os.environ.get("GMS_PROXIED_NODES", "1"))
+NODES = int(os.environ.get("GMS_PROXIED_NODES", "2"))
 """How many nodes live behind a proxy."""
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -58,7 +58,11 @@ class Site:
         self._dead = DeadAddress()
         self.front = Front(kind, [*ports, self._dead.port])
         self._redis = RedisServer() if nodes > 1 else None
-        shared = () if self._redis is None else ("--set", f"store/url={self._redis.url}")
+        shared = (
+            ()
+            if self._redis is None
+            else ("--set", f"store/url={self._redis.url}", "--set", "cluster/secret=of the test")
+        )
         self.nodes = [
             Server(
                 "--set", f"server/node_id={number}",

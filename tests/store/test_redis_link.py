@@ -87,11 +87,22 @@ class LinkTests(SynchronousTestCase):
         )
         target = parse_redis_url("redis://me:secret-word@h")
         self.link = RedisLink(target, options, self.place, self.clock)
+        self.asked: list[Deferred[Any]] = []
         self.starting = Deferred.fromCoroutine(self.link.start())
+
+    def tearDown(self) -> None:
+        """Stop it, whatever it still waits for; nothing is left over."""
+        for one in (self.starting, *self.asked):
+            one.addErrback(lambda _: None)
+        stopping = Deferred.fromCoroutine(self.link.stop())
+        self.clock.advance(3.0)
+        self.successResultOf(stopping)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def ask(self, *parts: bytes) -> Deferred[Any]:
         """Ask."""
-        return Deferred.fromCoroutine(self.link.command(*parts))
+        self.asked.append(Deferred.fromCoroutine(self.link.command(*parts)))
+        return self.asked[-1]
 
     def started(self) -> Any:
         """Connect."""

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 import gms_twisted
 from gms_twisted.config.options import StoreOptions
-from gms_twisted.domain.errors import GmsError, StorageFull, StoreReadOnly, Unavailable
+from gms_twisted.domain.errors import StorageFull, StoreReadOnly, Unavailable
 from gms_twisted.domain.values import InMemory
 from gms_twisted.store.interfaces import (
     Committed,
@@ -22,7 +22,6 @@ from gms_twisted.store.interfaces import (
     Schedule,
     StoreFault,
 )
-from gms_twisted.store.redis import RedisStore
 from gms_twisted.store.redis_errors import LATE, UnfitServer
 from gms_twisted.store.redis_fitness import PROBE
 from tests.support.redis_server import RedisServer, free_port
@@ -345,64 +344,3 @@ class ReplicaTests(RedisTestCase):
             replica.signal(signal.SIGCONT)
         store.reconfigure(StoreOptions(redis_deadline_s=20, redis_replicas=1))
         self.assertEqual(await store.commit(unit), Committed((1,)))
-
-
-class WipedTests(RedisTestCase):
-    """The data goes away under a running process."""
-
-    async def refused_all(self, store: RedisStore) -> None:
-        """Nothing is read or written."""
-        for doing in (
-            store.get(AREA, "a"),
-            store.commit(self.put("b")),
-            store.scan(AREA),
-            store.keep_file(InMemory(b"x")),
-            store.sweep(),
-        ):
-            await self.in_time(Unavailable, store, doing)
-        self.assertFalse((await store.usage()).writable)
-
-    async def test_wiped(self) -> None:
-        """It is said once, nothing is mixed with it, and a restart begins anew."""
-        server = self.server()
-        store = await self.store(server.url, SHORT)
-        await store.commit(self.put("a"))
-        with Told() as told:
-            server.ask("FLUSHALL")
-            await self.refused_all(store)
-            self.assertEqual(server.ask("DBSIZE"), ":0\r\n")
-            said = [line for line in told.lines if "is not what it was: it was wiped" in line]
-            self.assertEqual(len(said), 1, told.lines)
-        again = await self.store(server.url)
-        await again.commit(self.put("c"))
-        await self.refused_all(store)
-        self.assertEqual(len(await again.scan(AREA)), 1)
-
-    async def test_wiped_and_brought_back(self) -> None:
-        """When the data is there again, all goes on by itself."""
-        server = self.server(append_only=True)
-        store = await self.store(server.url, SHORT)
-        await store.commit(self.put("a"))
-        name = f"{self.id()}:identity"
-        identity = server.ask("GET", name).split("\r\n")[1]
-        server.ask("RENAME", name, "kept")
-        await self.in_time(Unavailable, store, store.commit(self.put("b")))
-        await self.refused_all(store)
-        server.ask("SET", name, identity)
-        store.reconfigure(LONG)
-        self.assertEqual(await self.value(store, "a"), b"x")
-
-    async def test_a_unit_cut_short(self) -> None:
-        """A unit whose script was stopped half-way is never confirmed."""
-        server = self.server()
-        store = await self.store(server.url)
-        unit = self.put("a")
-        server.ask("SET", f"{self.id()}:unit:{unit.unit_id}", "!")
-        with Told() as told:
-            try:
-                await store.commit(unit)
-            except Exception as exc:  # noqa: BLE001 - a fault of ours, not one of the store's
-                self.assertNotIsInstance(exc, GmsError)
-            else:
-                raise self.failureException("It was confirmed.")
-            self.assertTrue(told.has("GMSBROKEN"), told.lines)

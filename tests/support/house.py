@@ -12,7 +12,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress
 from twisted.internet.testing import MemoryReactorClock
 
-from gms_twisted.app.nodes import Alone
+from gms_twisted.app.nodes import Alone, Nodes
 from gms_twisted.config.ini import default_path, load
 from gms_twisted.config.options import Configuration
 from gms_twisted.wiring import Foundation, House, Settings
@@ -150,10 +150,19 @@ def settings_for(
     )
 
 
-def make_house(folder: Path, *overrides: str) -> tuple[House, HouseReactor]:
-    """Build everything, and open the store; nobody listens."""
-    reactor = HouseReactor()
+def make_house(
+    folder: Path,
+    *overrides: str,
+    nodes: Nodes | None = None,
+    reactor: HouseReactor | None = None,
+) -> tuple[House, HouseReactor]:
+    """Build everything, and open the store; nobody listens.
+
+    :param nodes: other nodes; ``None`` for none.
+    :param reactor: one that is shared.
+    """
+    reactor = reactor or HouseReactor()
     foundation = Foundation(configuration_of(*overrides), settings_for(folder), reactor)
     opened: Deferred[None] = Deferred.fromCoroutine(foundation.store.start())
     assert opened.called
-    return House(foundation, (), b"k" * 32, Alone()), reactor
+    return House(foundation, (), b"k" * 32, nodes or Alone()), reactor

@@ -13,7 +13,7 @@ from twisted.trial.unittest import TestCase
 from gms_twisted.app.modules.interaction import interaction_object
 from gms_twisted.app.orchestration import SessionAt
 from gms_twisted.app.orchestrator import EmbeddedOrchestrator
-from gms_twisted.app.session_records import SESSION, SessionRecord
+from gms_twisted.app.session_records import DOCUMENT, SESSION, SessionRecord
 from gms_twisted.app.shared_sessions import SharedSessions
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.app.telephony import Interaction
@@ -21,7 +21,7 @@ from gms_twisted.cluster.shards import shard_of
 from gms_twisted.config.options import StoreOptions
 from gms_twisted.config.ors_options import OrsOptions
 from gms_twisted.domain.counters import Counters
-from gms_twisted.store.interfaces import Committed, Unit
+from gms_twisted.store.interfaces import Committed, Kind, Record, Unit
 from gms_twisted.store.redis import RedisStore
 from gms_twisted.store.redis_link import RedisLink
 from tests.support.nodes import Network
@@ -48,16 +48,21 @@ class HeldStore(RedisStore):
     """A store whose commits can be made to wait.
 
     :ivar held: what a commit waits for, before it is sent.
-    :ivar reading: what finding waits for.
+    :ivar reading: what finding waits for, ``getting`` what reading a document waits for.
+    :ivar fault: what every commit raises, ``None`` for nothing.
     :ivar refused: how many commits were.
     """
 
     held: Deferred[None] | None = None
     reading: Deferred[None] | None = None
+    getting: Deferred[None] | None = None
+    fault: Exception | None = None
     refused = 0
 
     async def commit(self, unit: Unit) -> Committed:
         """Write, or wait first."""
+        if self.fault is not None:
+            raise self.fault
         if self.held is not None:
             waiting: Deferred[None] = Deferred()
             self.held.chainDeferred(waiting)
@@ -73,6 +78,12 @@ class HeldStore(RedisStore):
         if self.reading is not None:
             await self.reading
         return await super().find(*args, **options)
+
+    async def get(self, kind: Kind, key: str) -> Record | None:
+        """Read, or wait first."""
+        if kind == DOCUMENT and self.getting is not None:
+            await self.getting
+        return await super().get(kind, key)
 
 
 class SessionNode:
@@ -160,7 +171,7 @@ class SessionNode:
             if self.run in self.world.network.nodes:
                 self.world.network.cut(self.run)
             self.here.stop()
-            self.store.held = self.store.reading = None
+            self.store.held = self.store.reading = self.store.getting = None
             await self.tasks.stop()
 
 

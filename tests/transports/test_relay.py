@@ -51,6 +51,8 @@ class Pages(Resource):
             request.registerProducer(producer, False)
             return NOT_DONE_YET
         request.setHeader(b"X-Node", b"home")
+        request.setHeader(b"X-Secure", b"%d" % request.isSecure())
+        request.setHeader(b"X-Client", request.getClientAddress().host.encode())
         request.addCookie("gms_desk", "one")
         request.addCookie("other", "two")
         return b"answered"
@@ -120,6 +122,8 @@ class AnsweredTests(RelayTestCase):
         answer = self.ask(b"GET /page?a=1 HTTP/1.1\r\n" + HOST + b"\r\n")
         self.assertEqual((answer.status, answer.body), (200, b"answered"))
         self.assertEqual(answer.headers["x-node"], "home")
+        self.assertEqual(answer.headers["x-secure"], "1", "the first node is asked by TLS")
+        self.assertEqual(answer.headers["x-client"], self.caller.address)
         self.assertEqual(answer.headers["set-cookie"], "gms_desk=one, other=two")
         self.assertEqual(answer.headers["access-control-allow-origin"], CORS[0][1])
         self.assertNotIn("connection", answer.headers)

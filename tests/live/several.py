@@ -1,0 +1,155 @@
+"""Several nodes on one Redis behind a balancer, in the place of one server.
+
+Tests that know a server only from outside run against either: :func:`server` starts one process,
+or with ``GMS_LIVE_NODES`` so many nodes behind a real haproxy that sends each request to the
+next one, whoever made it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from tests.live.server import Server
+from tests.support.redis_server import RedisServer, free_port
+
+NODES = int(os.environ.get("GMS_LIVE_NODES", "1"))
+LIMIT_S = 60.0
+
+BALANCER = """
+global
+    maxconn 4000
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 120s
+    timeout server 120s
+    timeout tunnel 120s
+    retries 3
+    option redispatch 1
+    option httpchk GET /health
+    default-server check inter 500ms fastinter 200ms fall 2 rise 1
+frontend front
+    bind 127.0.0.1:{port}
+    default_backend nodes
+backend nodes
+    balance roundrobin
+    retry-on conn-failure empty-response
+{nodes}
+"""
+
+
+class Nodes(Server):
+    """Nodes that look like one server.
+
+    :param count: how many.
+    :ivar nodes: each of them.
+    """
+
+    def __init__(
+        self, *options: str, port: int = 0, data: Path | None = None, count: int = 2
+    ) -> None:
+        super().__init__(*options, port=port or free_port(), data=data)
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._redis = RedisServer(append_only=True)
+        self._balancer: subprocess.Popen[bytes] | None = None
+        shared = (
+            f"store/url={self._redis.url}",
+            "cluster/secret=of the test",
+            f"server/external_url_base={self.url}/",
+        )
+        self.nodes = [
+            Server(
+                *options,
+                *(part for one in shared for part in ("--set", one)),
+                *("--set", f"server/node_id={number}"),
+                port=free_port(),
+                data=self._folder(number),
+            )
+            for number in range(1, count + 1)
+        ]
+        self._config = self.data / "balancer.cfg"
+
+    def _folder(self, number: int) -> Path:
+        folder = self.data / f"node-{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def count(self, kind: str) -> int:
+        """How many records of a kind are in the store, what is over included."""
+        return self._number("ZCARD", f"gms:1:keys:{kind}")
+
+    def held(self) -> int:
+        """How many numbers are held."""
+        return self._number("ZCOUNT", "gms:1:reserved", str(time.time()), "+inf")
+
+    def _number(self, *words: str) -> int:
+        return int(self._redis.ask(*words).strip().removeprefix(":"))
+
+    @property
+    def said(self) -> str:
+        """What all have printed."""
+        return "\n".join(f"--- node {at}:\n{node.said}" for at, node in enumerate(self.nodes, 1))
+
+    @property
+    def pid(self) -> int:
+        """The first node's process."""
+        return self.nodes[0].pid
+
+    def start(self) -> None:
+        """Start Redis if it is not there, all nodes, and the balancer in front of them."""
+        if self._balancer is None:
+            self._redis.start()
+        for node in self.nodes:
+            node.start()
+            self.desk_link = self.desk_link or node.desk_link
+        if self._balancer is None:
+            ports = [node.url.rsplit(":", 1)[1] for node in self.nodes]
+            lines = (f"    server n{at} 127.0.0.1:{port}" for at, port in enumerate(ports))
+            self._config.write_text(BALANCER.format(port=self._port, nodes="\n".join(lines)))
+            haproxy = shutil.which("haproxy") or "/usr/sbin/haproxy"
+            self._balancer = subprocess.Popen(
+                [haproxy, "-db", "-f", str(self._config)], stderr=subprocess.DEVNULL
+            )
+        self._await_balancer()
+
+    def _await_balancer(self) -> None:
+        """Wait until every node has its turn again."""
+        end, good = time.monotonic() + LIMIT_S, 0
+        while good < 2 * len(self.nodes):
+            try:
+                with urlopen(f"{self.url}/health", timeout=5):
+                    good += 1
+            except (URLError, OSError):
+                good = 0
+                if time.monotonic() > end:
+                    self.stop()
+                    raise RuntimeError(f"no node answers; they said:\n{self.said}") from None
+                time.sleep(0.1)
+
+    def kill(self) -> None:
+        """End all nodes as a power cut would; Redis goes on."""
+        for node in self.nodes:
+            node.kill()
+
+    def stop(self) -> int:
+        """Ask all to end; the highest exit status."""
+        statuses = [node.stop() for node in self.nodes]
+        if self._balancer is not None:
+            self._balancer.terminate()
+            self._balancer.wait()
+            self._balancer = None
+        self._redis.remove()
+        return max(statuses)
+
+
+def server(*options: str, port: int = 0, data: Path | None = None) -> Server:
+    """Make one server, or several nodes that look like one."""
+    if NODES > 1:
+        return Nodes(*options, port=port, data=data, count=NODES)
+    return Server(*options, port=port, data=data)
