@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from io import BytesIO
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import treq
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError, ConnectingCancelledError
-from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.client import Agent, FileBodyProducer, HTTPConnectionPool
+from twisted.web.http_headers import Headers
 
 from tests.soak.history import Outcome
 
@@ -66,7 +68,8 @@ class Asker:
         self._seconds = seconds
         pool = HTTPConnectionPool(reactor, persistent=False)
         pool.retryAutomatically = False
-        self._client = treq.client.HTTPClient(Agent(reactor, pool=pool, connectTimeout=CONNECT_S))
+        # Not treq's client: its cookies would make one browser of all users.
+        self._agent = Agent(reactor, pool=pool, connectTimeout=CONNECT_S)
 
     async def ask(
         self,
@@ -101,8 +104,12 @@ class Asker:
         return Answer(status, got, begin, self._seconds(), *_meaning(status, got))
 
     async def _ask(self, method: str, url: str, headers: Any, body: bytes) -> tuple[int, bytes]:
-        answer = await self._client.request(method, url, headers=headers, data=body)
-        return answer.code, await answer.content()
+        producer = FileBodyProducer(BytesIO(body)) if body else None
+        asked: Any = self._agent.request(
+            method.encode(), url.encode(), Headers(headers), cast("Any", producer)
+        )
+        answer = await asked
+        return answer.code, await treq.content(answer)
 
 
 def _meaning(status: int, body: bytes) -> tuple[Outcome, str]:

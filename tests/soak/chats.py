@@ -22,9 +22,8 @@ from tests.support.redis_server import free_port
 PAUSE_S = 0.7
 LENGTH_S = (15.0, 90.0)
 """How long a chat lasts."""
-READ_S = 8.0
-"""So long after the last message a customer still reads."""
 LAST_LOOKS = 60
+"""Seconds until whoever asks each second must have read the transcript, and the customer all."""
 
 
 class Chats:
@@ -81,6 +80,8 @@ class _Chat:
         self._session = ""
         self._position = 0
         self._known: set[str] = set()
+        self._seen: set[str] = set()
+        self._has_all = False
         self._ends_at = 0.0
 
     async def begin(self) -> bool:
@@ -108,22 +109,29 @@ class _Chat:
         beside = [Deferred.fromCoroutine(self._agent(agent))]
         if self._comet:
             reader = CometReader(ours, self._user, self._taken, ack=False)
-            beside.append(Deferred.fromCoroutine(reader.go(lambda: self._over(READ_S))))
+            beside.append(Deferred.fromCoroutine(reader.go(lambda: self._has_all)))
         await self._talk()
-        await ours.world.sleep(0 if self._comet else READ_S)
-        fields = {"transcriptPosition": str(self._position)}
-        self._take(await self._call("refresh", "/refresh", fields))
-        for one in beside:
-            await one
+        await beside[0]
+        texts: list[str] | None = None
         for _ in range(LAST_LOOKS):
-            if await self._read_all(agent):
+            texts = await self._read_all(agent)
+            if texts is not None:
                 break
             await ours.world.sleep(1)
+        for _ in range(LAST_LOOKS):
+            if self._seen.issuperset(texts or ()):
+                break
+            await ours.world.sleep(1)
+            if not self._comet:
+                await self._poll()
+        self._has_all = True
+        for one in beside[1:]:
+            await one
         await agent.leave()
         await self._call("disconnect", "/disconnect", {})
 
-    def _over(self, later: float = 0.0) -> bool:
-        return self._clients.over or self._clients.world.seconds() > self._ends_at + later
+    def _over(self) -> bool:
+        return self._clients.over or self._clients.world.seconds() > self._ends_at
 
     async def _agent(self, agent: Agent) -> None:
         ours = self._clients
@@ -144,39 +152,44 @@ class _Chat:
             self._take(answer)
             await ours.world.sleep(PAUSE_S)
             if not self._comet:
-                fields = {"transcriptPosition": str(self._position)}
-                self._take(await self._call("refresh", "/refresh", fields))
+                await self._poll()
                 await ours.world.sleep(PAUSE_S * ours.random.random())
+
+    async def _poll(self) -> None:
+        fields = {"transcriptPosition": str(self._position)}
+        self._take(await self._call("refresh", "/refresh", fields))
 
     def _take(self, answer: Answer) -> None:
         """Note what a poll shows; only then the next one asks for more."""
         if answer.status != 200 or self._comet:
             return
-        self._show(answer.json)
+        self._show(self._user, answer.json)
         self._position = int(answer.json["transcriptPosition"])
 
     def _taken(self, session: str, data: dict[str, Any]) -> None:
         """Note what comes on ``/_genesys``, which may come again."""
         if data["id"] not in self._known:
             self._known.add(data["id"])
-            self._show(data["message"])
+            self._show(session, data["message"])
 
-    def _show(self, said: Any) -> None:
+    def _show(self, reader: str, said: Any) -> None:
         for text in _texts(said):
-            self._clients.history.told("chat", "seen", self._key, reader=self._user, text=text)
+            self._seen.add(text)
+            self._clients.history.told("chat", "seen", self._key, reader=reader, text=text)
 
-    async def _read_all(self, agent: Agent) -> bool:
+    async def _read_all(self, agent: Agent) -> list[str] | None:
+        """Have the transcript read; returns its messages, None when that failed."""
         ours = self._clients
         texts = await agent.transcript()
         if texts is None:
-            return False
+            return None
         ours.history.told("chat", "transcript", self._key, texts=texts)
         if self._comet:
-            return True  # The answers of its calls carry no rows.
+            return texts  # The answers of its calls carry no rows.
         answer = await self._call("refresh", "/refresh", {"transcriptPosition": "0"})
         if answer.status == 200:
             ours.history.told("chat", "transcript", self._key, texts=_texts(answer.json))
-        return answer.status == 200
+        return texts if answer.status == 200 else None
 
     async def _call(self, action: str, path: str, fields: dict[str, str], text: str = "") -> Answer:
         ours, headers = self._clients, {"gms_user": self._user}

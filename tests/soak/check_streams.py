@@ -121,7 +121,8 @@ def check_chats(operations: Iterable[Operation]) -> list[Violation]:
 
     ``send`` (key: service; asked ``sender``, ``text``), ``seen`` (got ``reader``, ``text``),
     ``transcript`` (got ``texts``: all, read when nothing more was sent); one that says that
-    there is no such chat has ``missing`` in ``got``.
+    there is no such chat has ``missing`` in ``got``.  A reader is one customer who polls, or one
+    Bayeux session; together those of a chat must have seen everything.
     """
     found: list[Violation] = []
     for one in by_key(operations, "chat"):
@@ -172,6 +173,10 @@ def _seen(operations: Sequence[Operation], texts: list[str]) -> Iterable[Violati
     for op in operations:
         if op.action == "seen":
             readers.setdefault(str(op.got["reader"]), []).append(op)
+    never = set(texts).difference(str(op.got["text"]) for seen in readers.values() for op in seen)
+    if readers and never:
+        op, text = operations[-1], f"{sorted(never)} of {len(texts)}"
+        yield Violation("chat", "the customer never saw a message", op.key, op.end, text)
     for reader, seen in readers.items():
         shown: set[str] = set()
         for op in seen:

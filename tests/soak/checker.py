@@ -232,6 +232,19 @@ def _matched(operations: Iterable[Operation], bookings: Iterable[_Booking]) -> l
     return found
 
 
+LOSSES = frozenset(
+    (
+        *("a confirmed write is lost", "a confirmed area is lost"),
+        *("an update of what is gone was confirmed", "a number is given twice"),
+        *("a confirmed booking is not found", "a booking was matched twice"),
+        *("a deleted service was matched", "a confirmed message is lost"),
+        *("a message was shown and is lost", "a transcript is lost", "a live chat is unknown"),
+        *("a session is not there at the end", "a live session is unknown"),
+        *("what a timer published is lost", "a session forgot what it did"),
+    )
+)
+"""Rules that a Redis breaks when its replica, which lacks the last writes, takes its place."""
+
 CHECKS: dict[str, Callable[[Iterable[Operation]], list[Violation]]] = {
     "storage": check_storage,
     "access": check_access,

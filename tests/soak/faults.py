@@ -1,6 +1,6 @@
-"""Faults, drawn by lot from a seed, one after the other in each of two lanes.
+"""Faults, drawn by lot from a seed, one after the other in each of three lanes.
 
-The lane of processes kills, stops and restarts; the lane of networks breaks what is between
+The lane of processes kills, stops and restarts; two lanes of networks break what is between
 them meanwhile.  Each fault ends with what it broke being whole again.
 
 Knows: what can be done to the world, and for how long.  Does not know: clients.
@@ -64,10 +64,13 @@ class Faults:
         return [
             self._lane(Random(f"{self.seed} processes"), _PROCESSES),
             self._lane(Random(f"{self.seed} networks"), _NETWORKS),
+            self._lane(Random(f"{self.seed} more networks"), _NETWORKS),
         ]
 
     async def _lane(self, random: Random, every: dict[str, tuple[int, Fault]]) -> None:
-        kinds = [kind for kind in every if not self.kinds or kind in self.kinds]
+        without = "redis" if self.world.pair else "fail-over"
+        possible = [kind for kind in every if not kind.startswith(without)]
+        kinds = [kind for kind in possible if not self.kinds or kind in self.kinds]
         weights = [every[kind][0] for kind in kinds]
         while kinds:
             await self.world.sleep(random.uniform(0.5, 2.5))
@@ -85,7 +88,7 @@ class Faults:
         self.done.append(done)
         await fault(self, node, random, done)
         done.healed = self.world.seconds()
-        # The lane of networks goes on while nodes start that the other one has killed.
+        # Networks are broken also while nodes start that were killed.
         concerned = self.world.nodes if kind in _PROCESSES else [node]
         for one in concerned:
             if not await self.world.healthy(one, RECOVERY_S):
@@ -148,11 +151,29 @@ async def _redis_kill(faults: Faults, node: Node, random: Random, done: Done) ->
     await faults.world.thread(faults.world.redis.start)
 
 
+async def _redis_away(faults: Faults, node: Node, random: Random, done: Done) -> None:
+    """Away for so long that every node is silent; none of them is to blame."""
+    done.target = "redis"
+    before = [one.starts for one in faults.world.nodes]
+    await faults.world.thread(faults.world.redis.kill)
+    await faults.world.sleep(DEAD_S)
+    await faults.world.thread(faults.world.redis.start)
+    await faults.world.sleep(5)
+    if before != [one.starts for one in faults.world.nodes]:
+        faults.broken.append((faults.world.seconds(), "a node ended since Redis was away"))
+
+
 async def _redis_stop(faults: Faults, node: Node, random: Random, done: Done) -> None:
     done.target = "redis"
     faults.world.redis.signal(signal.SIGSTOP)
     await faults.world.sleep(random.uniform(0.5, 5.0))
     faults.world.redis.signal(signal.SIGCONT)
+
+
+async def _fail_over(faults: Faults, node: Node, random: Random, done: Done) -> None:
+    done.target = "redis"
+    assert faults.world.pair is not None
+    await faults.world.thread(faults.world.pair.fail_over)
 
 
 _PROCESSES: dict[str, tuple[int, Fault]] = {
@@ -162,7 +183,9 @@ _PROCESSES: dict[str, tuple[int, Fault]] = {
     "stop 2 s": (4, _stop_short),
     "stop 15 s": (1, _stop_long),
     "redis killed": (3, _redis_kill),
+    "redis away 15 s": (1, _redis_away),
     "redis stopped": (2, _redis_stop),
+    "fail-over": (4, _fail_over),
 }
 
 

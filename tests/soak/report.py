@@ -46,8 +46,12 @@ def report(
     violations: Sequence[Violation],
     ends: Iterable[str],
     end: float,
+    lost: Sequence[Violation] = (),
 ) -> str:
-    """All of it."""
+    """All of it.
+
+    :param lost: what Redis itself has lost.
+    """
     lines = [f"{len(faults)} faults, {len(operations)} operations in {end:.0f} s", ""]
     lines += [*_faults(faults, operations, end), "", *_operations(operations), ""]
     for why, times in Counter(ends).most_common():
@@ -55,6 +59,11 @@ def report(
     lines.append(f"{missed(operations):4} events lost between two of a session (no violation)")
     late = f"{overtaken(operations):4} events overtaken by one of another node (no violation)"
     lines += [late, ""]
+    if lost:
+        lines.append(f"{len(lost)} promises lost by a fail-over (no violation)")
+        for rule, times in Counter(f"{one.workload}: {one.rule}" for one in lost).most_common():
+            lines.append(f"{times:4} {rule}")
+        lines.append("")
     lines.append(f"{len(violations)} violations")
     for rule, times in Counter(f"{one.workload}: {one.rule}" for one in violations).most_common():
         lines.append(f"{times:4} {rule}")

@@ -340,7 +340,8 @@ class ChatTests(SynchronousTestCase):
             (("1", "2"), []),
             (("1", "1", "2"), ["a message was shown twice"]),
             (("2", "1"), ["messages were shown in another order"]),
-            (("1", "3"), ["a message was shown and is lost"]),
+            (("1", "2", "3"), ["a message was shown and is lost"]),
+            (("1",), ["the customer never saw a message"]),
         ):
             script = self.script(*sent)
             for text in shown:

@@ -29,6 +29,7 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
 from tests.soak.asking import Asker
+from tests.soak.pair import RedisPair
 from tests.support.fault_proxy import FaultProxy
 from tests.support.redis_server import RedisServer, free_port
 
@@ -162,8 +163,13 @@ class Node:
             try:
                 self._process.wait(15)
             except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+                self.kill()
+
+    def kill(self) -> None:
+        """End it at once, if it lives."""
+        if self._process is not None and self.lives:
+            self._process.kill()
+            self._process.wait()
 
     def tracebacks(self) -> list[str]:
         """Errors in its log that are nobody's fault but the code's."""
@@ -174,6 +180,8 @@ class World:
     """All of it.
 
     :param options: further ones of each node.
+    :param sentinel: the data is in a pair of servers that Sentinel looks after.
+    :ivar pair: these.
     :ivar redis: the server, with an append-only file that is synced before each answer.
     :ivar options: the further options; count for starts to come.
     """
@@ -181,18 +189,28 @@ class World:
     log = Logger()
 
     def __init__(
-        self, reactor: Any, folder: Path, count: int, options: tuple[str, ...] = ()
+        self,
+        reactor: Any,
+        folder: Path,
+        count: int,
+        options: tuple[str, ...] = (),
+        *,
+        sentinel: bool = False,
     ) -> None:
         self.reactor = reactor
         self.folder = folder
-        self.redis = RedisServer(append_only=True)
+        self.pair = RedisPair() if sentinel else None
+        alone = RedisServer(append_only=True)
+        self.redis: RedisServer | RedisPair = self.pair or alone
         self.options = options
         self._began = time.monotonic()
         self._watching = LoopingCall(self._watch)
         self.asker = Asker(reactor, self.seconds)
         self.nodes: list[Node] = []
+        # Whatever ends the run: nothing goes on without it.
+        reactor.addSystemEventTrigger("after", "shutdown", self._end)
         for number in range(1, count + 1):
-            redis = FaultProxy(reactor, ("127.0.0.1", self.redis.port)).start()
+            redis = FaultProxy(reactor, ("127.0.0.1", alone.port)).start()
             link = FaultProxy(reactor, ("127.0.0.1", 1)).start()
             self.nodes.append(Node(number, folder, redis, link))
 
@@ -230,6 +248,11 @@ class World:
             await node.link.stop()
         await self.thread(self.redis.remove)
 
+    def _end(self) -> None:
+        for node in self.nodes:
+            node.kill()
+        self.redis.kill()
+
     async def healthy(self, node: Node, limit_s: float) -> bool:
         """Wait until a node says that it is well; tell whether it did in time."""
         end = time.monotonic() + limit_s
@@ -251,7 +274,9 @@ class World:
         return False
 
     def _start(self, node: Node) -> None:
-        node.start(f"redis://127.0.0.1:{node.redis.port}", self.options)
+        # Sentinel tells addresses behind the proxies.
+        store = f"redis://127.0.0.1:{node.redis.port}" if self.pair is None else self.pair.url
+        node.start(store, self.options)
 
     def _watch(self) -> None:
         for node in self.nodes:
