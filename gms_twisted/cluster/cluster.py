@@ -16,13 +16,14 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ServerEndpoint
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ServerEndpoint, TCP6ServerEndpoint
+from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint
 from twisted.logger import Logger
 
 from gms_twisted.cluster.links import Links
 from gms_twisted.cluster.registry import Registry, Run
 from gms_twisted.cluster.shards import Shards, lease_name, shard_of
+from gms_twisted.cluster.tls import LinkTls, link_tls
 from gms_twisted.domain.errors import GmsError
 from gms_twisted.domain.sources import IdSource
 from gms_twisted.store.interfaces import LeaseHeld, StoreFault
@@ -54,6 +55,14 @@ class Options(Protocol):
     @property
     def port(self) -> int:
         """The port there; 0 for any."""
+
+    @property
+    def certificate(self) -> str:
+        """See ``tls``."""
+
+    @property
+    def ca(self) -> str:
+        """See ``tls``."""
 
     @property
     def reached_at(self) -> str:
@@ -90,6 +99,7 @@ class Cluster:
         self._lost = lost
         self._told = told
         self._port: IListeningPort | None = None
+        self._tls: LinkTls | None = None
         self._is_open = False
         self._is_giving = False
         self._seen: frozenset[str] = frozenset()
@@ -105,14 +115,17 @@ class Cluster:
     async def join(self) -> None:
         """Be one of those that live; nothing is owned yet.
 
-        :raises StoreFault: our node's number is taken, or there are others and no secret.
+        :raises StoreFault: our node's number is taken, there are others and no secret, or a
+            certificate cannot be used.
         """
         about = self._about
         if self._options.secret:
-            endpoint = TCP4ServerEndpoint(
-                self._reactor, self._options.port, interface=self._options.host
-            )
-            self._port = await endpoint.listen(self.links.factory())
+            host, factory = self._options.host, self.links.factory()
+            self._tls = link_tls(self._options)
+            sort = TCP6ServerEndpoint if ":" in host else TCP4ServerEndpoint
+            endpoint = sort(self._reactor, self._options.port, interface=host)
+            wrapped = factory if self._tls is None else self._tls.server(factory)
+            self._port = await endpoint.listen(wrapped)
             port = getattr(self._port.getHost(), "port", 0)
             link = self._options.reached_at or f"{self._options.host}:{port}"
             about = self._about = replace(about, link=link)
@@ -221,9 +234,10 @@ class Cluster:
                 )
         self._away_since = since
 
-    def _endpoint(self, link: str) -> HostnameEndpoint:
+    def _endpoint(self, link: str) -> IStreamClientEndpoint:
         host, _, port = link.rpartition(":")
-        return HostnameEndpoint(self._reactor, host, int(port), CONNECT_S)
+        endpoint = HostnameEndpoint(self._reactor, host, int(port), CONNECT_S)
+        return endpoint if self._tls is None else self._tls.client(endpoint, host)
 
     # app.nodes.Ownership.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as real_reactor
@@ -18,6 +19,7 @@ from gms_twisted.cluster.shards import SHARDS
 from gms_twisted.store.interfaces import StoreFault
 from tests.support.redis_server import SKIP, redis_link, shared_redis
 from tests.support.sources import CountingIds
+from tests.support.tls import certificate_pem
 
 reactor: Any = real_reactor
 
@@ -39,6 +41,8 @@ class Options:
     secret: str = "word"
     host: str = "127.0.0.1"
     reached_at: str = ""
+    certificate: str = ""
+    ca: str = ""
     port: int = 0
 
 
@@ -166,6 +170,42 @@ class ClusterTests(TestCase):
         self.assertEqual((one.lost, two.lost), ([], []))
         self.assertEqual(one.cluster.shards.ours(), mine)
         self.assertEqual(one.nodes.reachable, (two.nodes.run,))
+
+    async def test_tls(self) -> None:
+        """With certificates what nodes tell each other is TLS; who has none is not let in."""
+        file = Path(self.mktemp())
+        file.write_bytes(certificate_pem())
+        tls = {"host": "localhost", "certificate": str(file), "ca": str(file)}
+        one, two = await self.node(1, **tls), await self.node(2, **tls)
+        plain = await self.node(3)
+        await self.pass_beats(4)
+        self.assertEqual(one.nodes.reachable, (two.nodes.run,))
+        self.assertEqual(plain.nodes.reachable, ())
+        two.nodes.serve_async("echo", self.echo)
+        self.assertEqual(await one.nodes.call(two.nodes.run, "echo", b"x", 5.0), b"xx")
+
+    async def test_tls_of_another_name(self) -> None:
+        """A certificate must be for the address where its node is."""
+        file = Path(self.mktemp())
+        file.write_bytes(certificate_pem())
+        tls = {"certificate": str(file), "ca": str(file)}
+        one, two = await self.node(1, **tls), await self.node(2, **tls)
+        await self.pass_beats(4)
+        self.assertEqual((one.nodes.reachable, two.nodes.reachable), ((), ()))
+
+    async def test_tls_that_cannot_be(self) -> None:
+        """What is missing or no certificate is one sentence with the option's name."""
+        file = Path(self.mktemp())
+        file.write_bytes(b"nothing")
+        cases: tuple[tuple[dict[str, Any], str], ...] = (
+            ({"certificate": str(file)}, "cluster/ca is missing"),
+            ({"ca": str(file)}, "cluster/certificate is missing"),
+            ({"certificate": "/nowhere", "ca": str(file)}, "cluster/certificate /nowhere cannot"),
+            ({"certificate": str(file), "ca": str(file)}, "cluster/certificate or cluster/ca"),
+        )
+        for options, said in cases:
+            with self.assertRaisesRegex(StoreFault, said):
+                await Node(self, 1, Options(**options)).start()
 
     async def test_no_secret(self) -> None:
         """Without a secret there is one process; a second one is refused."""
