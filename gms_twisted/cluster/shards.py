@@ -1,13 +1,16 @@
 """Who owns what: everything that must have one owner is in one of 64 shards.
 
 A chat, a session, a batch of retries belongs to the shard that its id falls into, and the shard
-to a run of a node, under an *epoch* that is one higher with each new owner.  An owner's writes
+to a run of a node, under an *epoch* that is higher with each new owner.  An owner's writes
 carry :meth:`Shards.lease`: once somebody else has the shard they are refused, whatever the
 former owner believes.
 
-Each run looks at all shards after each beat, in one script that also takes what is free: shards
-that nobody has, or whose owner is dead, up to a fair share.  Who has more than that gives some
-back, after having come to rest with what is in them.
+Each run looks at all shards when somebody has come or gone and now and then, in one script that
+also takes what is free: shards that nobody has, or whose owner is dead, up to a fair share.  Who
+has more than that gives some back, after having come to rest with what is in them.
+
+Choice: an epoch is the microsecond in which the shard was taken, by the clock of Redis, not the
+next number: a fail-over that loses the last write cannot make two owners with the same one.
 
 Choice: 64 shards, not a lease for each thing: a beat keeps them all, a take-over is one step, and
 every node knows from 64 words where to send a request.
@@ -77,9 +80,11 @@ if ARGV[4] == '1' then free = {} end
 for _, shard in ipairs(free) do
   if mine >= share then break end
   local name = 'shard:' .. shard
-  local epoch = redis.call('HINCRBY', epochs, name, 1)
+  local epoch = math.max(tonumber(epoch_of[name] or '0') + 1, math.floor(now * 1000000))
+  local text = string.format('%.0f', epoch)
+  redis.call('HSET', epochs, name, text)
   redis.call('HSET', owners, name, run)
-  found[shard + 1] = { run, tostring(epoch) }
+  found[shard + 1] = { run, text }
   mine = mine + 1
 end
 return {'seen', share, found}
