@@ -65,8 +65,11 @@ OPTIONS = (
 )
 
 _WHY = re.compile(r"^gms: (.*)$", re.M)
-# What the server itself says about a fault in its own code.
-_TRACEBACK = re.compile(r"^(?:\S.*\bTraceback\b.*|.*Unhandled.*)$", re.M)
+# What the server itself says about a fault in its own code; that a request failed whose client
+# had left says nothing.
+_TRACEBACK = re.compile(
+    r"^(?!.*with nobody waiting)(.*)\n +Traceback \(most recent call last\)", re.M
+)
 
 
 class Node:
