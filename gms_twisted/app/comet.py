@@ -130,7 +130,7 @@ class Comet:
         self._swept_at = 0.0
         self._drained: list[Callable[[], bool]] = []
         self._changed: list[Callable[[], None]] = []
-        self._elsewhere = UsersElsewhere(peers, self)
+        self._elsewhere = UsersElsewhere(peers, self, timers)
         # The last event of a session's queue that no other node has got for its user.
         self._own: dict[Session, bytes | None] = {}
 
@@ -188,6 +188,7 @@ class Comet:
             if call is not None and call.active():
                 call.cancel()
         self._ticking = self._flushing = None
+        self._elsewhere.stop()
 
     def on_drain(self, close: Callable[[], bool]) -> None:
         """Call when clients are sent away, once a turn till it returns false.
@@ -210,6 +211,7 @@ class Comet:
             self._swept_at = now
             self.server.sweep()
             self._absent.sweep()
+            self._elsewhere.sweep()
         self._ticking = self.timers.callLater(0 if more else TICK_S, self._tick)
 
     # -- bayeux.server.Host ---------------------------------------------------------

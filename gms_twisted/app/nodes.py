@@ -76,6 +76,9 @@ class Peers(Protocol):
     def run_at(self, node: int) -> str:
         """The run that is this node now; ``""`` when none lives."""
 
+    def lives(self, run: str) -> bool:
+        """Tell whether a run is not known to be dead; it may be out of reach."""
+
     @property
     def reachable(self) -> tuple[str, ...]:
         """Runs that can be told and asked something."""
@@ -120,6 +123,10 @@ class Alone:
     def run_at(self, node: int) -> str:
         """There is nobody."""
         return ""
+
+    def lives(self, run: str) -> bool:
+        """There is nobody."""
+        return False
 
     def owner(self, name: str) -> str:
         """Ours."""

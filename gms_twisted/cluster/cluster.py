@@ -293,6 +293,10 @@ class Cluster:
         """Our number."""
         return self._about.node
 
+    def lives(self, run: str) -> bool:
+        """Tell whether a run is not known to be dead."""
+        return any(one.run == run for one in self.runs)
+
     def run_at(self, node: int) -> str:
         """The run that is a node now; ``""`` when none lives."""
         return next((one.run for one in self.runs if one.node == node), "")

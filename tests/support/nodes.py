@@ -59,17 +59,31 @@ class Network:
             other.went(run)
             gone.went(other.run)
 
+    def reconnect(self, run: str) -> None:
+        """Have a node's connections break, and be made again at once."""
+        node = self.nodes[run]
+        others = [one for one in self.nodes.values() if one is not node]
+        for other in others:
+            other.went(run)
+            node.went(other.run)
+        node.swallows = False
+        for other in others:
+            other.came(run)
+            node.came(other.run)
+
 
 class MemoryNode:
     """One node as its application sees it.
 
     :ivar deaf: calls to it are never answered.
+    :ivar swallows: what it tells is lost, which nobody has noticed yet.
     """
 
     def __init__(self, network: Network, run: str) -> None:
         self.run = run
         self.node = len(network.nodes) + 1
         self.deaf = False
+        self.swallows = False
         self._network = network
         self._watchers: list[tuple[Callable[[str], None], Callable[[str], Awaitable[None]]]] = []
         self._changes: list[tuple[Callable[[str], None], Callable[[str], None]]] = []
@@ -143,6 +157,10 @@ class MemoryNode:
 
     # Peers.
 
+    def lives(self, run: str) -> bool:
+        """See :class:`gms_twisted.app.nodes.Peers`."""
+        return run in self._network.nodes
+
     def run_at(self, node: int) -> str:
         """See :class:`gms_twisted.app.nodes.Peers`."""
         return next((one.run for one in self._network.nodes.values() if one.node == node), "")
@@ -158,7 +176,8 @@ class MemoryNode:
         """See :class:`gms_twisted.app.nodes.Peers`."""
         if run not in self.reachable:
             return False
-        self._network.nodes[run].told(self.run, kind, payload)
+        if not self.swallows:
+            self._network.nodes[run].told(self.run, kind, payload)
         return True
 
     def tell_all(self, kind: str, payload: bytes) -> None:
