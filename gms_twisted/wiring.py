@@ -30,6 +30,7 @@ from twisted.internet.threads import deferToThreadPool
 from gms_twisted import __version__
 from gms_twisted.app.access_views import NumberViews
 from gms_twisted.app.broadcasts import Broadcasts
+from gms_twisted.app.cluster_health import ClusterHealth
 from gms_twisted.app.comet import Comet
 from gms_twisted.app.comet_figures import tell_about
 from gms_twisted.app.desk_accounts import DeskAccounts
@@ -411,6 +412,8 @@ class House:
         self.health.add("orchestration", self.orchestration.health.health)
         self.health.add("contact-centre", self.orchestration.figures.health)
         tell_about(self.comet, base.counters, self.health)
+        if nodes.node:
+            self.health.add("cluster", ClusterHealth(nodes, base.counters).health)
         watch = HealthWatch(self.health, wall, self._facts)
         self.traffic = Traffic(reactor, wall, base.counters, each=watch.look)
         self.ops = Ops(

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gms_twisted.app.ops import Ops
 from gms_twisted.rest.pages import Pages
 from tests.support.house import make_house
+from tests.support.nodes import Network
 
 
 class WiringTests(SynchronousTestCase):
@@ -74,6 +75,16 @@ class WiringTests(SynchronousTestCase):
         self.assertEqual(len(samples), 1)
         self.house.traffic.stop()
         self.assertEqual(len(self.reactor.getDelayedCalls()), before)
+
+    def test_a_node_among_others(self) -> None:
+        """Several nodes are a part of the health, and counted; one process alone has none of it."""
+        alone: Any = self.house.health.details()["parts"]
+        self.assertNotIn("cluster", alone)
+        self.assertIsNone(self.house.door.counters.read("gms_cluster_nodes"))
+        house, _ = make_house(Path(self.mktemp()), nodes=Network().node("a"))
+        parts: Any = house.health.details()["parts"]
+        self.assertEqual((parts["cluster"]["node"], parts["cluster"]["home"]), (1, False))
+        self.assertEqual(house.door.counters.read("gms_cluster_nodes"), 1.0)
 
     def test_a_page_is_served(self) -> None:
         """The page's files are among those that are answered."""

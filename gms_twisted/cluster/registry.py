@@ -160,6 +160,7 @@ class Registry:
     :param told: told the time of Redis with each beat, Unix seconds.
     :param seen: awaited after each beat, the first aside; with what it needs Redis itself for.
     :ivar others: runs of other nodes that live, as of the last beat.
+    :ivar beaten_at: when the last beat was confirmed, by our own timers.
     """
 
     log = Logger()
@@ -178,6 +179,7 @@ class Registry:
         self._seen = seen
         self._told = told
         self.others: tuple[Run, ...] = ()
+        self.beaten_at = timers.seconds()
         self._redis = redis
         self._prefix = prefix
         self._timers = timers
@@ -227,6 +229,7 @@ class Registry:
 
     def _see(self, others: Reply) -> None:
         self.others = tuple(Run.of(about) for about in others if about)
+        self.beaten_at = self._timers.seconds()
 
     def _wait(self) -> None:
         self._call = self._timers.callLater(BEAT_S, self._beat)

@@ -103,3 +103,14 @@ class RegistryTests(TestCase):
         await self.beat(one)
         self.assertEqual(len(self.lost), 1)
         self.assertIn("took it for dead", self.lost[0])
+
+    async def test_age_of_the_last_beat(self) -> None:
+        """It is that of the last one that Redis has confirmed."""
+        one = await self.joined(a_run(1, "a"))
+        self.clock.advance(BEAT_S)
+        await one.beaten()
+        self.assertEqual(one.beaten_at, BEAT_S)
+        await self.link.command(b"HDEL", self.prefix + b"nodes", b"1")
+        self.clock.advance(BEAT_S)
+        await one.beaten()
+        self.assertEqual((one.beaten_at, len(self.lost)), (BEAT_S, 1))
