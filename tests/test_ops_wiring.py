@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.app.ops import Ops
@@ -28,6 +29,20 @@ class WiringTests(SynchronousTestCase):
         self.assertIsNotNone(ops.sources.problems)
         self.assertIsNotNone(ops.sources.sessions)
         self.assertIsNotNone(ops.sources.calls)
+        self.assertIsNotNone(ops.sources.nodes)
+
+    def test_figures_of_a_process_alone(self) -> None:
+        """It is the only node, with all that it has."""
+        source = self.house.ops.sources.nodes
+        assert source is not None
+        [row] = self.successResultOf(Deferred.fromCoroutine(source.nodes()))
+        memory = row["memory_bytes"]
+        assert isinstance(memory, int)
+        self.assertGreater(memory, 10_000_000)
+        figures = {key: row[key] for key in ("bayeux", "users", "orchestration", "chats")}
+        self.assertEqual(set(figures.values()), {0})
+        self.assertEqual((row["node"], row["home"], row["shards"]), (1, True, None))
+        self.assertEqual((row["lag_s"], row["deliveries"], row["ok"]), (0.0, 0.0, True))
 
     def test_without_sessions_of_its_own(self) -> None:
         """Where others run sessions there are none to show; calls there are."""
