@@ -94,6 +94,8 @@ class Process(MultiService):
         self._leash = settings.leash
         if self._leash is None:
             signal.signal(signal.SIGHUP, self._hung_up)
+            # Meant for the parent of workers; without a handler it would end the process.
+            signal.signal(signal.SIGUSR2, self._asked_to_roll)
 
     # Starting
 
@@ -299,6 +301,11 @@ class Process(MultiService):
         self._reload_wanted = True
         if self._house is not None:
             self._reactor.callFromThread(self._reload)
+
+    def _asked_to_roll(self, number: int, frame: object) -> None:
+        self._reactor.callFromThread(
+            self.log.warn, "SIGUSR2 replaces workers, and there are none: see server/workers"
+        )
 
     def _asked_to_reload(self) -> None:
         self._reload_wanted = True

@@ -86,6 +86,7 @@ class ServiceHouse:
             self._creations,
             push.events,
             user_control=configuration.resources.user_control,
+            peers=nodes,
         )
         records = ChatRecords(store, ids, nodes)
         self.keeper = keeper = ChatKeeper(records, self.services, wall, configuration.chat)
@@ -150,6 +151,7 @@ class ServiceHouse:
             configuration.server,
             limits,
             configuration.resource_groups,
+            nodes,
         )
 
     def reconfigure(self, configuration: Configuration, exempt: Networks) -> None:

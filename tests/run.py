@@ -65,6 +65,16 @@ def run(*command: str, folder: Path = ROOT, **environment: str) -> Result:
     return Result(ended.returncode, ended.stdout, passed, failed)
 
 
+def together(ended: Sequence[Result]) -> Result:
+    """Make one result of several, with the output of those that failed."""
+    return Result(
+        max(abs(one.status) for one in ended),
+        "\n".join(one.output for one in ended if one.status),
+        sum(one.passed for one in ended),
+        sum(one.failed for one in ended),
+    )
+
+
 def counted(output: str) -> tuple[int, int]:
     """Read how many tests passed and failed from the last lines of trial or node."""
     passed = sum(int(number) for number in re.findall(r"successes=(\d+)", output))
@@ -231,13 +241,31 @@ def step_gateways() -> Result:
         ("-m", "tests.live.gateways.h2_push"),
         ("-m", "tests.live.gateways.fcm"),
     )
-    ended = [run(PYTHON, *part) for part in parts]
-    return Result(
-        max(abs(one.status) for one in ended),
-        "\n".join(one.output for one in ended if one.status),
-        sum(one.passed for one in ended),
-        sum(one.failed for one in ended),
+    return together([run(PYTHON, *part) for part in parts])
+
+
+def step_nodes() -> Result:
+    """Run what knows the server only from outside against two nodes behind a balancer."""
+    need("redis-server", "redis-server")
+    need("haproxy", "haproxy")
+    need("chromium", "chromium")
+    need_packages(ROOT / "tests" / "clients")
+    need_packages(ROOT / "tests" / "web")
+    parts = (
+        ("-m", "tests.live.clients"),
+        ("-m", "twisted.trial", "tests.live.orchestration"),
+        ("-m", "tests.live.browser", "chat", "advanced", "voice"),
     )
+    return together([run(PYTHON, *part, GMS_LIVE_NODES="2") for part in parts])
+
+
+def step_cluster() -> Result:
+    """Break a cluster of real processes a dozen times, and check what its clients saw."""
+    need("redis-server", "redis-server")
+    return run(
+        PYTHON, "-m", "tests.soak.run",
+        "--nodes", "2", "--seed", "1", "--minutes", "4", "--most", "12",
+    )  # fmt: skip
 
 
 def step_browser() -> Result:
@@ -261,6 +289,8 @@ STEPS: dict[str, Callable[[], Result]] = {
     "clients": step_clients,
     "proxies": step_proxies,
     "gateways": step_gateways,
+    "cluster": step_cluster,
+    "nodes": step_nodes,
     "browser": step_browser,
 }
 

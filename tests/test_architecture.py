@@ -80,6 +80,7 @@ RULES = {
     # Connections between nodes, and who answers them.
     "cluster.link": Rule(("domain",), ("twisted", "zope.interface")),
     "cluster.links": Rule(("domain",), ("twisted",)),
+    "cluster.tls": Rule(("store.interfaces",), ("twisted", "OpenSSL")),
     "cluster.cluster": Rule(("domain", "store.interfaces", "store.redis_link"), ("twisted",)),
     # What speaks to Redis: connections, calls over them, and what comes back.
     "store.redis_pool": Rule(

@@ -24,7 +24,7 @@ from tests.support.front import RawConnection
 from tests.support.house import HousePort, HouseReactor, configuration_of, settings_for
 
 LISTEN = ("tcp:8080:interface=127.0.0.1",)
-SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGHUP, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
 NODE = b"GET /genesys/1/node HTTP/1.1\r\nHost: gms.example\r\n\r\n"
 
 
@@ -289,6 +289,17 @@ class ReloadTests(ProcessCase):
         self.hang_up()
         later = [event["option"] for event in self.events if "option" in event]
         self.assertIn("server/web_port", [str(one) for one in later])
+        self.stop(process)
+
+    def test_what_is_meant_for_a_parent_does_no_harm(self) -> None:
+        """SIGUSR2 without workers is said, and that is all."""
+        process = self.build()
+        self.start(process)
+        handler: Any = signal.getsignal(signal.SIGUSR2)
+        handler(signal.SIGUSR2, None)
+        self.reactor.advance(0)
+        self.assertIn("there are none", self.texts())
+        self.assertFalse(self.reactor.stopped)
         self.stop(process)
 
 

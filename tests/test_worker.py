@@ -375,6 +375,34 @@ class AdoptTests(TestCase):
             await self.stop(second)
             await self.stop(parents)
 
+    async def test_a_burst_is_shared(self) -> None:
+        """Whoever wakes up first does not take all that wait."""
+        parents = bind(real_reactor, "tcp:0:interface=127.0.0.1", self.factory)
+        counts, all_in = [0, 0], Deferred[None]()
+        adopted = []
+        for index in (0, 1):
+
+            def count(address: object, index: int = index) -> None:
+                counts[index] += 1
+                if sum(counts) == 10:
+                    all_in.callback(None)
+
+            factory: Any = Factory()
+            factory.noisy, factory.buildProtocol = False, count
+            port: Any = parents.port
+            adopted.append(adopt(real_reactor, parents.description, os.dup(port.fileno()), factory))
+        address = ("127.0.0.1", parents.port_number)
+        waiting = [socket.create_connection(address, 10) for _ in range(10)]
+        for one in adopted:
+            port = one.port
+            port.startReading()
+        await all_in
+        self.assertEqual(counts, [5, 5])
+        for client in waiting:
+            client.close()
+        for listener in (*adopted, parents):
+            await self.stop(listener)
+
     async def test_a_unix_socket(self) -> None:
         """Its file and its mode are the parent's."""
         path = Path("adopted.sock").absolute()

@@ -59,9 +59,12 @@ class FakeProcess:
     told: list[bytes] = field(default_factory=list)
     signals: list[str] = field(default_factory=list)
     over: bool = False
+    deaf: bool = False
 
     def writeToChild(self, childFD: int, data: bytes) -> None:
-        """Take a line."""
+        """Take a line; Twisted has no such pipe any more when the process closed it."""
+        if self.deaf:
+            raise KeyError(childFD)
         assert childFD == 0
         self.told.append(data)
 
@@ -102,12 +105,16 @@ class WorkersReactor(HouseReactor):
     def __init__(self) -> None:
         super().__init__()
         self.spawned: list[FakeProcess] = []
+        self.refusals = 0
 
     def spawnProcess(
         self, protocol: Any, executable: Any, args: Any = (), env: Any = None, childFDs: Any = None,
         **more: Any,
     ) -> Any:  # fmt: skip
         """Remember it."""
+        if self.refusals:
+            self.refusals -= 1
+            raise OSError(11, "Resource temporarily unavailable")
         process = FakeProcess(protocol, list(args), env, childFDs, 100 + len(self.spawned))
         self.spawned.append(process)
         protocol.makeConnection(process)
@@ -320,6 +327,18 @@ class CrashTests(WorkersCase):
         self.assertFalse(self.reactor.spawned[2].hand_over.first)
         self.assertEqual(self.reactor.spawned[2].hand_over.secret, first.hand_over.secret)
 
+    def test_a_process_that_cannot_be_made(self) -> None:
+        """The machine is full: it is tried again."""
+        self.start()
+        self.reactor.refusals = 2
+        self.reactor.spawned[0].end(1)
+        self.reactor.advance(0.5)
+        self.reactor.advance(1)
+        self.assertEqual(self.logged().count("Worker 1 cannot be started"), 2)
+        self.assertEqual(len(self.processes()), 1)
+        self.reactor.advance(2)
+        self.assertEqual(len(self.processes()), 2)
+
     def test_a_fault_does_not_end_those_that_serve(self) -> None:
         """It may be mended while they do."""
         self.start()
@@ -373,6 +392,15 @@ class ReloadTests(WorkersCase):
         first.end(1)
         second.say(Applied(True))
         self.assertIn("Configuration applied by 1 workers", self.logged())
+
+    def test_a_worker_that_is_about_to_be_gone_is_not_told(self) -> None:
+        """The others are."""
+        self.start()
+        first, second = self.reactor.spawned
+        first.deaf = True
+        self.signal(signal.SIGHUP)
+        first.end(0, signal.SIGKILL)
+        self.assertEqual(second.told[1:], [line_of(RELOAD)])
 
     def test_another_signal_meanwhile_reads_it_again(self) -> None:
         """Once, however many came."""

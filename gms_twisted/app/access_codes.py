@@ -10,6 +10,7 @@ Does not know: bookings.
 from __future__ import annotations
 
 import hmac
+import json
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from hashlib import sha256
 
 from gms_twisted.app.access_records import codes_of
 from gms_twisted.app.kept_secrets import kept_secret
+from gms_twisted.app.nodes import Alone, Peers
 from gms_twisted.domain.errors import GmsError, TooManyRequests, Unavailable
 from gms_twisted.domain.sources import Clock, IdSource
 from gms_twisted.store.interfaces import Store
@@ -35,6 +37,7 @@ _FEW = 10_000
 _GUESSES = 20
 
 _KEEP = 20_000
+_WRONG = "wrong-code"
 
 
 class CodeTooShort(GmsError):
@@ -173,10 +176,13 @@ class WrongCodes:
     forgotten.
 
     :param most: wrong codes within ten minutes; then the pair must wait.
+    :param peers: other nodes, whose wrong codes count here too.
     """
 
-    def __init__(self, clock: Clock, most: int) -> None:
+    def __init__(self, clock: Clock, most: int, peers: Peers | None = None) -> None:
         self._clock = clock
+        self._peers = peers if peers is not None else Alone()
+        self._peers.hear(_WRONG, self._heard)
         self._tries: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
         self.most = most
 
@@ -189,19 +195,37 @@ class WrongCodes:
         :raises CodesRefused: the pair has to wait.
         """
         now = self._clock.seconds()
-        tries = self._tries.setdefault((number, caller), deque())
-        self._tries.move_to_end((number, caller))
-        while tries and tries[0] <= now - WRONG_WINDOW_S:
-            tries.popleft()
+        tries = self._of(number, caller, now)
         if len(tries) >= self.most:
             wait_s = tries[-self.most] + WRONG_WINDOW_S - now
             raise CodesRefused(
                 "Too many wrong access codes were given by this caller for this number.", wait_s
             )
+        self._add(tries, now)
+        return now
+
+    def was_wrong(self, number: str, caller: str) -> None:
+        """A try that was counted is judged: other nodes count it, too."""
+        if self._peers.reachable:
+            self._peers.tell_all(_WRONG, json.dumps([number, caller]).encode("ascii"))
+
+    def _heard(self, run: str, payload: bytes) -> None:
+        number, caller = json.loads(payload)
+        now = self._clock.seconds()
+        self._add(self._of(number, caller, now), now)
+
+    def _of(self, number: str, caller: str, now: float) -> deque[float]:
+        """The tries of a pair within the window."""
+        tries = self._tries.setdefault((number, caller), deque())
+        self._tries.move_to_end((number, caller))
+        while tries and tries[0] <= now - WRONG_WINDOW_S:
+            tries.popleft()
+        return tries
+
+    def _add(self, tries: deque[float], now: float) -> None:
         tries.append(now)
         while len(self._tries) > _KEEP:
             self._tries.popitem(last=False)
-        return now
 
     def take_back(self, number: str, caller: str, counted: float) -> None:
         """It was right, or never judged."""

@@ -294,6 +294,7 @@ class AccessNumbers:
             found = await self._match(call)
         except NoMatch:
             self._counters.add("gms_access_wrong_codes_total")
+            self._wrong_codes.was_wrong(call.number, caller)
             raise
         except BaseException:
             self._wrong_codes.take_back(call.number, caller, counted)

@@ -131,6 +131,8 @@ class Comet:
         self._drained: list[Callable[[], bool]] = []
         self._changed: list[Callable[[], None]] = []
         self._elsewhere = UsersElsewhere(peers, self)
+        # The last event of a session's queue that no other node has got for its user.
+        self._own: dict[Session, bytes | None] = {}
 
     def _rules(self, options: BayeuxOptions) -> tuple[Settings, Rules]:
         """What the core goes by, and what clients may do."""
@@ -261,6 +263,8 @@ class Comet:
         receivers[session] = sum(matches(one.name.text, GENESYS) for one in session.subscriptions)
         for fragment in self._absent.take(user):
             self.server.outbox.put(session, fragment)
+        if self._elsewhere.has(user):
+            self._share(session)
         if arriving:
             self._elsewhere.tell_arrived(user)
             if not self._elsewhere.has(user):
@@ -282,6 +286,9 @@ class Comet:
         position = self._positions.pop(user, None)
         goodbye = session in self._goodbyes
         self._goodbyes.discard(session)
+        if session in self._own:
+            # Sessions of the user at other nodes have the rest already.
+            leftovers = _up_to(leftovers, self._own[session])
         self._leave(session, position, goodbye=goodbye)
         if was_receiver and user not in self._receivers:
             for fragment in leftovers:
@@ -294,6 +301,7 @@ class Comet:
         user = session.user
         if user is None:
             return
+        self._own.pop(session, None)
         receivers = self._receivers.get(user)
         if receivers is None or receivers.pop(session, None) is None:
             return
@@ -496,6 +504,14 @@ class Comet:
         elif not self._elsewhere.spread(user, fragment) and is_kept(fragment):
             self._absent.keep(user, fragment)
 
+    def shared(self, user: GmsUser) -> None:
+        """Note what the user's sessions here have got alone."""
+        for session in self._receivers.get(user, ()):
+            self._share(session)
+
+    def _share(self, session: Session) -> None:
+        self._own.setdefault(session, session.queue[-1] if session.queue else None)
+
     def arrived_elsewhere(self, user: GmsUser) -> None:
         """A user is at another node now."""
         if user not in self._receivers:
@@ -503,6 +519,8 @@ class Comet:
 
     def left_elsewhere(self, user: GmsUser, position: int | None, *, goodbye: bool) -> None:
         """A user is at no other node any more."""
+        for session in self._receivers.get(user, ()):
+            self._own.pop(session, None)
         if user not in self._receivers:
             self._left(user, position, goodbye=goodbye)
 
@@ -515,6 +533,14 @@ def settings_from(options: BayeuxOptions) -> Settings:
     """Pick out of the options what the core looks at."""
     names = [one.name for one in fields(Settings)]
     return Settings(**{name: getattr(options, name) for name in names})
+
+
+def _up_to(fragments: list[bytes], last: bytes | None) -> list[bytes]:
+    """The fragments up to that very one; none when it is not among them."""
+    for place, fragment in enumerate(fragments):
+        if fragment is last:
+            return fragments[: place + 1]
+    return []
 
 
 def _position(value: object) -> int | None:

@@ -155,6 +155,7 @@ class HostedSession:
     """A session that runs here.
 
     :ivar number: later sessions of the process have higher ones.
+    :ivar shard: what it belongs to, ``""`` where there is only this process.
     :ivar events: steps that it has taken; ``lines`` the last of its log.
     """
 
@@ -169,6 +170,7 @@ class HostedSession:
         timeout_s: Callable[[], float],
     ) -> None:
         self.about = about
+        self.shard = host.shard(about.session_id)
         self.interpreter = interpreter
         self.ends_at = ends_at
         self._timeout_s = timeout_s
@@ -551,7 +553,7 @@ class HostedSession:
             saved=saved,
         )
         puts = [document_put(one) for one in unkept]
-        return (*puts, record.to_put(host.shard(self.session_id)))
+        return (*puts, record.to_put(self.shard))
 
     async def _release(self) -> None:
         try:

@@ -19,6 +19,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from gms_twisted.app.nodes import Peers
 from gms_twisted.app.orchestration import SessionAt
 from gms_twisted.app.service_count import ServiceCount
 from gms_twisted.app.service_data import ServiceData
@@ -101,6 +102,7 @@ class ServiceInstances:
         those with another one (``resources/user_control``).
     :param definitions: by name.
     :param rates: services created by one address (V13).
+    :param peers: other nodes, whose services count here too.
     """
 
     log = Logger()
@@ -118,6 +120,7 @@ class ServiceInstances:
         events: EventPublisher,
         *,
         user_control: bool = False,
+        peers: Peers | None = None,
     ) -> None:
         self._store = store
         self._data = data
@@ -125,7 +128,7 @@ class ServiceInstances:
         self._wall = wall
         self._ids = ids
         self.definitions = definitions
-        self._count = ServiceCount(store, wall, rates, limits)
+        self._count = ServiceCount(store, wall, rates, limits, peers)
         self._user_control = user_control
         self._events = events
         self._kinds: dict[str, ServiceKind] = {}

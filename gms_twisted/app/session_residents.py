@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, DeferredLock
 from twisted.logger import Logger
 
 from gms_twisted.app.hosted_session import HostedSession
 from gms_twisted.app.kept_documents import KeptDocuments
 from gms_twisted.app.nodes import Ownership
-from gms_twisted.app.pauses import pause
-from gms_twisted.app.session_actions import SessionActions
+from gms_twisted.app.pauses import Slice, pause
 from gms_twisted.app.session_recovery import RecoveringHost, SessionRecovery
 from gms_twisted.app.telephony import Interaction
 from gms_twisted.domain.errors import GmsError
@@ -69,6 +68,7 @@ class SessionResidents:
         self._nodes = nodes
         self._facts = facts
         self._calls = calls
+        self._turn = DeferredLock()
 
     async def take_up(self, shard: str, is_wanted: Callable[[], bool]) -> None:
         """Go on with all sessions that are stored in a shard."""
@@ -92,32 +92,40 @@ class SessionResidents:
 
     async def come_to_rest(self, shard: str) -> None:
         """Let all sessions of a shard end or be stored, and know them no more."""
-        sessions = self._in(shard)
-        if sessions:
+        resting: list[Deferred[None]] = []
+        await self._each(shard, lambda session: resting.append(session.rest()))
+        if resting:
             over: Deferred[None] = Deferred()
             late = self._home.timers.callLater(REST_S, over.callback, None)
-            resting = DeferredList([session.rest() for session in sessions])
-            resting.addCallback(lambda _: None if over.called else over.callback(None))
+            all_at_rest = DeferredList(resting)
+            all_at_rest.addCallback(lambda _: None if over.called else over.callback(None))
             await over
             if late.active():
                 late.cancel()
-        # Also those that have come to be known meanwhile.
-        self.drop(shard)
+        await self._each(shard, self._drop)
+
+    async def _each(self, shard: str, do: Callable[[HostedSession], None]) -> None:
+        """Do something with all in a shard, in slices; many shards may be given at once."""
+        await self._turn.acquire()
+        try:
+            breath = Slice(self._home.timers)
+            for session in self._in(shard):
+                if self._home.sessions.get(session.session_id) is session:
+                    do(session)
+                await breath.breathe()
+        finally:
+            self._turn.release()
 
     def drop(self, shard: str) -> None:
         """Know nothing of a shard any more."""
-        left: list[SessionActions] = []
         for session in self._in(shard):
-            del self._home.sessions[session.session_id]
-            session.drop()
-            if session.actions.under_way:
-                left.append(session.actions)
-        if left:
-            self._home.timers.callLater(ABANDON_S, self._abandon, left)
+            self._drop(session)
 
-    def _abandon(self, left: Sequence[SessionActions]) -> None:
-        for actions in left:
-            actions.abandon()
+    def _drop(self, session: HostedSession) -> None:
+        del self._home.sessions[session.session_id]
+        session.drop()
+        if session.actions.under_way:
+            self._home.timers.callLater(ABANDON_S, session.actions.abandon)
 
     async def forget_documents(self) -> None:
         """Remove documents that no session of any node runs; one node does it for all."""
@@ -125,8 +133,7 @@ class SessionResidents:
             await self._kept.forget_for_all(lambda: self._nodes.conditions(DOCUMENTS))
 
     def _in(self, shard: str) -> list[HostedSession]:
-        found = self._home.sessions.values()
-        return [one for one in found if self._nodes.shard(one.session_id) == shard]
+        return [one for one in self._home.sessions.values() if one.shard == shard]
 
     async def _ask_for_calls(self, session: HostedSession) -> None:
         """See which of its calls a session has still; the contact centre may be away."""

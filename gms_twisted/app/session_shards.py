@@ -70,6 +70,7 @@ class SessionShards:
         self._tasks = tasks
         self._timers = timers
         self._ready: set[str] = {ALL}
+        self._words: dict[str, str] = {}
         self._times: dict[str, int] = {}
         self._wanted: set[str] = set()
         self._working = False
@@ -78,8 +79,9 @@ class SessionShards:
     # What others ask.
 
     def word(self, session_id: str) -> str:
-        """The shard that an id belongs to."""
-        return self._nodes.shard(session_id)
+        """The shard that an id belongs to; the same object for all of a shard."""
+        word = self._nodes.shard(session_id)
+        return self._words.setdefault(word, word)
 
     def conditions(self, session_id: str) -> tuple[LeaseHeld, ...]:
         """What must hold for anything to be written about a session."""

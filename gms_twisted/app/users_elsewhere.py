@@ -38,6 +38,9 @@ class UsersHere(Protocol):
     def receive(self, user: GmsUser, fragment: bytes) -> None:
         """Deliver what another node has for a user, or keep it."""
 
+    def shared(self, user: GmsUser) -> None:
+        """From now on another node gets what comes for a user, too."""
+
     def arrived_elsewhere(self, user: GmsUser) -> None:
         """A user who was nowhere is at another node now."""
 
@@ -110,6 +113,8 @@ class UsersElsewhere:
 
     def _arrived(self, run: str, user: GmsUser) -> None:
         is_new = user not in self._at
+        if is_new:
+            self._here.shared(user)
         self._at.setdefault(user, set()).add(run)
         self._of.setdefault(run, set()).add(user)
         for fragment in self._here.take_kept(user):

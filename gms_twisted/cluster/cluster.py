@@ -16,13 +16,14 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ServerEndpoint
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ServerEndpoint, TCP6ServerEndpoint
+from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint
 from twisted.logger import Logger
 
 from gms_twisted.cluster.links import Links
 from gms_twisted.cluster.registry import Registry, Run
 from gms_twisted.cluster.shards import Shards, lease_name, shard_of
+from gms_twisted.cluster.tls import LinkTls, link_tls
 from gms_twisted.domain.errors import GmsError
 from gms_twisted.domain.sources import IdSource
 from gms_twisted.store.interfaces import LeaseHeld, StoreFault
@@ -31,6 +32,10 @@ from gms_twisted.store.redis_link import RedisLink
 CONNECT_S = 3.0
 """Time for a connection to another node."""
 
+
+SAY_AFTER_S = 6.0
+SAY_EVERY_S = 60.0
+"""When the log says that a node cannot be reached, and how often."""
 
 LOOK_EVERY = 5
 """Beats between two looks at the shards, while nobody comes or goes and all are owned."""
@@ -50,6 +55,18 @@ class Options(Protocol):
     @property
     def port(self) -> int:
         """The port there; 0 for any."""
+
+    @property
+    def certificate(self) -> str:
+        """See ``tls``."""
+
+    @property
+    def ca(self) -> str:
+        """See ``tls``."""
+
+    @property
+    def reached_at(self) -> str:
+        """``HOST:PORT`` that others are told instead; ``""`` for these two."""
 
 
 class Cluster:
@@ -82,13 +99,15 @@ class Cluster:
         self._lost = lost
         self._told = told
         self._port: IListeningPort | None = None
+        self._tls: LinkTls | None = None
         self._is_open = False
         self._is_giving = False
         self._seen: frozenset[str] = frozenset()
         self._since = 0
+        self._away_since: dict[str, float] = {}
         self._registry: Registry | None = None
         self._watchers: list[tuple[Callable[[str], None], Callable[[str], Awaitable[None]]]] = []
-        self.links = Links(run.run, options.secret.encode("utf-8"), reactor, ids)
+        self.links = Links(run.run, options.secret.encode("utf-8"), reactor, ids, self._meet)
         self.shards = Shards(redis, prefix, run.node, run.run, self._gained, self._giving, stays)
 
     # Coming and going.
@@ -96,18 +115,23 @@ class Cluster:
     async def join(self) -> None:
         """Be one of those that live; nothing is owned yet.
 
-        :raises StoreFault: our node's number is taken, or there are others and no secret.
+        :raises StoreFault: our node's number is taken, there are others and no secret, or a
+            certificate cannot be used.
         """
         about = self._about
         if self._options.secret:
-            endpoint = TCP4ServerEndpoint(
-                self._reactor, self._options.port, interface=self._options.host
-            )
-            self._port = await endpoint.listen(self.links.factory())
+            host, factory = self._options.host, self.links.factory()
+            self._tls = link_tls(self._options)
+            sort = TCP6ServerEndpoint if ":" in host else TCP4ServerEndpoint
+            endpoint = sort(self._reactor, self._options.port, interface=host)
+            wrapped = factory if self._tls is None else self._tls.server(factory)
+            self._port = await endpoint.listen(wrapped)
             port = getattr(self._port.getHost(), "port", 0)
-            about = self._about = replace(about, link=f"{self._options.host}:{port}")
+            link = self._options.reached_at or f"{self._options.host}:{port}"
+            about = self._about = replace(about, link=link)
         self._registry = Registry(
-            self._redis, self._prefix, about, self._reactor, self._lost, self._look, self._told
+            *(self._redis, self._prefix, about, self._reactor, self._lost, self._look),
+            *(self._told, self._late),
         )
         await self._registry.start()
         others = self._registry.others
@@ -152,7 +176,8 @@ class Cluster:
         if not self._is_open:
             return
         self._follow()
-        if self._is_giving:
+        assert self._registry is not None
+        if self._is_giving or not self._registry.is_steady:
             return
         runs = frozenset(one.run for one in self.runs)
         self._since += 1
@@ -160,16 +185,53 @@ class Cluster:
             self._seen, self._since = runs, 0
             await self.shards.look()
 
+    async def _late(self) -> str:
+        """See what others have taken while we were silent."""
+        mine = self.shards.ours()
+        await self.shards.look(take=False)
+        taken = len(mine - self.shards.ours())
+        if not taken or self._is_giving:
+            return ""
+        return (
+            "This process was silent for so long that others took it for dead, "
+            f"and {taken} of its {len(mine)} shards"
+        )
+
+    def _meet(self) -> None:
+        """Look at once who that is: its clients may come to us with the next request."""
+        if self._registry is not None:
+            self._registry.beat_now()
+
     def _follow(self) -> None:
         """Be connected to those that live."""
         assert self._registry is not None
         self.links.follow(
             (one.run, self._endpoint(one.link)) for one in self._registry.others if one.link
         )
+        self._say_who_is_away()
 
-    def _endpoint(self, link: str) -> HostnameEndpoint:
+    def _say_who_is_away(self) -> None:
+        """Tell the operator of nodes that live and cannot be reached; again once a minute."""
+        assert self._registry is not None
+        reachable, now = self.links.reachable, self._reactor.seconds()
+        away = [one for one in self._registry.others if one.link and one.run not in reachable]
+        since = {one.run: self._away_since.get(one.run, now + SAY_AFTER_S) for one in away}
+        for one in away:
+            if now >= since[one.run]:
+                since[one.run] = now + SAY_EVERY_S
+                self.log.warn(
+                    "Node {node} ({address}) lives but cannot be reached at {link}: is that "
+                    "cluster/host and port open for us, and cluster/secret the same?",
+                    node=one.node,
+                    address=one.address,
+                    link=one.link,
+                )
+        self._away_since = since
+
+    def _endpoint(self, link: str) -> IStreamClientEndpoint:
         host, _, port = link.rpartition(":")
-        return HostnameEndpoint(self._reactor, host, int(port), CONNECT_S)
+        endpoint = HostnameEndpoint(self._reactor, host, int(port), CONNECT_S)
+        return endpoint if self._tls is None else self._tls.client(endpoint, host)
 
     # app.nodes.Membership.
 

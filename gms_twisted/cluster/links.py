@@ -84,12 +84,21 @@ class Links:
     """Connections to other runs, and from them.
 
     :param secret: the key that all nodes have.
+    :param stranger: told when a run connects that is none of those to be connected to.
     """
 
     log = Logger()
 
-    def __init__(self, run: str, secret: bytes, timers: Timers, ids: IdSource) -> None:
+    def __init__(
+        self,
+        run: str,
+        secret: bytes,
+        timers: Timers,
+        ids: IdSource,
+        stranger: Callable[[], None] = lambda: None,
+    ) -> None:
         self.run = run
+        self._stranger = stranger
         self.secret = secret
         self.timers = timers
         self.ids = ids
@@ -282,6 +291,8 @@ class Links:
         """Know a connection."""
         if not link.is_caller:
             self._incoming.add(link)
+            if link.peer not in self._peers:
+                self._stranger()
             return
         peer = self._peers.get(link.peer)
         if peer is None:

@@ -30,6 +30,9 @@ BEAT_S = 2.0
 SILENCE_S = 8.0
 """So long without a beat, and a run is dead; noticed by the next beat of another, within 10 s."""
 
+STEADY = int(SILENCE_S / BEAT_S)
+"""Beats in a row that went well, until all others had the time for one."""
+
 LIB = """
 if redis.replicate_commands then redis.replicate_commands() end
 local prefix, node, run = KEYS[1], ARGV[1], ARGV[2]
@@ -84,7 +87,9 @@ return {'joined', others()}
 _BEAT = Script(
     LIB
     + """
-if redis.call('HGET', nodes, node) ~= run then return {'gone', {}} end
+local now_is = redis.call('HGET', nodes, node)
+if not now_is then return {'unknown', {}} end
+if now_is ~= run then return {'gone', {}} end
 local found, word = living(), 'late'
 for _, one in ipairs(found) do
   if one == run then word = 'joined' end
@@ -93,7 +98,7 @@ beat()
 return {word, others(found), clock[1], clock[2]}
 """
 )
-"""``node run silence``."""
+"""``node run silence``; ``unknown``: there is no list, or not ours."""
 
 _LEAVE = Script(
     LIB
@@ -155,8 +160,12 @@ class Scripts(Protocol):
 class Registry:
     """Keeps a run in the list of those that live.
 
-    :param lost: called when another run has our node's number now, or we were silent too long
-        and others are there; the text says which, and no beat follows.
+    When beats have failed, Redis may have been away for all: then nobody is taken for dead before
+    :data:`STEADY` beats in a row went well, since the others were as silent as we were.
+
+    :param lost: called when this process must not go on, with the reason; no beat follows.
+    :param late: awaited when we were silent so long that others may have taken us for dead;
+        returns why we must not go on, ``""`` when nothing of ours was taken.
     :param told: told the time of Redis with each beat, Unix seconds.
     :param seen: awaited after each beat, the first aside; with what it needs Redis itself for.
     :ivar others: runs of other nodes that live, as of the last beat.
@@ -174,9 +183,12 @@ class Registry:
         lost: Callable[[str], None],
         seen: Callable[[], Awaitable[None]] | None = None,
         told: Callable[[float], None] = lambda _: None,
+        late: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
         self.run = run
         self._seen = seen
+        self._late = late
+        self._good = STEADY
         self._told = told
         self.others: tuple[Run, ...] = ()
         self.beaten_at = timers.seconds()
@@ -215,6 +227,12 @@ class Registry:
         except GmsError as error:
             self.log.info("Redis could not be told of our end: {error}", error=error.code)
 
+    def beat_now(self) -> None:
+        """Do not wait for the next beat, unless one is under way."""
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+            self._beat()
+
     async def beaten(self) -> None:
         """Wait for a beat that is under way."""
         if self._beating is not None:
@@ -227,8 +245,17 @@ class Registry:
         node, run = b"%d" % self.run.node, self.run.run.encode("ascii")
         return await self._redis.script(script, self._prefix, node, run, *arguments, writes=True)
 
+    @property
+    def is_steady(self) -> bool:
+        """Whether those who are silent can be taken for dead."""
+        return self._good >= STEADY
+
     def _see(self, others: Reply) -> None:
-        self.others = tuple(Run.of(about) for about in others if about)
+        found = tuple(Run.of(about) for about in others if about)
+        if not self.is_steady:
+            nodes = {one.node for one in found}
+            found += tuple(one for one in self.others if one.node not in nodes)
+        self.others = found
         self.beaten_at = self._timers.seconds()
 
     def _wait(self) -> None:
@@ -250,13 +277,19 @@ class Registry:
         if word == b"gone":
             self._lost(f"Another process is node {self.run.node} now")
             return
-        if word:
+        # What does not know us is not the Redis that we began with; the store says so.
+        is_known = word not in (b"", b"unknown")
+        self._good = min(STEADY, self._good + 1) if word == b"joined" else 0
+        if is_known:
             self._see(others)
             self._told(int(now[0]) + int(now[1]) / 1e6)
-        if word == b"late" and self.others:
-            self._lost("This process was silent for so long that others took it for dead")
-            return
+        with suppress(GmsError):  # Redis has gone away since; the next beat looks again
+            if word == b"late" and self._late is not None:
+                why = await self._late()
+                if why:
+                    self._lost(why)
+                    return
         self._wait()
-        if word and self._seen is not None:
-            with suppress(GmsError):  # Redis has gone away since; the next beat looks again
+        if is_known and self._seen is not None:
+            with suppress(GmsError):
                 await self._seen()

@@ -1,13 +1,16 @@
 """Who owns what: everything that must have one owner is in one of 64 shards.
 
 A chat, a session, a batch of retries belongs to the shard that its id falls into, and the shard
-to a run of a node, under an *epoch* that is one higher with each new owner.  An owner's writes
+to a run of a node, under an *epoch* that is higher with each new owner.  An owner's writes
 carry :meth:`Shards.lease`: once somebody else has the shard they are refused, whatever the
 former owner believes.
 
-Each run looks at all shards after each beat, in one script that also takes what is free: shards
-that nobody has, or whose owner is dead, up to a fair share.  Who has more than that gives some
-back, after having come to rest with what is in them.
+Each run looks at all shards when somebody has come or gone and now and then, in one script that
+also takes what is free: shards that nobody has, or whose owner is dead, up to a fair share.  Who
+has more than that gives some back, after having come to rest with what is in them.
+
+Choice: an epoch is the microsecond in which the shard was taken, by the clock of Redis, not the
+next number: a fail-over that loses the last write cannot make two owners with the same one.
 
 Choice: 64 shards, not a lease for each thing: a beat keeps them all, a take-over is one step, and
 every node knows from 64 words where to send a request.
@@ -77,9 +80,11 @@ if ARGV[4] == '1' then free = {} end
 for _, shard in ipairs(free) do
   if mine >= share then break end
   local name = 'shard:' .. shard
-  local epoch = redis.call('HINCRBY', epochs, name, 1)
+  local epoch = math.max(tonumber(epoch_of[name] or '0') + 1, math.floor(now * 1000000))
+  local text = string.format('%.0f', epoch)
+  redis.call('HSET', epochs, name, text)
   redis.call('HSET', owners, name, run)
-  found[shard + 1] = { run, tostring(epoch) }
+  found[shard + 1] = { run, text }
   mine = mine + 1
 end
 return {'seen', share, found}
@@ -177,8 +182,10 @@ class Shards:
 
     # Looking.
 
-    async def look(self) -> None:
+    async def look(self, *, take: bool = True) -> None:
         """See who has what, take what is free, give back what is too much.
+
+        :param take: ``False``: only see.
 
         Does nothing while it is looking already: to give something back may take long.
 
@@ -188,14 +195,16 @@ class Shards:
             return
         self._looking = True
         try:
-            await self._look()
+            await self._look(take)
         finally:
             self._looking = False
 
-    async def _look(self) -> None:
+    async def _look(self, take: bool) -> None:
         before = self._owners
         word, *rest = await self._redis.script(
-            _LOOK, self._prefix, *self._who, b"%d" % SHARDS, b"%d" % self._ending, writes=True
+            *(_LOOK, self._prefix, *self._who, b"%d" % SHARDS),
+            *(b"%d" % (self._ending or not take),),
+            writes=True,
         )
         if word != b"seen":
             return  # the registry tells of it
@@ -205,6 +214,8 @@ class Shards:
         for shard, owner in enumerate(self._owners):
             if owner.run == self._run and owner != before[shard]:
                 self._gained(shard)
+        if not take:
+            return
         for shard in await self._give_these(self._rested()[share:]):
             # Those who are told have let go of it.
             self._gained(shard)

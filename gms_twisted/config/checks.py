@@ -22,6 +22,7 @@ from gms_twisted.config.text import Section
 from gms_twisted.domain.redis_url import is_redis, parse_redis_url
 
 _ORIGIN = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?/?")
+_REACHED = re.compile(r"[^\s\[\]]+:[1-9][0-9]{0,4}")
 _CHAT_SERVER = re.compile(r"[^=\s]+=(\[[0-9A-Fa-f:.]+\]|[^:\s]+):[0-9]{1,5}(;tls)?")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _PREFIXES = re.compile(r"[0-9]{1,9}(-[0-9]{1,9})?(\s*,\s*[0-9]{1,9}(-[0-9]{1,9})?)*")
@@ -92,6 +93,7 @@ def _check_forms(configuration: Configuration, checker: _Checker) -> None:
     checker.each("server", "default_region", [server.default_region], _not_region)
     checker.each("server", "access_code_prefix", [server.access_code_prefix], _not_prefixes)
     checker.each("limits", "exempt", configuration.limits.exempt, _not_network)
+    checker.each("cluster", "reached_at", [configuration.cluster.reached_at], _not_reached)
     checker.each("store", "url", [configuration.store.url or " "], _not_store)
     checker.each(
         "chat", "chat_load_balancer_url_path", [chat.chat_load_balancer_url_path], _not_page
@@ -290,6 +292,10 @@ def _not_queue(text: str) -> str:
 def _not_group(text: str) -> str:
     valid = text.isprintable() and len(text) <= _MAX_GROUP_NAME
     return "" if valid else f"is not a name of at most {_MAX_GROUP_NAME} printable characters"
+
+
+def _not_reached(text: str) -> str:
+    return "" if _REACHED.fullmatch(text) else "is not HOST:PORT"
 
 
 def _not_chat_server(text: str) -> str:

@@ -214,6 +214,21 @@ class ClusterOptions:
         low=0,
         reload=False,
     )
+    certificate: str = option(
+        "",
+        "PEM file with this node's certificate and its key: connections between nodes are TLS. "
+        "It must be for the address where others reach it.",
+        reload=False,
+    )
+    ca: str = option(
+        "", "PEM file of the authority that made the certificates of all nodes.", reload=False
+    )
+    reached_at: str = option(
+        "",
+        "HOST:PORT that other nodes are told, where that is not host and port: in a container, "
+        "or behind something that passes connections on.",
+        reload=False,
+    )
 
 
 @dataclass(frozen=True, slots=True)

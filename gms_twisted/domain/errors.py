@@ -161,7 +161,7 @@ class DamagedRecord(GmsError):
 def carried(error: GmsError) -> str:
     """Write an error down for another node: its text, and what it has of its own."""
     own = {name: value for name, value in vars(error).items() if isinstance(value, _PLAIN)}
-    return json.dumps({"text": str(error), "own": own})
+    return json.dumps({"text": str(error), "own": own, "kind": _name(type(error))})
 
 
 def carried_error(code: str, words: str) -> GmsError:
@@ -170,13 +170,19 @@ def carried_error(code: str, words: str) -> GmsError:
     A code that this program does not know is a plain :class:`GmsError` with that code.
     """
     said = json.loads(words)
-    kind = next((one for one in _kinds(GmsError) if one.code == code), GmsError)
+    alike = [one for one in _kinds(GmsError) if one.code == code]
+    exactly = [one for one in alike if _name(one) == said["kind"]]
+    kind = (exactly or alike or [GmsError])[0]
     error = kind.__new__(kind)
     Exception.__init__(error, said["text"])
     vars(error).update(said["own"])
     if kind is GmsError:
         error.code = code
     return error
+
+
+def _name(kind: type[GmsError]) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 _PLAIN = (str, int, float, type(None))

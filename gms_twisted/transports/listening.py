@@ -248,7 +248,23 @@ def adopt(reactor: Any, description: str, descriptor: int, factory: IProtocolFac
     except (CannotListenError, OSError) as error:
         raise CannotListen(f"Cannot take over {description}: {error}") from error
     port.stopReading()
+    _take_one_by_one(port)
     return Listener(description, port, tls)
+
+
+def _take_one_by_one(port: Any) -> None:
+    """Accept one connection a turn.
+
+    Twisted takes up to a hundred that wait: with others at the same queue, whoever is first
+    would have all of a burst, and serve it while they have nothing to do.
+    """
+    accept = port.doRead
+
+    def accept_one() -> None:
+        port.numberAccepts = 1
+        accept()
+
+    port.doRead = accept_one
 
 
 class _SharedUnixPort(UnixPort):

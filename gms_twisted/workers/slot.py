@@ -122,7 +122,15 @@ class Slot:
         self.ready = None
         process = self._process = _Process(self)
         process.started = self._timers.seconds()
-        self._around.spawn(process, self.number)
+        try:
+            self._around.spawn(process, self.number)
+        except OSError as error:  # no memory, no descriptors, too many processes
+            self._process = None
+            self.log.error(
+                "Worker {worker} cannot be started: {error}", worker=self.number, error=error
+            )
+            self._again(0.0)
+            return
         process.tell(line_of(self._around.hand_over(self.number)))
 
     def end(self, within_s: float, *, others_serve: bool = False) -> Deferred[None]:
@@ -286,8 +294,9 @@ class _Process(ProcessProtocol):
         return transport
 
     def tell(self, line: bytes) -> None:
-        """Write to its standard input."""
-        self._process.writeToChild(0, line)
+        """Write to its standard input; does nothing when that is closed."""
+        with suppress(KeyError):
+            self._process.writeToChild(0, line)
 
     def signal(self, name: str) -> None:
         """Send it a signal; does nothing when it has ended."""

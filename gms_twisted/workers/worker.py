@@ -65,9 +65,9 @@ def make_worker(leash: Leash, reactor: Any, output: Any) -> Process | None:
 
 def main() -> int:
     """Serve until the parent says otherwise, or is gone."""
-    # Both are said to all processes of a terminal; what they mean to a worker its parent says.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Terminals and service managers say these to all processes; what they mean the parent says.
+    for one in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
+        signal.signal(one, signal.SIG_IGN)
     leash = receive()
     from twisted.internet import reactor
 

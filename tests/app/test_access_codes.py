@@ -19,6 +19,7 @@ from gms_twisted.domain.errors import GmsError
 from gms_twisted.rest.replies import status_for
 from gms_twisted.store.memory import MemoryStore
 from gms_twisted.system import SystemIds
+from tests.support.nodes import Network
 from tests.support.sources import CountingIds, ManualWallClock
 
 
@@ -142,6 +143,18 @@ class WrongCodesTests(SynchronousTestCase):
             counted = self.wrong.count("5001", "+1")
             self.wrong.take_back("5001", "+1", counted)
         self.assertEqual(len(self.wrong), 0)
+
+    def test_V04_counted_for_all_nodes(self) -> None:
+        """What was wrong at one node counts at all; what was right at none."""
+        network = Network()
+        nodes = [WrongCodes(self.clock, 5, network.node(run)) for run in ("a", "b")]
+        for at in range(5):
+            counted = nodes[0].count("5001", "+1")
+            nodes[0].take_back("5001", "+1", counted)
+            nodes[at % 2].count("5001", "+1")
+            nodes[at % 2].was_wrong("5001", "+1")
+        for one in nodes:
+            self.assertRaises(CodesRefused, one.count, "5001", "+1")
 
     def test_V04_counted_before_judged(self) -> None:
         """Tries that are judged at the same time all count."""

@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from gms_twisted.app.chat_answers import Call
 from gms_twisted.app.chat_limits import SendingTooFast
 from gms_twisted.app.chat_nodes import KIND
-from gms_twisted.app.chat_records import ChatMoved, ChatNotStarted
-from gms_twisted.domain.errors import InvalidRequest, NodeAway, ServiceNotFound
+from gms_twisted.app.chat_records import ChatMoved
+from gms_twisted.domain.errors import GmsError, InvalidRequest, NodeAway, NotFound, ServiceNotFound
 from gms_twisted.domain.ids import AgentName, ChatSessionId, GmsUser, ServiceId
 from gms_twisted.domain.values import InMemory, UploadedFile
 from tests.support.chat_nodes import ChatCluster, ChatNode, texts
@@ -96,7 +96,8 @@ class CallTests(NodesTest):
         other = self.two.create("somebody")
         refused: list[tuple[Any, ...]] = [
             (service_id, Call.REFRESH, "stranger", {}, ServiceNotFound),
-            (other, Call.REFRESH, "somebody", {}, ChatNotStarted),
+            # Several kinds have its code; which one comes back is not known.
+            (other, Call.REFRESH, "somebody", {}, NotFound),
             (service_id, Call.SEND, USER, {}, InvalidRequest),
             (service_id, Call.REFRESH, USER, {"transcriptPosition": "x"}, InvalidRequest),
         ]
@@ -106,6 +107,8 @@ class CallTests(NodesTest):
                 for node in (self.one, self.two)
             ]
             self.assertEqual(vars(errors[0]), vars(errors[1]))
+            codes = {error.code for error in errors if isinstance(error, GmsError)}
+            self.assertEqual(len(codes), 1)
             self.assertEqual(str(errors[0]), str(errors[1]))
 
     def test_too_fast(self) -> None:
@@ -167,6 +170,8 @@ class MovingTests(NodesTest):
         self.assertEqual(texts(answer), ["has joined the session", "hello", "two"])
         self.assertEqual(answer["chatSessionId"], session_id)
         self.assertEqual(answer["transcriptPosition"], "5")
+        # Where the former server was may be somebody else's here.
+        self.assertEqual({address.alias for address in self.two.wires.attempts}, {"2"})
         self.assertEqual(
             self.whole(self.two, service_id),
             ["has joined the session", "one", "has joined the session", "hello", "two"],
@@ -192,7 +197,9 @@ class MovingTests(NodesTest):
         self.two.take(service_id)
         running = self.one.asks(service_id, Call.START, USER)
         self.cluster.until(lambda: self.one.server.rooms.waiting())
+        (begun,) = self.one.server.rooms.waiting()
         answer = self.two.call(service_id, Call.START, USER)
+        self.assertEqual(answer["chatSessionId"], begun.session_id)
         (waiting,) = self.two.server.rooms.waiting()
         self.assertEqual(answer["chatSessionId"], waiting.session_id)
         self.cluster.run(self.one.links.rest(self.one.links.shard(service_id)))
@@ -215,6 +222,19 @@ class MovingTests(NodesTest):
         self.two.own()
         self.cluster.pass_time(1.0)
         self.assertEqual(texts(self.cluster.over(waiting)), ["ho"])
+
+    def test_not_ready(self) -> None:
+        """A new owner that has not taken up everything yet lets calls wait."""
+        service_id = self.chatting()
+        self.two.own()
+        self.two.house.delivery._behind = True
+        asking = [node.asks(service_id, Call.REFRESH) for node in (self.one, self.two)]
+        self.cluster.pass_time(2.0)
+        self.assertEqual([one.called for one in asking], [False, False])
+        self.two.house.delivery._behind = False
+        self.cluster.pass_time(1.0)
+        for one in asking:
+            self.cluster.over(one)
 
 
 class LostAnswerTests(NodesTest):
@@ -255,6 +275,25 @@ class LostAnswerTests(NodesTest):
         self.assertEqual(texts(self.two.call(service_id, Call.REFRESH)), ["hi"])
         self.assertEqual(texts(self.two.call(service_id, Call.SEND, USER, message="hi")), [])
         self.assertEqual(self.whole(self.two, service_id), ["has joined the session", "hi"])
+
+    def test_poll_that_fails_too(self) -> None:
+        """A poll that is 503 as well changes nothing of that."""
+        service_id = self.chatting()
+        self.failed(service_id, Call.SEND, {"message": "hi"})
+        self.failed(service_id, Call.REFRESH, {})
+        self.assertEqual(texts(self.one.call(service_id, Call.SEND, USER, message="hi")), ["hi"])
+        self.assertEqual(self.whole(self.two, service_id), ["has joined the session", "hi"])
+
+    def test_shown_since(self) -> None:
+        """A node that does not know that the client has got it by now does not show it again."""
+        service_id = self.chatting()
+        session_id = ChatSessionId(str(self.started["chatSessionId"]))
+        self.cluster.run(self.one.server.rooms.accept(session_id, KATE, "Kate"))
+        self.failed(service_id, Call.REFRESH, {})
+        self.patch(self.two.links, "tell_all", lambda *_: None)
+        shown = ["has joined the session"]
+        self.assertEqual(texts(self.two.call(service_id, Call.REFRESH)), shown)
+        self.assertEqual(texts(self.one.call(service_id, Call.REFRESH)), [])
 
     def test_poll(self) -> None:
         """What was in a lost answer is in the next one, once."""

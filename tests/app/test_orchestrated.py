@@ -224,6 +224,7 @@ class CreateTests(SynchronousTestCase):
         service_id = rig.made()
         for body, status in (
             ('{"exception":"gms.unavailable"}', 503),
+            ('{"exception":"gms.node_away"}', 503),
             ('{"exception":"gms.access.no_number_free"}', 503),
             ('{"exception":"gms.invalid_request"}', 400),
             ("[]", 400),

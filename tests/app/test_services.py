@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from gms_twisted.app.service_count import ServiceCount
 from gms_twisted.app.service_definitions import ServiceDefinition
 from gms_twisted.app.service_events import ServiceEvent
 from gms_twisted.app.service_kinds import Beginning, RequestUnknown
@@ -25,8 +27,13 @@ from gms_twisted.domain.errors import (
 )
 from gms_twisted.domain.ids import AreaId, GmsUser
 from gms_twisted.domain.values import FormValue, InMemory, UploadedFile
+from gms_twisted.http.addresses import Networks
+from gms_twisted.http.limiter import AddressLimiter
 from gms_twisted.store.interfaces import Kind
+from gms_twisted.store.memory import MemoryStore
 from tests.support.chat_house import ChatHouse
+from tests.support.nodes import Network
+from tests.support.sources import CountingIds, ManualWallClock
 
 USER = GmsUser("BuzzBrain")
 
@@ -173,6 +180,23 @@ class CreateTests(SynchronousTestCase):
         house.create(address="192.0.2.2")
         house.clock.advance(3.0)
         house.create(address="192.0.2.1")
+
+    def test_V13_those_of_all_nodes(self) -> None:
+        """Services that other nodes make and end count."""
+        network, clock = Network(), Clock()
+        wall = ManualWallClock(clock)
+        store = MemoryStore(wall, CountingIds())
+        limits = LimitOptions(v13_services=2)
+        one, two = (
+            ServiceCount(store, wall, AddressLimiter(clock, 1, 1, Networks(())), limits, node)
+            for node in (network.node("a"), network.node("b"))
+        )
+        one.keep("1", wall.now() + 60)
+        two.keep("2", wall.now() + 60)
+        for count in (one, two):
+            self.assertRaises(TooManyRequests, count.check_room)
+        one.drop("1")
+        two.check_room()
 
     def test_V13_how_many_there_are(self) -> None:
         """At the limit the next is refused until one has ended, across a restart too."""

@@ -27,10 +27,11 @@ class Node:
     """
 
     def __init__(self, clock: Clock, run: str, secret: bytes = b"word") -> None:
-        self.links = Links(run, secret, clock, CountingIds())
+        self.links = Links(run, secret, clock, CountingIds(), self._met)
         self.run = run
         self.links.open()
         self.changes: list[tuple[str, str]] = []
+        self.strangers = 0
         self._waiting: list[tuple[tuple[str, str], Deferred[None]]] = []
         self.links.on_change(
             lambda run: self._changed("came", run), lambda run: self._changed("went", run)
@@ -57,6 +58,9 @@ class Node:
         for change, waiter in self._waiting:
             if change == (what, run) and not waiter.called:
                 waiter.callback(None)
+
+    def _met(self) -> None:
+        self.strangers += 1
 
     def seen(self, what: str, run: str) -> Deferred[None]:
         """Wait for a change."""
@@ -91,6 +95,15 @@ class LinksTests(TestCase):
         self.a.follow(self.b)
         self.b.follow(self.a)
         await DeferredList([self.a.seen("came", self.b.run), self.b.seen("came", self.a.run)])
+
+    async def test_stranger(self) -> None:
+        """A node that is not followed is told of when it connects; one that is followed is not."""
+        self.b.follow(self.a)
+        await self.b.seen("came", self.a.run)
+        self.assertEqual((self.a.strangers, self.b.strangers), (1, 0))
+        self.a.follow(self.b)
+        await self.a.seen("came", self.b.run)
+        self.assertEqual((self.a.strangers, self.b.strangers), (1, 0))
 
     async def test_told_in_order(self) -> None:
         """What is told comes in order, with who told it, whatever bytes it has."""

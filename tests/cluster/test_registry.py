@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from gms_twisted.cluster.registry import BEAT_S, Registry, Run
+from gms_twisted.cluster.registry import BEAT_S, STEADY, Registry, Run
 from gms_twisted.store.interfaces import StoreFault
 from tests.support.redis_server import SKIP, redis_link, shared_redis
 
@@ -29,10 +29,19 @@ class RegistryTests(TestCase):
         self.prefix = f"{self.id()}:".encode("ascii")
         self.clock = Clock()
         self.lost: list[str] = []
+        self.late = 0
+        self.reason = ""
 
     def registry(self, run: Run) -> Registry:
         """One of a process."""
-        return Registry(self.link, self.prefix, run, self.clock, self.lost.append)
+        return Registry(
+            *(self.link, self.prefix, run, self.clock, self.lost.append), late=self.was_late
+        )
+
+    async def was_late(self) -> str:
+        """What a run does that was silent too long."""
+        self.late += 1
+        return self.reason
 
     async def joined(self, run: Run) -> Registry:
         """One that has joined."""
@@ -60,6 +69,21 @@ class RegistryTests(TestCase):
         await two.stop()
         await self.beat(one)
         self.assertEqual(one.others, ())
+
+    async def test_beat_now(self) -> None:
+        """One that is known to have come is seen without waiting; beats then go on as ever."""
+        one = await self.joined(a_run(1, "a"))
+        two = await self.joined(a_run(2, "b"))
+        one.beat_now()
+        one.beat_now()
+        await one.beaten()
+        self.assertEqual(one.others, (two.run,))
+        await two.stop()
+        await self.beat(one)
+        self.assertEqual(one.others, ())
+        await one.stop()
+        one.beat_now()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     async def test_dead(self) -> None:
         """One that is silent is dead to the others."""
@@ -93,16 +117,50 @@ class RegistryTests(TestCase):
         self.assertEqual(self.lost, ["Another process is node 1 now"])
 
     async def test_late(self) -> None:
-        """Who was silent too long must not go on, unless nobody else was there to notice."""
+        """Who was silent too long sees what others have taken, and goes on or not."""
         one = await self.joined(a_run(1, "a"))
-        await self.silence("a")
-        await self.beat(one)
-        self.assertEqual(self.lost, [])
         await self.joined(a_run(2, "b"))
         await self.silence("a")
         await self.beat(one)
-        self.assertEqual(len(self.lost), 1)
-        self.assertIn("took it for dead", self.lost[0])
+        self.assertEqual((self.late, self.lost), (1, []))
+        await self.beat(one)
+        self.assertEqual(self.late, 1)
+        await self.silence("a")
+        self.reason = "Something was taken"
+        await self.beat(one)
+        self.assertEqual(self.lost, ["Something was taken"])
+        await self.beat(one)
+        self.assertEqual(self.late, 2, "no beat follows")
+
+    async def test_R08_redis_was_away_for_all(self) -> None:
+        """After beats that failed nobody is taken for dead until all had the time for one."""
+        one = await self.joined(a_run(1, "a"))
+        two = Registry(self.link, self.prefix, a_run(2, "b"), Clock(), self.lost.append)
+        await two.start()
+        await self.beat(one)
+        await self.silence("a")
+        await self.silence("b")
+        await self.beat(one)
+        self.assertEqual(one.others, (two.run,), "it has been as silent as we were")
+        self.assertFalse(one.is_steady)
+        for _ in range(STEADY - 1):
+            await self.beat(one)
+        self.assertEqual(one.others, (two.run,))
+        await self.beat(one)
+        self.assertTrue(one.is_steady)
+        self.assertEqual(one.others, ())
+
+    async def test_R08_wiped(self) -> None:
+        """A Redis that knows nobody is not ours: we go on, and wait for ours to be back."""
+        one = await self.joined(a_run(1, "a"))
+        two = await self.joined(a_run(2, "b"))
+        await self.beat(one, two)
+        await self.link.command(b"RENAME", self.prefix + b"nodes", self.prefix + b"away")
+        await self.beat(one)
+        self.assertEqual((self.lost, one.others), ([], (two.run,)))
+        await self.link.command(b"RENAME", self.prefix + b"away", self.prefix + b"nodes")
+        await self.beat(one)
+        self.assertEqual(self.lost, [])
 
     async def test_age_of_the_last_beat(self) -> None:
         """It is that of the last one that Redis has confirmed."""
@@ -113,4 +171,4 @@ class RegistryTests(TestCase):
         await self.link.command(b"HDEL", self.prefix + b"nodes", b"1")
         self.clock.advance(BEAT_S)
         await one.beaten()
-        self.assertEqual((one.beaten_at, len(self.lost)), (BEAT_S, 1))
+        self.assertEqual((one.beaten_at, self.lost), (BEAT_S, []), "it knows nobody")

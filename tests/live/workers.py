@@ -317,6 +317,8 @@ class ChangeTests(WorkersCase):
         with self.server("--config", str(file)) as server:
             before = children(server.pid)
             self.until(lambda: self.serving(server, 2))
+            for pid in before:
+                os.kill(pid, signal.SIGUSR2)  # as `systemctl kill` does without --kill-whom=main
             streams = [Stream(server.url, keeps=keeps) for keeps in [False, True] * 4]
             for stream in streams:
                 stream.start()

@@ -320,6 +320,35 @@ class UsersTests(NodesTest):
         new.received = new.connect()
         self.assertEqual(self.messages(new), ["1"])
 
+    def test_leftovers_that_another_session_has_got(self) -> None:
+        """What came when the user was at another node already does not come there again."""
+        old, new = self.a.poll("u"), self.b.poll("u")
+        for client in (old, new):
+            client.handshake()
+            client.connect()
+        old.subscribe("/_genesys")
+        self.deliver(self.a, "1")
+        new.subscribe("/_genesys")
+        self.deliver(self.a, "2")
+        self.deliver(self.b, "3")
+        new.received = new.connect()
+        self.assertEqual(self.messages(new), ["2", "3"])
+        self.a.wait(30)
+        self.assertEqual(self.a.server.sessions, {})
+        new.received = new.connect()
+        self.assertEqual(self.messages(new), ["1"])
+
+    def test_leftovers_after_the_other_session(self) -> None:
+        """What came when the user was nowhere else any more is kept."""
+        old, new = self.a.poll("u"), self.b.poll("u")
+        old.online("/_genesys")
+        new.online("/_genesys")
+        new.ask("/meta/disconnect")
+        old.last.lose()
+        self.deliver(self.a, "1")
+        self.a.wait(31)
+        self.assertEqual(self.arrive(self.b), ["1"])
+
     def test_node_gone(self) -> None:
         """Users of a node that is gone are gone; what comes is kept for their return."""
         seen = Presences(self.b)

@@ -14,6 +14,7 @@ from gms_twisted.app.builtin import match_interaction, request_access, request_i
 from gms_twisted.app.builtin.match_interaction import MatchInteraction
 from gms_twisted.app.builtin.request_access import RequestAccess
 from gms_twisted.app.builtin.request_interaction import BookingRates, RequestInteraction
+from gms_twisted.app.nodes import Peers
 from gms_twisted.app.phone_numbers import PhoneNumbers
 from gms_twisted.app.services import ServiceInstances
 from gms_twisted.config.options import LimitOptions, ResourceGroup, ServerOptions
@@ -42,11 +43,12 @@ class AccessServices:
         server: ServerOptions,
         limits: LimitOptions,
         groups: Mapping[str, ResourceGroup],
+        peers: Peers | None = None,
     ) -> None:
         self.phones = PhoneNumbers(server.default_region)
         self.pools = Pools(store, wall, ids, counters, groups, self.phones, limits.v03_low_percent)
         self._codes = AccessCodes(store, ids, server.access_code_prefix)
-        self._wrong_codes = WrongCodes(clock, limits.v04_tries)
+        self._wrong_codes = WrongCodes(clock, limits.v04_tries, peers)
         self.numbers = AccessNumbers(
             store, wall, ids, counters, self.pools, self._codes, self._wrong_codes
         )

@@ -15,27 +15,22 @@ state charts, HTTP, how a session is reached.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from twisted.logger import Logger
 
-from gms_twisted.app.access_codes import NoCodeFree
-from gms_twisted.app.access_numbers import Busy
-from gms_twisted.app.access_pools import NumbersTaken
+from gms_twisted.app.builtin.session_answers import created, refusal
 from gms_twisted.app.nodes import Alone, Ownership
 from gms_twisted.app.orchestration import (
     AnswerLate,
     Orchestrator,
     OrsUnreachable,
-    Reply,
     RequestUnhandled,
     Servers,
     SessionAt,
     SessionUnknown,
-    json_object,
 )
 from gms_twisted.app.places import read_place
 from gms_twisted.app.service_definitions import MAX_NAME_BYTES, ServiceDefinition
@@ -47,8 +42,6 @@ from gms_twisted.domain.errors import (
     GmsError,
     InvalidRequest,
     NodeAway,
-    StoreReadOnly,
-    Unavailable,
 )
 from gms_twisted.domain.ids import GmsUser
 from gms_twisted.domain.values import FormValue
@@ -60,11 +53,6 @@ _OURS = frozenset({"_ors", "_ors_lb_strategy", "_username", "_password", "_servi
 
 _OPTIONS_ONLY = frozenset({"_agent_group", "_poke_message"})
 """Choice: what the operator decides alone; which agents serve, which words a poke has."""
-
-_NOT_NOW = frozenset(
-    {Unavailable.code, NumbersTaken.code, NoCodeFree.code, Busy.code, StoreReadOnly.code}
-)
-"""What applications pass on of failures that may not last."""
 
 # Choice: the reference's advanced chat calls them without the underscore.
 _DEVICE = ("device_os", "device_notification_id")
@@ -157,12 +145,12 @@ class OrchestratedServices:
             raise
         if not reply.positive:
             await self._give_up(session)
-            return Verbatim(reply.body, _refusal(reply.body))
+            return Verbatim(reply.body, refusal(reply.body))
         instance = await self._services.peek(session.session_id)
         if instance is not None:
             await self._announced.answered(instance, reply.body)
         verbose = definition.parameter("_verbose", parameters).strip().lower() in _YES
-        return _created(session.session_id, reply, verbose=verbose)
+        return created(session.session_id, reply, verbose=verbose)
 
     async def request(
         self,
@@ -193,7 +181,7 @@ class OrchestratedServices:
             raise not_found() from None
         if reply.positive:
             await self._announced.answered(instance, reply.body)
-        return Verbatim(reply.body, 200 if reply.positive else _refusal(reply.body))
+        return Verbatim(reply.body, 200 if reply.positive else refusal(reply.body))
 
     async def end(self, instance: ServiceInstance) -> Changes:
         """End the session, and leave the chat."""
@@ -363,37 +351,6 @@ def _servers(definition: ServiceDefinition) -> Servers | None:
     )
     strategy = definition.options.get("_ors_lb_strategy", "").strip().lower()
     return Servers(urls, strategy != "linear") if urls else None
-
-
-def _created(session_id: str, reply: Reply, *, verbose: bool) -> Verbatim:
-    """What the client gets of a session's answer to ``gms.start``.
-
-    A JSON object goes through as it is; anything else, a bare id for example, becomes one.
-    """
-    answer = json_object(reply.body)
-    if answer is None:
-        answer = {"_id": session_id}
-    elif not verbose:
-        return Verbatim(reply.body)
-    if verbose:
-        # The reference's own spelling.
-        answer["_session_comand_STATUS_URL"] = status_url(session_id)
-    # The application's own values: half a character, a number of any length.
-    return Verbatim(json.dumps(answer, separators=(",", ":")))
-
-
-def status_url(service_id: str) -> str:
-    """Where the request ``status`` of a service is."""
-    return f"/genesys/1/service/{service_id}/status"
-
-
-def _refusal(body: str) -> int:
-    """The status of a negative answer: 503 for one that names a failure of that kind, else 400.
-
-    Spec: Advanced Chat Service API, "Response": 503 before an agent is available.
-    """
-    code = (json_object(body) or {}).get("exception")
-    return 503 if isinstance(code, str) and code in _NOT_NOW else 400
 
 
 def _texts(fields: Mapping[str, FormValue]) -> dict[str, object]:

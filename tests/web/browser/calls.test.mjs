@@ -250,7 +250,7 @@ describe("calls at the desk", () => {
     world.failing = (what) => (what === "group" ? new server.Refusal(503, "The store cannot write.") : undefined);
     await page.getByRole("checkbox", { name: /Billing/ }).click();
     await page.getByText("The store cannot write.").waitFor();
-    assert.equal(await page.getByRole("checkbox", { name: /Billing/ }).isChecked(), false);
+    await page.getByRole("checkbox", { name: /Billing/, checked: false }).waitFor();
   });
 
   it("shows where the caller is without asking anybody", async () => {
