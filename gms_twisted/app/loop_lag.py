@@ -54,7 +54,7 @@ class LoopLag:
         if self._call is None:
             return
         now = self._timers.seconds()
-        late = now - self._due
+        late = max(0.0, now - self._due)
         self._worst = max(self._worst, late)
         slot = int(now // _SLOT_S)
         if self._slots and self._slots[-1][0] == slot:
@@ -64,8 +64,7 @@ class LoopLag:
     def longest(self) -> float:
         """Tell the longest delay of the last minute, in seconds; whoever asks changes nothing."""
         self._notice()
-        oldest = self._timers.seconds() // _SLOT_S - SPAN_S / _SLOT_S
-        return max((late for slot, late in self._slots if slot > oldest), default=0.0)
+        return max((late for _, late in self._slots), default=0.0)
 
     def take(self) -> float:
         """Tell the longest delay since the last time, in seconds; one under way counts."""

@@ -39,6 +39,7 @@ class LoopLagTests(SynchronousTestCase):
 
     def test_the_longest_of_the_last_minute(self) -> None:
         """Whoever asks for it changes neither it nor the gauge; after a minute it is forgotten."""
+        self.assertEqual(self.lag.longest(), 0.0)
         self.clock.advance(PERIOD_S + 0.5)
         self.clock.pump([PERIOD_S] * 200)
         self.clock.advance(PERIOD_S + 0.2)
