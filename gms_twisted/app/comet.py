@@ -9,7 +9,7 @@ Knows: users, presence, remote calls.  Does not know: HTTP, websockets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from typing import Protocol
@@ -490,7 +490,7 @@ class Comet:
 
     # -- app.users_elsewhere.UsersHere --------------------------------------------------
 
-    def users_here(self) -> Iterable[GmsUser]:
+    def users_here(self) -> Collection[GmsUser]:
         """Users with a session here that receives ``/_genesys``."""
         return self._receivers
 
