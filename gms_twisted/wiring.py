@@ -37,6 +37,7 @@ from gms_twisted.app.desk_accounts import DeskAccounts
 from gms_twisted.app.health import NodeHealth
 from gms_twisted.app.home_sessions import HomeSessions
 from gms_twisted.app.loop_lag import LoopLag
+from gms_twisted.app.node_metrics import NodeMetrics
 from gms_twisted.app.nodes import HOME, Nodes
 from gms_twisted.app.ops import Ops
 from gms_twisted.app.ops_everywhere import SessionsEverywhere
@@ -505,6 +506,9 @@ class House:
         self.configuration = configuration
 
     def _make_api(self) -> Api:
+        everywhere = None
+        if self.nodes.node:
+            everywhere = NodeMetrics(self.nodes, self._base.counters).everywhere
         base, configuration = self._base, self.configuration
         lookups = LookUps(self._misses)
         door = ServiceDoor(self.services, self._passwords, base.tasks)
@@ -514,7 +518,7 @@ class House:
         api.add(
             StorageApi(self.areas, base.tasks, lookups, cross_origin=cross_origin),
             NodeApi(self.health),
-            HealthApi(self.health, base.counters, desk_api.operator),
+            HealthApi(self.health, base.counters, desk_api.operator, everywhere),
             ServicesApi(self.services, door, lookups),
             NotificationsApi(self.push.subscriptions, self.push.notifications, base.tasks),
             ChatApi(self.chats, door, lookups),
