@@ -287,8 +287,10 @@ class UnfinishedTests(MovingCase):
         """Ctrl+C ends it with a word and status 1."""
         process = subprocess.Popen(
             [GMS, "import", "-", "--data", str(self.data("a")), "--set", "store/url=redis://[::1]:1"],
-            stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts,
         )  # fmt: skip
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
         assert process.stdin is not None and process.stderr is not None
         source = '{"store":"sqlite","identity":""}'
         head = f'{{"format":"gms-export","version":1,"program":"","time":0.0,"source":{source}}}\n'
@@ -299,6 +301,11 @@ class UnfinishedTests(MovingCase):
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=LIMIT_S)
         self.assertEqual((process.returncode, said), (1, "gms: interrupted\n"))
+
+
+def heed_interrupts() -> None:
+    """Undo what a shell does to programs in the background; runs in the new process."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Growing:
