@@ -20,21 +20,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from gms_twisted.app.operations import Owner
 from gms_twisted.app.orchestration import AnswerLate, Reply, SessionOver
-from gms_twisted.app.session_actions import ActionHost, SessionActions
+from gms_twisted.app.session_actions import SessionActions
+from gms_twisted.app.session_needs import Host
 from gms_twisted.app.session_records import (
     SESSION,
     SessionRecord,
     document_put,
 )
-from gms_twisted.app.session_storing import SessionStoring, StoringHost
-from gms_twisted.app.session_turns import AwakeSessions, SessionTurns
+from gms_twisted.app.session_storing import SessionStoring
 from gms_twisted.domain.errors import (
     GmsError,
     NodeAway,
@@ -79,44 +78,6 @@ MAX_OTHERS = 20
 
 MAX_LOG = 50
 """So many lines of a session's log are kept for operators."""
-
-
-class Host(ActionHost, StoringHost, Protocol):
-    """What a session needs of those around it."""
-
-    turns: SessionTurns
-    awake: AwakeSessions
-
-    @property
-    def alone(self) -> bool:
-        """No other node keeps or removes documents."""
-
-    def shard(self, session_id: str) -> str:
-        """The shard that a session belongs to, ``""`` where there is only this process."""
-
-    async def load(self, url: str, base: str) -> Document:
-        """Get the document of an invoked chart.
-
-        :param base: URL of the document that invokes it.
-        """
-
-    def deliver(self, effect: SendToSession, origin: str) -> bool:
-        """Give an event to another session; ``False``: there is none."""
-
-    async def lasts_until(self, session: HostedSession) -> float:
-        """How long a session whose time is up may go on (Unix seconds); the past: no longer."""
-
-    async def release(self, session: HostedSession) -> None:
-        """Free what a session holds outside, its service first of all."""
-
-    def dropped(self) -> None:
-        """Note that a script context is gone."""
-
-    def gone(self, session: HostedSession) -> None:
-        """Forget a session."""
-
-    def count(self, name: str, by: int = 1) -> None:
-        """Count something that happened to a session."""
 
 
 @dataclass(slots=True)
@@ -557,7 +518,7 @@ class HostedSession:
 
     async def _release(self) -> None:
         try:
-            await self._host.release(self)
+            await self._host.release(self.session_id)
         except CancelledError:
             raise
         except Exception:  # noqa: BLE001 - it is over, whatever stays behind
@@ -613,7 +574,7 @@ class HostedSession:
     async def _time_is_up(self) -> None:
         now = self._host.wall.now()
         try:
-            until = await self._host.lasts_until(self)
+            until = await self._host.lasts_until(self.session_id)
         except GmsError as error:
             self.log.warn(
                 "The service of session {session_id} cannot be read, tried again: {error}",
@@ -729,7 +690,7 @@ class HostedSession:
     def _gone(self) -> None:
         self.actions.forget()
         self._steps.forget()
-        self._host.gone(self)
+        self._host.gone(self.session_id)
         if self._resting is not None and not self._resting.called:
             self._resting.callback(None)
 

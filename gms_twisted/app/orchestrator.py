@@ -436,40 +436,38 @@ class EmbeddedOrchestrator:
         self._find(effect.session_id)
         self.deliver(effect, origin)
 
-    async def lasts_until(self, session: HostedSession) -> float:
+    async def lasts_until(self, session_id: str) -> float:
         """A session goes on as long as its service."""
         if self.owners is None:
             return 0.0
-        until = await self.owners.lasts_until(session.session_id)
+        until = await self.owners.lasts_until(session_id)
         return until + self.grace_s if until > self.wall.now() else 0.0
 
-    async def release(self, session: HostedSession) -> None:
+    async def release(self, session_id: str) -> None:
         """Free what a session holds outside."""
-        self._modules.session_ended(session.session_id)
+        self._modules.session_ended(session_id)
         if self.owners is None:
             return
         try:
-            await self.owners.session_over(session.session_id)
+            await self.owners.session_over(session_id)
         except ConditionFailed:
             return
         except GmsError as error:
             self.log.warn(
                 "The service of session {session_id} stays until its time is over: {error}",
-                session_id=session.session_id,
+                session_id=session_id,
                 error=error.code,
             )
 
-    def gone(self, session: HostedSession) -> None:
+    def gone(self, session_id: str) -> None:
         """Forget a session."""
-        if self.sessions.pop(session.session_id, None) is not None:
+        if self.sessions.pop(session_id, None) is not None:
             self.ended_total += 1
             self.count("gms_scxml_sessions_ended_total")
             if self._kept.too_many:
                 self.tasks.spawn("forgetting of applications", self._forget_documents())
             if self.owners is not None:
-                self.tasks.spawn(
-                    "the rest of a session", self.owners.session_gone(session.session_id)
-                )
+                self.tasks.spawn("the rest of a session", self.owners.session_gone(session_id))
 
     def conditions(self, session_id: str) -> tuple[LeaseHeld, ...]:
         """What must hold for anything to be written about a session."""

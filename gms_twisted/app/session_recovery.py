@@ -14,11 +14,12 @@ from typing import Protocol
 
 from twisted.logger import Logger
 
-from gms_twisted.app.hosted_session import About, Host, HostedSession
+from gms_twisted.app.hosted_session import About, HostedSession
 from gms_twisted.app.interpreters import Interpreters
 from gms_twisted.app.kept_documents import KeptDocuments, usable
 from gms_twisted.app.orchestrator_needs import OwnerRules
 from gms_twisted.app.pauses import Slice
+from gms_twisted.app.session_needs import Host
 from gms_twisted.app.session_records import SESSION, SHARD, SessionRecord
 from gms_twisted.domain.errors import GmsError
 from gms_twisted.scxml.model import Document
