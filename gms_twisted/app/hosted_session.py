@@ -25,7 +25,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from gms_twisted.app.operations import Owner
-from gms_twisted.app.orchestration import AnswerLate, Reply, SessionOver
+from gms_twisted.app.orchestration import Reply, SessionOver
 from gms_twisted.app.session_actions import SessionActions
 from gms_twisted.app.session_needs import Host
 from gms_twisted.app.session_records import (
@@ -33,6 +33,7 @@ from gms_twisted.app.session_records import (
     SessionRecord,
     document_put,
 )
+from gms_twisted.app.session_requests import SessionRequests
 from gms_twisted.app.session_storing import SessionStoring
 from gms_twisted.domain.errors import (
     GmsError,
@@ -57,9 +58,6 @@ from gms_twisted.scxml.model import Document
 from gms_twisted.scxml.queued_events import EventTooLarge
 from gms_twisted.scxml.snapshot import documents_of
 from gms_twisted.store.interfaces import Change, Delete
-
-MAX_REQUESTS = 100
-"""Most requests that wait for one session's answers."""
 
 MAX_BATCH = 20
 """Most events between two commits of one session."""
@@ -134,7 +132,6 @@ class HostedSession:
         self.shard = host.shard(about.session_id)
         self.interpreter = interpreter
         self.ends_at = ends_at
-        self._timeout_s = timeout_s
         self.over = False
         self.events = 0
         self.number = 0
@@ -144,8 +141,8 @@ class HostedSession:
         self.actions = SessionActions(host, owner, self)
         self.interactions: dict[str, Mapping[str, object]] = {}
         self._host = host
-        self._requests: dict[str, Deferred[Reply]] = {}
-        self._steps = SessionStoring(host, about.session_id, self._refuse)
+        self._requests = SessionRequests(host, timeout_s)
+        self._steps = SessionStoring(host, about.session_id, self._requests.refuse)
         self._taken: list[str] = []
         self._hops = 0
         self._begins = 0.0
@@ -229,20 +226,11 @@ class HostedSession:
         :raises Unavailable: the process ends; the session goes on in the next one.
         """
         self._check()
-        if len(self._requests) >= MAX_REQUESTS:
-            raise TooManyRequests("Too many requests wait for this session.", 1.0)
+        self._requests.check_room()
         request_id = self._host.ids.hex(32)
         data = {"param": dict(parameters), "paramtype": content_type}
         self._push(ScxmlEvent(name, data, send_id=request_id))
-        waiting: Deferred[Reply] = Deferred()
-        self._requests[request_id] = waiting
-        late = self._host.timers.callLater(self._timeout_s(), self._late, request_id)
-        try:
-            return await waiting
-        finally:
-            self._requests.pop(request_id, None)
-            if late.active():
-                late.cancel()
+        return await self._requests.wait(request_id)
 
     async def tell(self, event: ScxmlEvent, hops: int = 0, push_id: str = "") -> None:
         """Give the session an event; stored on return.
@@ -309,7 +297,7 @@ class HostedSession:
             self._resting = Deferred()
             if self._call is not None and self._call.active() and not self.over:
                 self._call.cancel()
-            self._refuse(_moved())
+            self._requests.refuse(_moved())
             if not self._stored and not self.over:
                 self._wake()
             self._come_to_rest()
@@ -326,7 +314,7 @@ class HostedSession:
         """Hold still, and write nothing more: another node has the session, or is to have it."""
         error = _moved()
         self._steps.drop(error)
-        self._refuse(error)
+        self._requests.refuse(error)
         if self._resting is None:
             self._resting = Deferred()
         self._host.awake.forget(self)
@@ -345,7 +333,7 @@ class HostedSession:
         self._stopped = self.over = True
         self.actions.stop()
         error = Unavailable("The server is ending; the session goes on in the next one.")
-        self._refuse(error)
+        self._requests.refuse(error)
         self._steps.disappoint(error)
         self.interpreter.close()
 
@@ -604,11 +592,9 @@ class HostedSession:
 
     def _carry_out(self, effect: Effect) -> None:
         if isinstance(effect, Respond):
-            waiting = self._requests.get(effect.request_id)
-            if waiting is None or waiting.called:
+            reply = Reply(effect.positive, effect.body)
+            if not self._requests.answer(effect.request_id, reply):
                 self.log.debug("Session {id} answers nobody", id=self.session_id)
-            else:
-                waiting.callback(Reply(effect.positive, effect.body))
         elif isinstance(effect, LogText):
             text = f"{effect.label}: {effect.text}" if effect.label else effect.text
             self.note(effect.level, text, effect.place)
@@ -647,25 +633,13 @@ class HostedSession:
         elif not self.actions.owed:
             self._host.tasks.spawn("the end of a session", self._vanish())
 
-    def _late(self, request_id: str) -> None:
-        waiting = self._requests.pop(request_id, None)
-        if waiting is not None and not waiting.called:
-            self._host.count("gms_scxml_requests_late_total")
-            waiting.errback(AnswerLate("The service did not answer in time."))
-
-    def _refuse(self, error: GmsError) -> None:
-        requests, self._requests = self._requests, {}
-        for waiting in requests.values():
-            if not waiting.called:
-                waiting.errback(error)
-
     # Ending.
 
     def _close(self) -> None:
         """Let go of everything; the actions of the final state still come to their end."""
         if self._call is not None and self._call.active():
             self._call.cancel()
-        self._refuse(_over())
+        self._requests.refuse(_over())
         self._steps.let_go()
         self._host.awake.forget(self)
         if self.interpreter.awake:
@@ -689,7 +663,6 @@ class HostedSession:
 
     def _gone(self) -> None:
         self.actions.forget()
-        self._steps.forget()
         self._host.gone(self.session_id)
         if self._resting is not None and not self._resting.called:
             self._resting.callback(None)
