@@ -18,7 +18,7 @@ found, what states mean.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -27,11 +27,11 @@ from twisted.logger import Logger
 from gms_twisted.app.operations import Owner
 from gms_twisted.app.orchestration import Reply, SessionOver
 from gms_twisted.app.session_actions import SessionActions
+from gms_twisted.app.session_documents import SessionDocuments
 from gms_twisted.app.session_needs import Host
 from gms_twisted.app.session_records import (
     SESSION,
     SessionRecord,
-    document_put,
 )
 from gms_twisted.app.session_requests import SessionRequests
 from gms_twisted.app.session_storing import SessionStoring
@@ -56,7 +56,6 @@ from gms_twisted.scxml.interpreter import Interpreter, QueueFull, Step
 from gms_twisted.scxml.loader import DocumentError
 from gms_twisted.scxml.model import Document
 from gms_twisted.scxml.queued_events import EventTooLarge
-from gms_twisted.scxml.snapshot import documents_of
 from gms_twisted.store.interfaces import Change, Delete
 
 MAX_BATCH = 20
@@ -71,14 +70,11 @@ CLOSING_S = 60.0
 MAX_TAKEN = 50
 """So many notifications are remembered, lest one be taken twice."""
 
-MAX_OTHERS = 20
-"""So many documents of invoked charts are kept before those that are over are forgotten."""
-
 MAX_LOG = 50
 """So many lines of a session's log are kept for operators."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class About:
     """What does not change in a session's life.
 
@@ -91,7 +87,6 @@ class About:
     started: float
     user: GmsUser | None = None
     service: str = ""
-    others: dict[str, Document] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +108,7 @@ class Line:
 class HostedSession:
     """A session that runs here.
 
+    :param others: documents of charts that it has invoked, by URL.
     :ivar number: later sessions of the process have higher ones.
     :ivar shard: what it belongs to, ``""`` where there is only this process.
     :ivar events: steps that it has taken; ``lines`` the last of its log.
@@ -127,8 +123,10 @@ class HostedSession:
         interpreter: Interpreter,
         ends_at: float,
         timeout_s: Callable[[], float],
+        others: Mapping[str, Document] | None = None,
     ) -> None:
         self.about = about
+        self.documents = SessionDocuments(host, about.document, others or {})
         self.shard = host.shard(about.session_id)
         self.interpreter = interpreter
         self.ends_at = ends_at
@@ -156,8 +154,6 @@ class HostedSession:
         self._call: DelayedCall | None = None
         self._armed_at = 0.0
         self._resting: Deferred[None] | None = None
-        # Of the record that is stored, or is being stored.
-        self._recorded: Collection[str] = ()
 
     @property
     def session_id(self) -> str:
@@ -190,7 +186,7 @@ class HostedSession:
         Its calls are gone, unless this process is not alone; then :meth:`reconcile` follows.
         """
         self._stored = True
-        self._recorded = (record.digest, *record.others.values())
+        self.documents.resume((record.digest, *record.others.values()))
         self._taken.extend(record.taken)
         self.actions.resume(record.owed)
         self.over = record.over
@@ -437,11 +433,7 @@ class HostedSession:
             self.actions.drop(but=fresh)
         hops, self._hops = self._hops, 0
         saved = b"" if finished else self.interpreter.save() or b""
-        if len(self.about.others) > MAX_OTHERS:
-            # Of a session that cannot be stored none is of use to anybody.
-            used = documents_of(saved) if saved else ()
-            others = self.about.others
-            self.about.others = {url: one for url, one in others.items() if url in used}
+        self.documents.forget_unused(saved)
         changes = self._changes(saved)
         self._steps.begin()
         self._storing = True
@@ -475,16 +467,9 @@ class HostedSession:
             self._idle()
 
     def _changes(self, saved: bytes) -> tuple[Change, ...]:
-        about, host = self.about, self._host
+        about = self.about
         if self.over and not self.actions.owed:
             return (Delete(SESSION, self.session_id),)
-        documents = {about.document.digest: about.document}
-        documents |= {one.digest: one for one in about.others.values()}
-        # Another node may have removed what no session ran; see KeptDocuments.
-        kept = host.kept if host.alone else self._recorded
-        unkept = [one for digest, one in documents.items() if digest not in kept]
-        if not host.alone:
-            self._recorded = tuple(documents)
         record = SessionRecord(
             session_id=self.session_id,
             source=about.source,
@@ -493,7 +478,7 @@ class HostedSession:
             ends_at=self.ends_at,
             user=about.user,
             service=about.service,
-            others={url: one.digest for url, one in about.others.items()},
+            others=self.documents.digests(),
             owed=self.actions.owed,
             interactions=tuple(self.interactions),
             taken=tuple(self._taken),
@@ -501,8 +486,7 @@ class HostedSession:
             begins=self._begins,
             saved=saved,
         )
-        puts = [document_put(one) for one in unkept]
-        return (*puts, record.to_put(self.shard))
+        return (*self.documents.puts(), record.to_put(self.shard))
 
     async def _release(self) -> None:
         try:
@@ -611,7 +595,7 @@ class HostedSession:
 
     async def _load(self, effect: LoadDocument) -> None:
         try:
-            document = await self._host.load(effect.url, self.about.document.url)
+            document = await self.documents.load(effect.url)
         except CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - the session must hear of every end
@@ -621,8 +605,6 @@ class HostedSession:
                 self.log.failure("Failed to load for {session}", session=self.session_id)
             self.interpreter.document_loaded(effect.token, DocumentError(str(error)))
         else:
-            # By the name that the chart knows it by.
-            self.about.others[effect.url] = document
             self.interpreter.document_loaded(effect.token, document)
         self._wake()
 

@@ -94,7 +94,7 @@ class SessionOverview:
         session = self._orchestrator.sessions.get(session_id)
         if session is None:
             return None
-        documents = (session.about.document, *session.about.others.values())
+        documents = session.documents.all()
         words = frozenset(state.id for document in documents for state in document.states)
         data = session.interpreter.data()
         return {

@@ -202,7 +202,6 @@ class SessionRecovery:
             record.started,
             record.user,
             record.service,
-            others,
         )
         if record.over:
             interpreter = self._interpreters.make(document, record.session_id, {})
@@ -210,7 +209,9 @@ class SessionRecovery:
             interpreter = self._interpreters.restore(
                 document, record.session_id, record.saved, others
             )
-        session = HostedSession(self._host, about, interpreter, record.ends_at, self._timeout_s)
+        session = HostedSession(
+            self._host, about, interpreter, record.ends_at, self._timeout_s, others
+        )
         self._host.keep(session)
         session.resume(record)
         return session

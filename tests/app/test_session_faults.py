@@ -9,12 +9,13 @@ from typing import cast
 from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
-from gms_twisted.app.hosted_session import MAX_OTHERS, About, HostedSession
+from gms_twisted.app.hosted_session import About, HostedSession
 from gms_twisted.app.kept_documents import MAX_KEPT
 from gms_twisted.app.operations import Outcome
 from gms_twisted.app.orchestration import SessionOver
 from gms_twisted.app.service_definitions import MAX_LIFE_S
 from gms_twisted.app.session_actions import MAX_POSTS
+from gms_twisted.app.session_documents import MAX_OTHERS
 from gms_twisted.app.session_records import DOCUMENT, SESSION
 from gms_twisted.app.session_recovery import INDEXED
 from gms_twisted.app.telephony import ADDED, Interaction
@@ -444,7 +445,7 @@ class BoundTests(Fixture):
             house.tell(session, "go")
             house.clock.advance(0)
         hosted = house.server.sessions[session.session_id]
-        self.assertLess(len(hosted.about.others), MAX_OTHERS + 3)
+        self.assertLess(len(hosted.documents.others), MAX_OTHERS + 3)
         house.die()
         again = OrchestratorHouse(self, {}, house=house)
         self.assertEqual(again.states(session), ["a"])
