@@ -29,6 +29,7 @@ from gms_twisted.app.orchestration import Reply, SessionOver
 from gms_twisted.app.session_actions import SessionActions
 from gms_twisted.app.session_documents import SessionDocuments
 from gms_twisted.app.session_needs import Host
+from gms_twisted.app.session_queue import SessionQueue
 from gms_twisted.app.session_records import (
     SESSION,
     SessionRecord,
@@ -38,8 +39,6 @@ from gms_twisted.app.session_storing import SessionStoring
 from gms_twisted.domain.errors import (
     GmsError,
     NodeAway,
-    TooLarge,
-    TooManyRequests,
     Unavailable,
 )
 from gms_twisted.domain.ids import GmsUser
@@ -52,10 +51,9 @@ from gms_twisted.scxml.effects import (
     SendToSession,
 )
 from gms_twisted.scxml.events import ScxmlEvent
-from gms_twisted.scxml.interpreter import Interpreter, QueueFull, Step
+from gms_twisted.scxml.interpreter import Interpreter, Step
 from gms_twisted.scxml.loader import DocumentError
 from gms_twisted.scxml.model import Document
-from gms_twisted.scxml.queued_events import EventTooLarge
 from gms_twisted.store.interfaces import Change, Delete
 
 MAX_BATCH = 20
@@ -66,9 +64,6 @@ LOOK_AGAIN_S = 60.0
 
 CLOSING_S = 60.0
 """Time for the actions of a final state."""
-
-MAX_TAKEN = 50
-"""So many notifications are remembered, lest one be taken twice."""
 
 MAX_LOG = 50
 """So many lines of a session's log are kept for operators."""
@@ -141,8 +136,7 @@ class HostedSession:
         self._host = host
         self._requests = SessionRequests(host, timeout_s)
         self._steps = SessionStoring(host, about.session_id, self._requests.refuse)
-        self._taken: list[str] = []
-        self._hops = 0
+        self._queue = SessionQueue(about.session_id, interpreter)
         self._begins = 0.0
         self._batch = 0
         self._struck = 0
@@ -150,7 +144,6 @@ class HostedSession:
         self._stored = False
         self._stirred = False
         self._stopped = False
-        self._losing = False
         self._call: DelayedCall | None = None
         self._armed_at = 0.0
         self._resting: Deferred[None] | None = None
@@ -187,7 +180,7 @@ class HostedSession:
         """
         self._stored = True
         self.documents.resume((record.digest, *record.others.values()))
-        self._taken.extend(record.taken)
+        self._queue.taken.extend(record.taken)
         self.actions.resume(record.owed)
         self.over = record.over
         self._begins = record.begins
@@ -208,7 +201,7 @@ class HostedSession:
         self.interactions = dict(calls)
         self.interpreter.set_interactions(list(calls.values()))
         for interaction_id in gone:
-            self._put(ScxmlEvent("interaction.deleted", {"interactionid": interaction_id}))
+            self.hear(ScxmlEvent("interaction.deleted", {"interactionid": interaction_id}))
 
     # From outside.
 
@@ -225,7 +218,8 @@ class HostedSession:
         self._requests.check_room()
         request_id = self._host.ids.hex(32)
         data = {"param": dict(parameters), "paramtype": content_type}
-        self._push(ScxmlEvent(name, data, send_id=request_id))
+        self._queue.push(ScxmlEvent(name, data, send_id=request_id))
+        self._wake()
         return await self._requests.wait(request_id)
 
     async def tell(self, event: ScxmlEvent, hops: int = 0, push_id: str = "") -> None:
@@ -236,19 +230,14 @@ class HostedSession:
         :raises Unavailable: as for :meth:`ask`.
         """
         self._check()
-        if not push_id or push_id not in self._taken:
-            self._push(event)
-            self._hops = max(self._hops, hops)
-            if push_id:
-                self._taken.append(push_id)
-                del self._taken[:-MAX_TAKEN]
-        elif not self._storing and not self._stirred:
+        if not self._queue.push_once(event, hops, push_id) and not (self._storing or self._stirred):
             return
         await self._stirring()
 
     def hear(self, event: ScxmlEvent) -> None:
         """Give the session an event that nobody waits for; a full queue loses it."""
-        self._put(event)
+        if not self.over and self._queue.offer(event):
+            self._wake()
 
     def has_call(self, interaction_id: str, facts: Mapping[str, object] | None) -> None:
         """Know a call of this session from now on; ``None``: no longer."""
@@ -379,34 +368,11 @@ class HostedSession:
         self._batch += 1
         if step is Step.STABLE and self.interpreter.pending and self._batch < MAX_BATCH:
             return True
-        self._stirred = self._losing = False
+        self._stirred = False
+        self._queue.has_room()
         self._batch = 0
         self._settle(finished=step is Step.FINISHED)
         return False
-
-    def _push(self, event: ScxmlEvent) -> None:
-        try:
-            self.interpreter.push(event)
-        except EventTooLarge:
-            raise TooLarge("The event is too large for this session.") from None
-        except QueueFull:
-            raise TooManyRequests("Too many events wait for this session.", 1.0) from None
-        self._wake()
-
-    def _put(self, event: ScxmlEvent) -> None:
-        if self.over:
-            return
-        try:
-            self._push(event)
-        except (TooManyRequests, TooLarge):
-            if self._losing:
-                return
-            self._losing = True
-            self.log.warn(
-                "Session {session_id} has no room for an event; {name} is lost",
-                session_id=self.session_id,
-                name=event.name,
-            )
 
     def _wake(self) -> None:
         if self._stopped:
@@ -431,7 +397,7 @@ class HostedSession:
         fresh = self.actions.take(effects)
         if finished:
             self.actions.drop(but=fresh)
-        hops, self._hops = self._hops, 0
+        hops = self._queue.take_hops()
         saved = b"" if finished else self.interpreter.save() or b""
         self.documents.forget_unused(saved)
         changes = self._changes(saved)
@@ -481,7 +447,7 @@ class HostedSession:
             others=self.documents.digests(),
             owed=self.actions.owed,
             interactions=tuple(self.interactions),
-            taken=tuple(self._taken),
+            taken=tuple(self._queue.taken),
             over=self.over,
             begins=self._begins,
             saved=saved,
@@ -591,7 +557,7 @@ class HostedSession:
     def not_delivered(self, effect: SendToSession) -> None:
         """Tell the session that there is nobody to take what it has sent."""
         name = "error.communication"
-        self._put(ScxmlEvent(name, type="platform", send_id=effect.send_id, has_data=False))
+        self.hear(ScxmlEvent(name, type="platform", send_id=effect.send_id, has_data=False))
 
     async def _load(self, effect: LoadDocument) -> None:
         try:
