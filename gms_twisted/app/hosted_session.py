@@ -19,7 +19,7 @@ found, what states mean.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -28,6 +28,7 @@ from gms_twisted.app.operations import Owner
 from gms_twisted.app.orchestration import Reply, SessionOver
 from gms_twisted.app.session_actions import SessionActions
 from gms_twisted.app.session_documents import SessionDocuments
+from gms_twisted.app.session_log import SessionLog
 from gms_twisted.app.session_needs import Host
 from gms_twisted.app.session_queue import SessionQueue
 from gms_twisted.app.session_records import (
@@ -36,13 +37,13 @@ from gms_twisted.app.session_records import (
 )
 from gms_twisted.app.session_requests import SessionRequests
 from gms_twisted.app.session_storing import SessionStoring
+from gms_twisted.app.session_time import SessionTime
 from gms_twisted.domain.errors import (
     GmsError,
     NodeAway,
     Unavailable,
 )
 from gms_twisted.domain.ids import GmsUser
-from gms_twisted.domain.sources import DelayedCall
 from gms_twisted.scxml.effects import (
     Effect,
     LoadDocument,
@@ -59,14 +60,8 @@ from gms_twisted.store.interfaces import Change, Delete
 MAX_BATCH = 20
 """Most events between two commits of one session."""
 
-LOOK_AGAIN_S = 60.0
-"""Until a service that cannot be read is looked for again."""
-
 CLOSING_S = 60.0
 """Time for the actions of a final state."""
-
-MAX_LOG = 50
-"""So many lines of a session's log are kept for operators."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,29 +79,14 @@ class About:
     service: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of a session's log.
-
-    :ivar at: Unix seconds.
-    :ivar level: 1 reporting, 2 error, 3 warning, 4 debug.
-    :ivar text: what the application or an error says; may be anybody's secret.
-    :ivar plain: what of it says nothing about anybody, ``""`` for nothing.
-    """
-
-    at: float
-    level: int
-    text: str = field(repr=False)
-    plain: str = ""
-
-
 class HostedSession:
     """A session that runs here.
 
     :param others: documents of charts that it has invoked, by URL.
     :ivar number: later sessions of the process have higher ones.
     :ivar shard: what it belongs to, ``""`` where there is only this process.
-    :ivar events: steps that it has taken; ``lines`` the last of its log.
+    :ivar events: steps that it has taken.
+    :ivar own_log: what it has said, for operators.
     """
 
     log = Logger()
@@ -124,28 +104,24 @@ class HostedSession:
         self.documents = SessionDocuments(host, about.document, others or {})
         self.shard = host.shard(about.session_id)
         self.interpreter = interpreter
-        self.ends_at = ends_at
+        self.time = SessionTime(host, about.session_id, ends_at)
+        self.own_log = SessionLog(about.session_id, host.wall)
         self.over = False
         self.events = 0
         self.number = 0
-        # Lists: an empty deque takes 600 bytes.
-        self.lines: list[Line] = []
         owner = Owner(about.session_id, about.user, about.service)
-        self.actions = SessionActions(host, owner, self)
+        self.actions = SessionActions(host, owner, self, self.own_log)
         self.interactions: dict[str, Mapping[str, object]] = {}
         self._host = host
         self._requests = SessionRequests(host, timeout_s)
         self._steps = SessionStoring(host, about.session_id, self._requests.refuse)
         self._queue = SessionQueue(about.session_id, interpreter)
-        self._begins = 0.0
         self._batch = 0
         self._struck = 0
         self._storing = False
         self._stored = False
         self._stirred = False
         self._stopped = False
-        self._call: DelayedCall | None = None
-        self._armed_at = 0.0
         self._resting: Deferred[None] | None = None
 
     @property
@@ -161,7 +137,7 @@ class HostedSession:
         :param at: not before then (Unix seconds); meanwhile it is stored and waits.
         :param hold: a request comes next; what is stored then is enough.
         """
-        self._begins = at
+        self.time.begins = at
         if at <= self._host.wall.now():
             self._begin_states()
             if hold:
@@ -170,7 +146,7 @@ class HostedSession:
         await self._stirring()
 
     def _begin_states(self) -> None:
-        self._begins = 0.0
+        self.time.begins = 0.0
         self.interpreter.start(self._host.wall.now())
 
     def resume(self, record: SessionRecord) -> None:
@@ -183,7 +159,7 @@ class HostedSession:
         self._queue.taken.extend(record.taken)
         self.actions.resume(record.owed)
         self.over = record.over
-        self._begins = record.begins
+        self.time.begins = record.begins
         if record.over:
             self._close()
             return
@@ -280,8 +256,8 @@ class HostedSession:
         """
         if self._resting is None:
             self._resting = Deferred()
-            if self._call is not None and self._call.active() and not self.over:
-                self._call.cancel()
+            if not self.over:
+                self.time.disarm()
             self._requests.refuse(_moved())
             if not self._stored and not self.over:
                 self._wake()
@@ -311,9 +287,7 @@ class HostedSession:
 
     def stop(self) -> None:
         """Hold still: the process ends, the session goes on in the next one."""
-        if self._call is not None and self._call.active():
-            self._call.cancel()
-        self._call = None
+        self.time.disarm()
         # A final state that was stored is no less over in the next process.
         self._stopped = self.over = True
         self.actions.stop()
@@ -441,7 +415,7 @@ class HostedSession:
             source=about.source,
             digest=about.document.digest,
             started=about.started,
-            ends_at=self.ends_at,
+            ends_at=self.time.ends_at,
             user=about.user,
             service=about.service,
             others=self.documents.digests(),
@@ -449,7 +423,7 @@ class HostedSession:
             interactions=tuple(self.interactions),
             taken=tuple(self._queue.taken),
             over=self.over,
-            begins=self._begins,
+            begins=self.time.begins,
             saved=saved,
         )
         return (*self.documents.puts(), record.to_put(self.shard))
@@ -478,64 +452,40 @@ class HostedSession:
 
     # Time.
 
+    def _deadline(self) -> float | None:
+        return self.time.begins or self.interpreter.next_deadline()
+
     def _arm(self) -> None:
-        if self._resting is not None:
-            return
-        deadline = self._begins or self.interpreter.next_deadline()
-        at = self.ends_at if deadline is None else min(deadline, self.ends_at)
-        if self._call is not None and self._call.active():
-            if at == self._armed_at:
-                return
-            # Not reset(): a reactor looks through all of its calls to move one forward.
-            self._call.cancel()
-        self._armed_at = at
-        delay = max(0.0, at - self._host.wall.now())
-        self._call = self._host.timers.callLater(delay, self._due)
+        if self._resting is None:
+            self.time.arm(self._deadline(), self._due)
 
     def _due(self) -> None:
-        self._call = None
+        self.time.disarm()
         if self.over:
             return
         now = self._host.wall.now()
-        if now >= self.ends_at:
+        if now >= self.time.ends_at:
             self._host.tasks.spawn("the end of a session's time", self._time_is_up())
-        deadline = self._begins or self.interpreter.next_deadline()
+        deadline = self._deadline()
         if deadline is not None and deadline <= now:
-            if self._begins:
+            if self.time.begins:
                 self._begin_states()
             else:
                 self.interpreter.handle_deadline(now)
             self._wake()
-        elif now < self.ends_at:
+        elif now < self.time.ends_at:
             self._arm()
 
     async def _time_is_up(self) -> None:
-        now = self._host.wall.now()
-        try:
-            until = await self._host.lasts_until(self.session_id)
-        except GmsError as error:
-            self.log.warn(
-                "The service of session {session_id} cannot be read, tried again: {error}",
-                session_id=self.session_id,
-                error=error.code,
-            )
-            until = now + LOOK_AGAIN_S
-        except CancelledError:
-            raise
-        except Exception:  # noqa: BLE001 - it must not live for ever
-            self.log.failure(
-                "Failed to look for the service of session {session_id}",
-                session_id=self.session_id,
-            )
-            until = now + LOOK_AGAIN_S
+        until = await self.time.lasts_until()
         if self.over:
             return
         if until > self._host.wall.now():
-            self.ends_at = until
+            self.time.ends_at = until
             self._arm()
             return
         sentence = "The session's time is over."
-        self.note(3, sentence, sentence)
+        self.own_log.note(3, sentence, sentence)
         self.give_up()
 
     # Effects.
@@ -547,7 +497,7 @@ class HostedSession:
                 self.log.debug("Session {id} answers nobody", id=self.session_id)
         elif isinstance(effect, LogText):
             text = f"{effect.label}: {effect.text}" if effect.label else effect.text
-            self.note(effect.level, text, effect.place)
+            self.own_log.note(effect.level, text, effect.place)
         elif isinstance(effect, SendToSession):
             if not self._host.deliver(effect, self.session_id):
                 self.not_delivered(effect)
@@ -566,7 +516,9 @@ class HostedSession:
             raise
         except Exception as error:  # noqa: BLE001 - the session must hear of every end
             if isinstance(error, GmsError):
-                self.note(2, f"{effect.url}: {error}", "A document to be invoked cannot be had.")
+                self.own_log.note(
+                    2, f"{effect.url}: {error}", "A document to be invoked cannot be had."
+                )
             else:
                 self.log.failure("Failed to load for {session}", session=self.session_id)
             self.interpreter.document_loaded(effect.token, DocumentError(str(error)))
@@ -585,8 +537,7 @@ class HostedSession:
 
     def _close(self) -> None:
         """Let go of everything; the actions of the final state still come to their end."""
-        if self._call is not None and self._call.active():
-            self._call.cancel()
+        self.time.disarm()
         self._requests.refuse(_over())
         self._steps.let_go()
         self._host.awake.forget(self)
@@ -595,7 +546,7 @@ class HostedSession:
         self.interpreter.close()
         self.actions.begin(tuple(self.actions.owed))
         if self.actions.owed:
-            self._call = self._host.timers.callLater(CLOSING_S, self._give_up)
+            self.time.arm_in(CLOSING_S, self._give_up)
         else:
             self._gone()
 
@@ -604,8 +555,7 @@ class HostedSession:
         self._host.tasks.spawn("the end of a session", self._vanish())
 
     async def _vanish(self) -> None:
-        if self._call is not None and self._call.active():
-            self._call.cancel()
+        self.time.disarm()
         if await self._steps.commit((Delete(SESSION, self.session_id),)):
             self._gone()
 
@@ -630,12 +580,6 @@ class HostedSession:
                 session_id=self.session_id,
                 source=self.about.source,
             )
-
-    def note(self, level: int, text: str, plain: str = "") -> None:
-        """Keep a line of the session's own log; what it says may be anybody's secret."""
-        self.lines.append(Line(self._host.wall.now(), level, text[:500], plain))
-        del self.lines[:-MAX_LOG]
-        self.log.debug("Session {session_id}: a line of its log", session_id=self.session_id)
 
 
 def _moved() -> NodeAway:

@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gms_twisted.app.health import Health
-from gms_twisted.app.hosted_session import HostedSession, Line
+from gms_twisted.app.hosted_session import HostedSession
 from gms_twisted.app.ops_masks import HIDDEN
 from gms_twisted.app.ops_services import TELLING
 from gms_twisted.app.ops_sources import Json
 from gms_twisted.app.orchestrator import EmbeddedOrchestrator
+from gms_twisted.app.session_log import Line
 from gms_twisted.scxml.effects import StartOperation
 
 LOOKED_AT = 2000
@@ -114,7 +115,7 @@ class SessionOverview:
             ],
             "log": [
                 {"at": line.at, "level": _LEVELS.get(line.level, "info"), "text": _plain(line)}
-                for line in session.lines
+                for line in session.own_log.lines
             ],
         }
 
@@ -159,7 +160,7 @@ def _row(session: HostedSession) -> Json:
         "service": session.session_id if about.service else "",
         "states": list(interpreter.innermost()),
         "started": about.started,
-        "ends": session.ends_at,
+        "ends": session.time.ends_at,
         "events": session.events,
         "strikes": interpreter.strikes,
         "awake": interpreter.awake,
