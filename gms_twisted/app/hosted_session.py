@@ -12,6 +12,13 @@ never its answers.  Actions whose end was still to come are begun again with the
 Choice: an event for another session is handed over after the commit and not noted as owed;
 a crash in that moment loses it.  All that leaves the process is owed.
 
+What a session consists of is in modules of its own, each about one thing of one session:
+``session_queue`` events on their way in, ``session_requests`` who waits for answers,
+``session_storing`` commits and who waits for them, ``session_actions`` what it has begun outside,
+``session_documents`` the charts that it runs, ``session_time`` when it acts by itself,
+``session_log`` what it has said.  What is left here shares the few words on how far a session is
+(over, stopped, storing, stored, stirred, resting), and is one thing.
+
 Knows: the order of step, commit, effect.  Does not know: modules, HTTP, how documents are
 found, what states mean.
 """
