@@ -16,55 +16,39 @@ from __future__ import annotations
 
 import gc
 import os
-import resource
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IServiceCollection, MultiService
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress
-from twisted.internet.protocol import Factory
 from twisted.logger import ILogObserver, Logger, globalLogPublisher
 from twisted.python.failure import Failure
 
 from gms_twisted import __version__
 from gms_twisted.app.kept_secrets import VISITOR_KEY, kept_secret
 from gms_twisted.app.nodes import Alone
+from gms_twisted.app.pauses import pause, within
 from gms_twisted.banner import banner, start_warnings
 from gms_twisted.cluster.cluster import Cluster
 from gms_twisted.config.describe import changes
 from gms_twisted.config.options import Configuration
 from gms_twisted.control import ControlService
-from gms_twisted.domain.errors import GmsError, InvalidRequest
-from gms_twisted.embedded.chat_data import export_user
-from gms_twisted.http.frontdoor import FrontDoor
+from gms_twisted.control_commands import ControlCommands
+from gms_twisted.domain.errors import GmsError
+from gms_twisted.doorway import Doorway
 from gms_twisted.logs import RecentProblems, log_output, make_observer
 from gms_twisted.store.interfaces import StoreFault
 from gms_twisted.store.moving import refuse_unfinished
 from gms_twisted.system import monotonic
-from gms_twisted.transports.listening import CannotListen, Listener, bind_all
+from gms_twisted.transports.listening import CannotListen
 from gms_twisted.wiring import Foundation, House, Settings, listen_on
 
 LAST_REQUESTS_S = 1.0
 """Time that a worker which makes way leaves to connections without a request."""
-
-
-class Doorway(Factory):
-    """What the ports were given before the front door existed."""
-
-    noisy = False
-
-    def __init__(self) -> None:
-        self.door: FrontDoor | None = None
-
-    def buildProtocol(self, addr: IAddress | None) -> Any:
-        """Let the front door make it; before it exists nobody comes in."""
-        return None if self.door is None else self.door.buildProtocol(addr)
 
 
 class Process(MultiService):
@@ -78,7 +62,6 @@ class Process(MultiService):
         self._settings = settings
         self._reactor = reactor
         self._doorway = Doorway()
-        self._listeners: list[Listener] = []
         self._base: Foundation | None = None
         self._house: House | None = None
         self._control: ControlService | None = None
@@ -119,14 +102,9 @@ class Process(MultiService):
     def privilegedStartService(self) -> None:
         """Bind the ports; one that cannot be bound ends the program with one sentence."""
         self._reactor.seconds = monotonic
-        _raise_descriptor_limit()
         try:
-            if self._leash is not None:
-                self._listeners = self._leash.bind(self._reactor, self._doorway)
-            else:
-                self._listeners = bind_all(
-                    self._reactor, listen_on(self._configuration, self._settings), self._doorway
-                )
+            descriptions = listen_on(self._configuration, self._settings)
+            self._doorway.bind(self._reactor, descriptions, self._leash)
         except CannotListen as error:
             self._complain(str(error))
             sys.exit(1)
@@ -154,7 +132,7 @@ class Process(MultiService):
         await refuse_unfinished(base.store)
         await base.open_chat_server(self._cluster)
         key = await kept_secret(base.store, base.ids, VISITOR_KEY)
-        house = House(base, self._listeners, key, self._cluster or Alone())
+        house = House(base, self._doorway.listeners, key, self._cluster or Alone())
         self._house = house
         await house.areas.housekeep()
         if self._cluster is not None:
@@ -169,21 +147,15 @@ class Process(MultiService):
         base.sweeper.startService()
         base.lag.start()
         house.traffic.start()
-        self._control = ControlService(
-            self._settings.data_directory, self._commands(), self._reactor
-        )
+        commands = ControlCommands(base, house).by_name()
+        self._control = ControlService(self._settings.data_directory, commands, self._reactor)
         self._control.startService()
         link = await self._first_link(house)
         gc.collect()
         gc.freeze()
         # A request leaves some fifty objects in circles: 10,000 of them are 20 ms at the most.
         gc.set_threshold(10_000, 50, 100)
-        self._doorway.door = house.door
-        for listener in self._listeners:
-            house.door.attach(listener.port)
-            start = getattr(listener.port, "startReading", None)
-            if start is not None:
-                start()
+        self._doorway.open(house.door)
         self._say_ready(house, link)
         if self._reload_wanted:
             self._reload()
@@ -253,7 +225,7 @@ class Process(MultiService):
     def _say_ready(self, house: House, link: str) -> None:
         configuration = self._configuration
         warnings = start_warnings(
-            self._listeners,
+            self._doorway.listeners,
             configuration.server,
             house.identity.mode,
             services=bool(configuration.services),
@@ -264,7 +236,7 @@ class Process(MultiService):
             self._leash.ready(house.site_url(), link, warnings, desk=desk)
             return
         if self._settings.log_format == "json":
-            urls = ", ".join(one.url(socket.gethostname()) for one in self._listeners)
+            urls = ", ".join(one.url(socket.gethostname()) for one in self._doorway.listeners)
             self.log.info("GMS {version} ready on {urls}", version=__version__, urls=urls)
             for sentence in warnings:
                 self.log.warn("{sentence}", sentence=sentence)
@@ -273,7 +245,9 @@ class Process(MultiService):
         output = sys.__stdout__
         if output is not None:
             desk = house.desk is not None
-            output.write(banner(self._listeners, house.site_url(), link, warnings, desk=desk))
+            output.write(
+                banner(self._doorway.listeners, house.site_url(), link, warnings, desk=desk)
+            )
             output.flush()
 
     # Signals
@@ -352,55 +326,6 @@ class Process(MultiService):
             self.log.warn("{option} counts from the next start on", option=name)
         return True
 
-    # Commands
-
-    def _commands(
-        self,
-    ) -> Mapping[str, Callable[[Mapping[str, object]], Awaitable[Mapping[str, object]]]]:
-        return {
-            "login-link": self._login_link,
-            "backup": self._backup,
-            "site-url": self._site_url,
-            "user-export": self._user_export,
-            "user-delete": self._user_delete,
-        }
-
-    async def _login_link(self, asked: Mapping[str, object]) -> Mapping[str, object]:
-        assert self._house is not None
-        name = asked.get("name", "")
-        token = await self._house.accounts.new_link(name if isinstance(name, str) else "")
-        return {"link": f"{self._house.site_url()}desk/#link={token}"}
-
-    async def _backup(self, asked: Mapping[str, object]) -> Mapping[str, object]:
-        assert self._base is not None
-        target = Path(str(asked.get("file", "")))
-        copy = getattr(self._base.store, "backup", None)
-        if copy is None:
-            raise InvalidRequest("This store cannot be copied.")
-        if target.exists():
-            raise InvalidRequest(f"{target} exists already.")
-        await copy(target)
-        return {"file": str(target)}
-
-    async def _site_url(self, asked: Mapping[str, object]) -> Mapping[str, object]:
-        assert self._house is not None
-        return {"url": self._house.site_url(), "mode": self._house.identity.mode}
-
-    async def _user_export(self, asked: Mapping[str, object]) -> Mapping[str, object]:
-        assert self._base is not None and self._house is not None
-        user = str(asked.get("user", ""))
-        chats = await export_user(self._base.store, user)
-        sessions = await self._house.orchestration.users.export(user)
-        return {"found": {"chats": chats, "sessions": sessions}}
-
-    async def _user_delete(self, asked: Mapping[str, object]) -> Mapping[str, object]:
-        assert self._base is not None and self._house is not None
-        user, rooms = str(asked.get("user", "")), self._base.chat_server
-        # First, for what a session does at its end may still be said in a chat.
-        sessions = await self._house.orchestration.users.end(user)
-        chats = 0 if rooms is None else await rooms.rooms.delete_user(user)
-        return {"deleted": f"{chats} chats, {sessions} sessions"}
-
     # Ending
 
     async def _close(self) -> None:
@@ -408,12 +333,11 @@ class Process(MultiService):
         base, house = self._base, self._house
         if house is not None:
             house.health.draining = self._leash is None or not self._leash.makes_way
-        for listener in self._listeners:
-            await _awaited(listener.port.stopListening())
+        await self._doorway.close()
         if house is not None and self._leash is not None and self._leash.makes_way:
             # Whoever was just let in asks here, and goes to the others with the next request.
             house.door.draining = True
-            await _pause(self._reactor, LAST_REQUESTS_S)
+            await pause(self._reactor, LAST_REQUESTS_S)
         if self._control is not None:
             await _awaited(self._control.stopService())
         if self._housekeeping is not None and self._housekeeping.active():
@@ -422,7 +346,7 @@ class Process(MultiService):
             house.traffic.stop()
             await house.comet.stop()
             # Requests that are under way may need what a session publishes.
-            await _within(self._reactor, grace_s, house.door.drain())
+            await within(self._reactor, grace_s, house.door.drain())
             if self._cluster is not None:
                 await self._cluster.give()
             house.orchestration.stop()
@@ -463,27 +387,6 @@ async def _awaited(result: object) -> None:
         await result
 
 
-def _pause(reactor: Any, seconds: float) -> Deferred[None]:
-    over: Deferred[None] = Deferred()
-    reactor.callLater(seconds, over.callback, None)
-    return over
-
-
-async def _within(reactor: Any, seconds: float, work: Deferred[None]) -> None:
-    """Wait for something, but not longer."""
-    over: Deferred[None] = Deferred()
-
-    def finish(_: object = None) -> None:
-        if not over.called:
-            over.callback(None)
-
-    late = reactor.callLater(seconds, finish)
-    work.addCallback(finish)
-    await over
-    if late.active():
-        late.cancel()
-
-
 def _make_directory(path: Path) -> None:
     """Make the data directory, which others may not read.
 
@@ -493,9 +396,3 @@ def _make_directory(path: Path) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreFault(f"The data directory {path} cannot be made: {error.strerror}.") from error
-
-
-def _raise_descriptor_limit() -> None:
-    """Use as many descriptors as we are allowed."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

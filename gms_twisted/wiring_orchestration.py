@@ -3,11 +3,11 @@
 ::
 
     ServiceInstances -> OrchestratedServices -> Orchestrators
-        Orchestrators -+-> EmbeddedOrchestrator -> Interpreter
+        Orchestrators -+-> EmbeddedOrchestrator -> SessionHost -> Interpreter
                        +-> OrsClient -> other servers
-    EmbeddedOrchestrator -> Modules -+-> queue, interaction -> HomeCentre -+-> other nodes
-                                     |                  EmbeddedContactCentre -> desk
-                                     +-> services, notifications, storage, places, web
+    SessionHost -> Modules -+-> queue, interaction -> HomeCentre -+-> other nodes
+                            |                         EmbeddedContactCentre -> desk
+                            +-> services, notifications, storage, places, web
 
 Knows: which objects there are and what each gets.  Does not know: HTTP, pages.
 """
@@ -43,6 +43,7 @@ from gms_twisted.app.orchestrators import Orchestrators
 from gms_twisted.app.outgoing import Gate, Limits
 from gms_twisted.app.places import Places
 from gms_twisted.app.session_chats import SessionChats
+from gms_twisted.app.session_host import SessionHost
 from gms_twisted.app.shared_sessions import SharedSessions
 from gms_twisted.app.storage_areas import StorageAreas
 from gms_twisted.app.tasks import Tasks
@@ -156,7 +157,7 @@ class OrchestrationHouse:
                 forget=(queue.session_ended, self.home.session_ended),
                 event_bytes=256 * 1024,
             )
-            self.embedded = EmbeddedOrchestrator(
+            host = SessionHost(
                 store,
                 reactor,
                 wall,
@@ -175,12 +176,13 @@ class OrchestrationHouse:
                 nodes,
                 self._calls_of,
             )
-            self.sessions = self.embedded.everywhere = SharedSessions(
+            self.embedded = EmbeddedOrchestrator(host, configuration.ors)
+            self.sessions = host.everywhere = SharedSessions(
                 self.embedded, nodes, tasks, reactor, lambda: _timeout_s(self._configuration)
             )
             modules["session"] = Sessions(self.sessions, Fetching(gate), tasks, wall)
             self.home.watch(self.embedded)
-            self.home.news.is_ready = self.embedded.shards.is_ready
+            self.home.news.is_ready = host.shards.is_ready
         self.orchestrators = Orchestrators(self.sessions, self._client)
         self._follow_servers(configuration)
         self.health = OrchestrationHealth(self.embedded, self._client)
@@ -194,7 +196,7 @@ class OrchestrationHouse:
             nodes,
         )
         if self.embedded is not None:
-            self.embedded.owners = self.services
+            self.embedded.host.owners = self.services
         kinds.services.register_orchestrated(self.services)
         kinds.keeper.listener = SessionChats(self.orchestrators, tasks, reactor)
         push.orchestrate(self.orchestrators)
@@ -205,15 +207,15 @@ class OrchestrationHouse:
     async def start(self) -> None:
         """Go on with the sessions that are stored."""
         if self.embedded is not None:
-            await self.embedded.recover()
-            if self.embedded.alone:
-                await self.embedded.forget_lost(lambda _: True)
+            await self.embedded.host.recover()
+            if self.embedded.host.alone:
+                await self.embedded.host.forget_lost(lambda _: True)
 
     def stop(self) -> None:
         """Hold still."""
         self.home.stop()
         if self.embedded is not None:
-            self.embedded.stop()
+            self.embedded.host.stop()
 
     def reconfigure(self, configuration: Configuration) -> None:
         """Take new options; nothing of it can fail."""
@@ -261,7 +263,7 @@ class OrchestrationHouse:
 
 
 class EventPoster:
-    """A :class:`gms_twisted.app.orchestrator.Poster` through the outgoing gate."""
+    """A :class:`gms_twisted.app.orchestrator_needs.Poster` through the outgoing gate."""
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate

@@ -157,6 +157,10 @@ RULES = {
     "system": Rule(("domain",)),
     # A command reaches the running server through it: lines over a socket.
     "control": Rule(("domain",), ("twisted",)),
+    # The ports of a process, before and after there is a front door.
+    "doorway": Rule(("http.frontdoor", "transports.listening", "workers.leash"), ("twisted",)),
+    # What a command does is done by parts of a server that is composed.
+    "control_commands": Rule(("control", "domain", "embedded.chat_data", "wiring")),
     # How log lines look; used before anything else exists.
     "logs": Rule((), ("twisted.logger", "zope.interface")),
     # The composition: what is plugged into what, signals, start and end, the terminal.

@@ -12,38 +12,45 @@ never its answers.  Actions whose end was still to come are begun again with the
 Choice: an event for another session is handed over after the commit and not noted as owed;
 a crash in that moment loses it.  All that leaves the process is owed.
 
+What a session consists of is in modules of its own, each about one thing of one session:
+``session_queue`` events on their way in, ``session_requests`` who waits for answers,
+``session_storing`` commits and who waits for them, ``session_actions`` what it has begun outside,
+``session_documents`` the charts that it runs, ``session_time`` when it acts by itself,
+``session_log`` what it has said.  What is left here shares the few words on how far a session is
+(over, stopped, storing, stored, stirred, resting), and is one thing.
+
 Knows: the order of step, commit, effect.  Does not know: modules, HTTP, how documents are
 found, what states mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from gms_twisted.app.operations import Owner
-from gms_twisted.app.orchestration import AnswerLate, Reply, SessionOver
-from gms_twisted.app.session_actions import ActionHost, SessionActions
+from gms_twisted.app.orchestration import Reply, SessionOver
+from gms_twisted.app.session_actions import SessionActions
+from gms_twisted.app.session_documents import SessionDocuments
+from gms_twisted.app.session_log import SessionLog
+from gms_twisted.app.session_needs import Host
+from gms_twisted.app.session_queue import SessionQueue
 from gms_twisted.app.session_records import (
     SESSION,
     SessionRecord,
-    document_put,
 )
-from gms_twisted.app.session_storing import SessionStoring, StoringHost
-from gms_twisted.app.session_turns import AwakeSessions, SessionTurns
+from gms_twisted.app.session_requests import SessionRequests
+from gms_twisted.app.session_storing import SessionStoring
+from gms_twisted.app.session_time import SessionTime
 from gms_twisted.domain.errors import (
     GmsError,
     NodeAway,
-    TooLarge,
-    TooManyRequests,
     Unavailable,
 )
 from gms_twisted.domain.ids import GmsUser
-from gms_twisted.domain.sources import DelayedCall
 from gms_twisted.scxml.effects import (
     Effect,
     LoadDocument,
@@ -52,74 +59,19 @@ from gms_twisted.scxml.effects import (
     SendToSession,
 )
 from gms_twisted.scxml.events import ScxmlEvent
-from gms_twisted.scxml.interpreter import Interpreter, QueueFull, Step
+from gms_twisted.scxml.interpreter import Interpreter, Step
 from gms_twisted.scxml.loader import DocumentError
 from gms_twisted.scxml.model import Document
-from gms_twisted.scxml.queued_events import EventTooLarge
-from gms_twisted.scxml.snapshot import documents_of
 from gms_twisted.store.interfaces import Change, Delete
-
-MAX_REQUESTS = 100
-"""Most requests that wait for one session's answers."""
 
 MAX_BATCH = 20
 """Most events between two commits of one session."""
 
-LOOK_AGAIN_S = 60.0
-"""Until a service that cannot be read is looked for again."""
-
 CLOSING_S = 60.0
 """Time for the actions of a final state."""
 
-MAX_TAKEN = 50
-"""So many notifications are remembered, lest one be taken twice."""
 
-MAX_OTHERS = 20
-"""So many documents of invoked charts are kept before those that are over are forgotten."""
-
-MAX_LOG = 50
-"""So many lines of a session's log are kept for operators."""
-
-
-class Host(ActionHost, StoringHost, Protocol):
-    """What a session needs of those around it."""
-
-    turns: SessionTurns
-    awake: AwakeSessions
-
-    @property
-    def alone(self) -> bool:
-        """No other node keeps or removes documents."""
-
-    def shard(self, session_id: str) -> str:
-        """The shard that a session belongs to, ``""`` where there is only this process."""
-
-    async def load(self, url: str, base: str) -> Document:
-        """Get the document of an invoked chart.
-
-        :param base: URL of the document that invokes it.
-        """
-
-    def deliver(self, effect: SendToSession, origin: str) -> bool:
-        """Give an event to another session; ``False``: there is none."""
-
-    async def lasts_until(self, session: HostedSession) -> float:
-        """How long a session whose time is up may go on (Unix seconds); the past: no longer."""
-
-    async def release(self, session: HostedSession) -> None:
-        """Free what a session holds outside, its service first of all."""
-
-    def dropped(self) -> None:
-        """Note that a script context is gone."""
-
-    def gone(self, session: HostedSession) -> None:
-        """Forget a session."""
-
-    def count(self, name: str, by: int = 1) -> None:
-        """Count something that happened to a session."""
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class About:
     """What does not change in a session's life.
 
@@ -132,31 +84,16 @@ class About:
     started: float
     user: GmsUser | None = None
     service: str = ""
-    others: dict[str, Document] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of a session's log.
-
-    :ivar at: Unix seconds.
-    :ivar level: 1 reporting, 2 error, 3 warning, 4 debug.
-    :ivar text: what the application or an error says; may be anybody's secret.
-    :ivar plain: what of it says nothing about anybody, ``""`` for nothing.
-    """
-
-    at: float
-    level: int
-    text: str = field(repr=False)
-    plain: str = ""
 
 
 class HostedSession:
     """A session that runs here.
 
+    :param others: documents of charts that it has invoked, by URL.
     :ivar number: later sessions of the process have higher ones.
     :ivar shard: what it belongs to, ``""`` where there is only this process.
-    :ivar events: steps that it has taken; ``lines`` the last of its log.
+    :ivar events: steps that it has taken.
+    :ivar own_log: what it has said, for operators.
     """
 
     log = Logger()
@@ -168,38 +105,31 @@ class HostedSession:
         interpreter: Interpreter,
         ends_at: float,
         timeout_s: Callable[[], float],
+        others: Mapping[str, Document] | None = None,
     ) -> None:
         self.about = about
+        self.documents = SessionDocuments(host, about.document, others or {})
         self.shard = host.shard(about.session_id)
         self.interpreter = interpreter
-        self.ends_at = ends_at
-        self._timeout_s = timeout_s
+        self.time = SessionTime(host, about.session_id, ends_at)
+        self.own_log = SessionLog(about.session_id, host.wall)
         self.over = False
         self.events = 0
         self.number = 0
-        # Lists: an empty deque takes 600 bytes.
-        self.lines: list[Line] = []
         owner = Owner(about.session_id, about.user, about.service)
-        self.actions = SessionActions(host, owner, self)
+        self.actions = SessionActions(host, owner, self, self.own_log)
         self.interactions: dict[str, Mapping[str, object]] = {}
         self._host = host
-        self._requests: dict[str, Deferred[Reply]] = {}
-        self._steps = SessionStoring(host, about.session_id, self._refuse)
-        self._taken: list[str] = []
-        self._hops = 0
-        self._begins = 0.0
+        self._requests = SessionRequests(host, timeout_s)
+        self._steps = SessionStoring(host, about.session_id, self._requests.refuse)
+        self._queue = SessionQueue(about.session_id, interpreter)
         self._batch = 0
         self._struck = 0
         self._storing = False
         self._stored = False
         self._stirred = False
         self._stopped = False
-        self._losing = False
-        self._call: DelayedCall | None = None
-        self._armed_at = 0.0
         self._resting: Deferred[None] | None = None
-        # Of the record that is stored, or is being stored.
-        self._recorded: Collection[str] = ()
 
     @property
     def session_id(self) -> str:
@@ -214,7 +144,7 @@ class HostedSession:
         :param at: not before then (Unix seconds); meanwhile it is stored and waits.
         :param hold: a request comes next; what is stored then is enough.
         """
-        self._begins = at
+        self.time.begins = at
         if at <= self._host.wall.now():
             self._begin_states()
             if hold:
@@ -223,7 +153,7 @@ class HostedSession:
         await self._stirring()
 
     def _begin_states(self) -> None:
-        self._begins = 0.0
+        self.time.begins = 0.0
         self.interpreter.start(self._host.wall.now())
 
     def resume(self, record: SessionRecord) -> None:
@@ -232,11 +162,11 @@ class HostedSession:
         Its calls are gone, unless this process is not alone; then :meth:`reconcile` follows.
         """
         self._stored = True
-        self._recorded = (record.digest, *record.others.values())
-        self._taken.extend(record.taken)
+        self.documents.resume((record.digest, *record.others.values()))
+        self._queue.taken.extend(record.taken)
         self.actions.resume(record.owed)
         self.over = record.over
-        self._begins = record.begins
+        self.time.begins = record.begins
         if record.over:
             self._close()
             return
@@ -254,7 +184,7 @@ class HostedSession:
         self.interactions = dict(calls)
         self.interpreter.set_interactions(list(calls.values()))
         for interaction_id in gone:
-            self._put(ScxmlEvent("interaction.deleted", {"interactionid": interaction_id}))
+            self.hear(ScxmlEvent("interaction.deleted", {"interactionid": interaction_id}))
 
     # From outside.
 
@@ -268,20 +198,12 @@ class HostedSession:
         :raises Unavailable: the process ends; the session goes on in the next one.
         """
         self._check()
-        if len(self._requests) >= MAX_REQUESTS:
-            raise TooManyRequests("Too many requests wait for this session.", 1.0)
+        self._requests.check_room()
         request_id = self._host.ids.hex(32)
         data = {"param": dict(parameters), "paramtype": content_type}
-        self._push(ScxmlEvent(name, data, send_id=request_id))
-        waiting: Deferred[Reply] = Deferred()
-        self._requests[request_id] = waiting
-        late = self._host.timers.callLater(self._timeout_s(), self._late, request_id)
-        try:
-            return await waiting
-        finally:
-            self._requests.pop(request_id, None)
-            if late.active():
-                late.cancel()
+        self._queue.push(ScxmlEvent(name, data, send_id=request_id))
+        self._wake()
+        return await self._requests.wait(request_id)
 
     async def tell(self, event: ScxmlEvent, hops: int = 0, push_id: str = "") -> None:
         """Give the session an event; stored on return.
@@ -291,19 +213,14 @@ class HostedSession:
         :raises Unavailable: as for :meth:`ask`.
         """
         self._check()
-        if not push_id or push_id not in self._taken:
-            self._push(event)
-            self._hops = max(self._hops, hops)
-            if push_id:
-                self._taken.append(push_id)
-                del self._taken[:-MAX_TAKEN]
-        elif not self._storing and not self._stirred:
+        if not self._queue.push_once(event, hops, push_id) and not (self._storing or self._stirred):
             return
         await self._stirring()
 
     def hear(self, event: ScxmlEvent) -> None:
         """Give the session an event that nobody waits for; a full queue loses it."""
-        self._put(event)
+        if not self.over and self._queue.offer(event):
+            self._wake()
 
     def has_call(self, interaction_id: str, facts: Mapping[str, object] | None) -> None:
         """Know a call of this session from now on; ``None``: no longer."""
@@ -346,9 +263,9 @@ class HostedSession:
         """
         if self._resting is None:
             self._resting = Deferred()
-            if self._call is not None and self._call.active() and not self.over:
-                self._call.cancel()
-            self._refuse(_moved())
+            if not self.over:
+                self.time.disarm()
+            self._requests.refuse(_moved())
             if not self._stored and not self.over:
                 self._wake()
             self._come_to_rest()
@@ -365,7 +282,7 @@ class HostedSession:
         """Hold still, and write nothing more: another node has the session, or is to have it."""
         error = _moved()
         self._steps.drop(error)
-        self._refuse(error)
+        self._requests.refuse(error)
         if self._resting is None:
             self._resting = Deferred()
         self._host.awake.forget(self)
@@ -377,14 +294,12 @@ class HostedSession:
 
     def stop(self) -> None:
         """Hold still: the process ends, the session goes on in the next one."""
-        if self._call is not None and self._call.active():
-            self._call.cancel()
-        self._call = None
+        self.time.disarm()
         # A final state that was stored is no less over in the next process.
         self._stopped = self.over = True
         self.actions.stop()
         error = Unavailable("The server is ending; the session goes on in the next one.")
-        self._refuse(error)
+        self._requests.refuse(error)
         self._steps.disappoint(error)
         self.interpreter.close()
 
@@ -434,34 +349,11 @@ class HostedSession:
         self._batch += 1
         if step is Step.STABLE and self.interpreter.pending and self._batch < MAX_BATCH:
             return True
-        self._stirred = self._losing = False
+        self._stirred = False
+        self._queue.has_room()
         self._batch = 0
         self._settle(finished=step is Step.FINISHED)
         return False
-
-    def _push(self, event: ScxmlEvent) -> None:
-        try:
-            self.interpreter.push(event)
-        except EventTooLarge:
-            raise TooLarge("The event is too large for this session.") from None
-        except QueueFull:
-            raise TooManyRequests("Too many events wait for this session.", 1.0) from None
-        self._wake()
-
-    def _put(self, event: ScxmlEvent) -> None:
-        if self.over:
-            return
-        try:
-            self._push(event)
-        except (TooManyRequests, TooLarge):
-            if self._losing:
-                return
-            self._losing = True
-            self.log.warn(
-                "Session {session_id} has no room for an event; {name} is lost",
-                session_id=self.session_id,
-                name=event.name,
-            )
 
     def _wake(self) -> None:
         if self._stopped:
@@ -486,13 +378,9 @@ class HostedSession:
         fresh = self.actions.take(effects)
         if finished:
             self.actions.drop(but=fresh)
-        hops, self._hops = self._hops, 0
+        hops = self._queue.take_hops()
         saved = b"" if finished else self.interpreter.save() or b""
-        if len(self.about.others) > MAX_OTHERS:
-            # Of a session that cannot be stored none is of use to anybody.
-            used = documents_of(saved) if saved else ()
-            others = self.about.others
-            self.about.others = {url: one for url, one in others.items() if url in used}
+        self.documents.forget_unused(saved)
         changes = self._changes(saved)
         self._steps.begin()
         self._storing = True
@@ -526,38 +414,30 @@ class HostedSession:
             self._idle()
 
     def _changes(self, saved: bytes) -> tuple[Change, ...]:
-        about, host = self.about, self._host
+        about = self.about
         if self.over and not self.actions.owed:
             return (Delete(SESSION, self.session_id),)
-        documents = {about.document.digest: about.document}
-        documents |= {one.digest: one for one in about.others.values()}
-        # Another node may have removed what no session ran; see KeptDocuments.
-        kept = host.kept if host.alone else self._recorded
-        unkept = [one for digest, one in documents.items() if digest not in kept]
-        if not host.alone:
-            self._recorded = tuple(documents)
         record = SessionRecord(
             session_id=self.session_id,
             source=about.source,
             digest=about.document.digest,
             started=about.started,
-            ends_at=self.ends_at,
+            ends_at=self.time.ends_at,
             user=about.user,
             service=about.service,
-            others={url: one.digest for url, one in about.others.items()},
+            others=self.documents.digests(),
             owed=self.actions.owed,
             interactions=tuple(self.interactions),
-            taken=tuple(self._taken),
+            taken=tuple(self._queue.taken),
             over=self.over,
-            begins=self._begins,
+            begins=self.time.begins,
             saved=saved,
         )
-        puts = [document_put(one) for one in unkept]
-        return (*puts, record.to_put(self.shard))
+        return (*self.documents.puts(), record.to_put(self.shard))
 
     async def _release(self) -> None:
         try:
-            await self._host.release(self)
+            await self._host.release(self.session_id)
         except CancelledError:
             raise
         except Exception:  # noqa: BLE001 - it is over, whatever stays behind
@@ -579,78 +459,52 @@ class HostedSession:
 
     # Time.
 
+    def _deadline(self) -> float | None:
+        return self.time.begins or self.interpreter.next_deadline()
+
     def _arm(self) -> None:
-        if self._resting is not None:
-            return
-        deadline = self._begins or self.interpreter.next_deadline()
-        at = self.ends_at if deadline is None else min(deadline, self.ends_at)
-        if self._call is not None and self._call.active():
-            if at == self._armed_at:
-                return
-            # Not reset(): a reactor looks through all of its calls to move one forward.
-            self._call.cancel()
-        self._armed_at = at
-        delay = max(0.0, at - self._host.wall.now())
-        self._call = self._host.timers.callLater(delay, self._due)
+        if self._resting is None:
+            self.time.arm(self._deadline(), self._due)
 
     def _due(self) -> None:
-        self._call = None
+        self.time.disarm()
         if self.over:
             return
         now = self._host.wall.now()
-        if now >= self.ends_at:
+        if now >= self.time.ends_at:
             self._host.tasks.spawn("the end of a session's time", self._time_is_up())
-        deadline = self._begins or self.interpreter.next_deadline()
+        deadline = self._deadline()
         if deadline is not None and deadline <= now:
-            if self._begins:
+            if self.time.begins:
                 self._begin_states()
             else:
                 self.interpreter.handle_deadline(now)
             self._wake()
-        elif now < self.ends_at:
+        elif now < self.time.ends_at:
             self._arm()
 
     async def _time_is_up(self) -> None:
-        now = self._host.wall.now()
-        try:
-            until = await self._host.lasts_until(self)
-        except GmsError as error:
-            self.log.warn(
-                "The service of session {session_id} cannot be read, tried again: {error}",
-                session_id=self.session_id,
-                error=error.code,
-            )
-            until = now + LOOK_AGAIN_S
-        except CancelledError:
-            raise
-        except Exception:  # noqa: BLE001 - it must not live for ever
-            self.log.failure(
-                "Failed to look for the service of session {session_id}",
-                session_id=self.session_id,
-            )
-            until = now + LOOK_AGAIN_S
+        until = await self.time.lasts_until()
         if self.over:
             return
         if until > self._host.wall.now():
-            self.ends_at = until
+            self.time.ends_at = until
             self._arm()
             return
         sentence = "The session's time is over."
-        self.note(3, sentence, sentence)
+        self.own_log.note(3, sentence, sentence)
         self.give_up()
 
     # Effects.
 
     def _carry_out(self, effect: Effect) -> None:
         if isinstance(effect, Respond):
-            waiting = self._requests.get(effect.request_id)
-            if waiting is None or waiting.called:
+            reply = Reply(effect.positive, effect.body)
+            if not self._requests.answer(effect.request_id, reply):
                 self.log.debug("Session {id} answers nobody", id=self.session_id)
-            else:
-                waiting.callback(Reply(effect.positive, effect.body))
         elif isinstance(effect, LogText):
             text = f"{effect.label}: {effect.text}" if effect.label else effect.text
-            self.note(effect.level, text, effect.place)
+            self.own_log.note(effect.level, text, effect.place)
         elif isinstance(effect, SendToSession):
             if not self._host.deliver(effect, self.session_id):
                 self.not_delivered(effect)
@@ -660,22 +514,22 @@ class HostedSession:
     def not_delivered(self, effect: SendToSession) -> None:
         """Tell the session that there is nobody to take what it has sent."""
         name = "error.communication"
-        self._put(ScxmlEvent(name, type="platform", send_id=effect.send_id, has_data=False))
+        self.hear(ScxmlEvent(name, type="platform", send_id=effect.send_id, has_data=False))
 
     async def _load(self, effect: LoadDocument) -> None:
         try:
-            document = await self._host.load(effect.url, self.about.document.url)
+            document = await self.documents.load(effect.url)
         except CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - the session must hear of every end
             if isinstance(error, GmsError):
-                self.note(2, f"{effect.url}: {error}", "A document to be invoked cannot be had.")
+                self.own_log.note(
+                    2, f"{effect.url}: {error}", "A document to be invoked cannot be had."
+                )
             else:
                 self.log.failure("Failed to load for {session}", session=self.session_id)
             self.interpreter.document_loaded(effect.token, DocumentError(str(error)))
         else:
-            # By the name that the chart knows it by.
-            self.about.others[effect.url] = document
             self.interpreter.document_loaded(effect.token, document)
         self._wake()
 
@@ -686,25 +540,12 @@ class HostedSession:
         elif not self.actions.owed:
             self._host.tasks.spawn("the end of a session", self._vanish())
 
-    def _late(self, request_id: str) -> None:
-        waiting = self._requests.pop(request_id, None)
-        if waiting is not None and not waiting.called:
-            self._host.count("gms_scxml_requests_late_total")
-            waiting.errback(AnswerLate("The service did not answer in time."))
-
-    def _refuse(self, error: GmsError) -> None:
-        requests, self._requests = self._requests, {}
-        for waiting in requests.values():
-            if not waiting.called:
-                waiting.errback(error)
-
     # Ending.
 
     def _close(self) -> None:
         """Let go of everything; the actions of the final state still come to their end."""
-        if self._call is not None and self._call.active():
-            self._call.cancel()
-        self._refuse(_over())
+        self.time.disarm()
+        self._requests.refuse(_over())
         self._steps.let_go()
         self._host.awake.forget(self)
         if self.interpreter.awake:
@@ -712,7 +553,7 @@ class HostedSession:
         self.interpreter.close()
         self.actions.begin(tuple(self.actions.owed))
         if self.actions.owed:
-            self._call = self._host.timers.callLater(CLOSING_S, self._give_up)
+            self.time.arm_in(CLOSING_S, self._give_up)
         else:
             self._gone()
 
@@ -721,15 +562,13 @@ class HostedSession:
         self._host.tasks.spawn("the end of a session", self._vanish())
 
     async def _vanish(self) -> None:
-        if self._call is not None and self._call.active():
-            self._call.cancel()
+        self.time.disarm()
         if await self._steps.commit((Delete(SESSION, self.session_id),)):
             self._gone()
 
     def _gone(self) -> None:
         self.actions.forget()
-        self._steps.forget()
-        self._host.gone(self)
+        self._host.gone(self.session_id)
         if self._resting is not None and not self._resting.called:
             self._resting.callback(None)
 
@@ -748,12 +587,6 @@ class HostedSession:
                 session_id=self.session_id,
                 source=self.about.source,
             )
-
-    def note(self, level: int, text: str, plain: str = "") -> None:
-        """Keep a line of the session's own log; what it says may be anybody's secret."""
-        self.lines.append(Line(self._host.wall.now(), level, text[:500], plain))
-        del self.lines[:-MAX_LOG]
-        self.log.debug("Session {session_id}: a line of its log", session_id=self.session_id)
 
 
 def _moved() -> NodeAway:

@@ -102,8 +102,7 @@ class KeptDocuments:
         """Remove the documents that no session runs; whoever needs one later stores it again."""
         used: set[str] = set()
         for one in sessions:
-            used.add(one.about.document.digest)
-            used.update(document.digest for document in one.about.others.values())
+            used.update(document.digest for document in one.documents.all())
         unused = self.digests - used
         self.digests -= unused
         self._enough = max(MAX_KEPT, 2 * len(self.digests))

@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gms_twisted.app.health import Health
-from gms_twisted.app.hosted_session import HostedSession, Line
+from gms_twisted.app.hosted_session import HostedSession
 from gms_twisted.app.ops_masks import HIDDEN
 from gms_twisted.app.ops_services import TELLING
 from gms_twisted.app.ops_sources import Json
 from gms_twisted.app.orchestrator import EmbeddedOrchestrator
+from gms_twisted.app.session_log import Line
 from gms_twisted.scxml.effects import StartOperation
 
 LOOKED_AT = 2000
@@ -61,7 +62,7 @@ class SessionOverview:
 
     def sessions(self, after: str, limit: int, text: str) -> Json:
         """Page, the latest first; a text that is an id finds it at once."""
-        known = self._orchestrator.sessions
+        known = self._orchestrator.host.sessions
         if text and not after and text in known:
             return {"rows": [_row(known[text])], "next": None}
         below = int(after) if after.isascii() and after.isdigit() and len(after) < 16 else None
@@ -83,18 +84,18 @@ class SessionOverview:
         """``live``, ``awake``, ``started_total``, ``ended_total``."""
         one = self._orchestrator
         return {
-            "live": len(one.sessions),
-            "awake": len(one.awake),
+            "live": len(one.host.sessions),
+            "awake": len(one.host.awake),
             "started_total": one.started_total,
-            "ended_total": one.ended_total,
+            "ended_total": one.host.ended_total,
         }
 
     def session(self, session_id: str) -> Json | None:
         """One of them, with ``data``, ``timers``, ``operations`` and ``log``."""
-        session = self._orchestrator.sessions.get(session_id)
+        session = self._orchestrator.host.sessions.get(session_id)
         if session is None:
             return None
-        documents = (session.about.document, *session.about.others.values())
+        documents = session.documents.all()
         words = frozenset(state.id for document in documents for state in document.states)
         data = session.interpreter.data()
         return {
@@ -114,7 +115,7 @@ class SessionOverview:
             ],
             "log": [
                 {"at": line.at, "level": _LEVELS.get(line.level, "info"), "text": _plain(line)}
-                for line in session.lines
+                for line in session.own_log.lines
             ],
         }
 
@@ -135,13 +136,13 @@ class OrchestrationHealth:
         ok = not self._elsewhere.unanswered
         details: dict[str, object] = {"embedded": here is not None}
         if here is not None:
-            live = len(here.sessions)
+            live = len(here.host.sessions)
             ok = ok and live < FULL_AT * here.max_sessions
             details |= {
                 "sessions": live,
                 "max_sessions": here.max_sessions,
-                "awake": len(here.awake),
-                "waiting_turns": len(here.turns),
+                "awake": len(here.host.awake),
+                "waiting_turns": len(here.host.turns),
             }
         return Health(ok, {**details, "ill_servers": [without_user(url) for url in ill]})
 
@@ -159,7 +160,7 @@ def _row(session: HostedSession) -> Json:
         "service": session.session_id if about.service else "",
         "states": list(interpreter.innermost()),
         "started": about.started,
-        "ends": session.ends_at,
+        "ends": session.time.ends_at,
         "events": session.events,
         "strikes": interpreter.strikes,
         "awake": interpreter.awake,

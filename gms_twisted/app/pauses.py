@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import Deferred
 
 from gms_twisted.domain.sources import Timers
@@ -12,6 +14,24 @@ async def pause(timers: Timers, seconds: float) -> None:
     waiting: Deferred[None] = Deferred(lambda _: call.cancel())
     call = timers.callLater(seconds, waiting.callback, None)
     await waiting
+
+
+async def within(timers: Timers, seconds: float, work: Deferred[Any]) -> None:
+    """Wait for something, but not longer than so many seconds; what is late goes on.
+
+    :param work: what comes of it is nobody's; a failure of it counts as late.
+    """
+    over: Deferred[None] = Deferred()
+
+    def finish(_: object = None) -> None:
+        if not over.called:
+            over.callback(None)
+
+    late = timers.callLater(seconds, finish)
+    work.addCallback(finish)
+    await over
+    if late.active():
+        late.cancel()
 
 
 SLICE_S = 0.005

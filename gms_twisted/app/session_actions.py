@@ -16,6 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from gms_twisted.app.operations import Outcome, Owner, Tell
+from gms_twisted.app.session_log import SessionLog
 from gms_twisted.app.session_records import OwedEffect
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.domain.errors import GmsError
@@ -53,12 +54,6 @@ class Actor(Protocol):
     def hear(self, event: ScxmlEvent) -> None:
         """Take an event; raises nothing."""
 
-    def note(self, level: int, text: str, plain: str = "") -> None:
-        """Keep a line of its log.
-
-        :param plain: what of it says nothing about a person.
-        """
-
     def struck_off(self) -> None:
         """An action has ended, and what is stored is not true any more."""
 
@@ -67,20 +62,22 @@ class SessionActions:
     """Actions of one session.
 
     :param owner: the session, without an action.
+    :param own_log: where operators see what could not be done.
     :ivar owed: what has not come to its end, by id.
     :ivar since: when each of these was decided here, Unix seconds.
     """
 
     log = Logger()
 
-    __slots__ = ("_actor", "_host", "_owner", "_running", "_stopped", "owed", "since")
+    __slots__ = ("_actor", "_host", "_own_log", "_owner", "_running", "_stopped", "owed", "since")
 
-    def __init__(self, host: ActionHost, owner: Owner, actor: Actor) -> None:
+    def __init__(self, host: ActionHost, owner: Owner, actor: Actor, own_log: SessionLog) -> None:
         self.owed: dict[str, OwedEffect] = {}
         self.since: dict[str, float] = {}
         self._host = host
         self._owner = owner
         self._actor: Actor | None = actor
+        self._own_log = own_log
         self._running: dict[str, Deferred[None]] = {}
         self._stopped = False
 
@@ -211,4 +208,4 @@ class SessionActions:
 
     def _note(self, text: str, plain: str) -> None:
         if self._actor is not None:
-            self._actor.note(2, text, plain)
+            self._own_log.note(2, text, plain)

@@ -14,11 +14,12 @@ from typing import Protocol
 
 from twisted.logger import Logger
 
-from gms_twisted.app.hosted_session import About, Host, HostedSession
+from gms_twisted.app.hosted_session import About, HostedSession
 from gms_twisted.app.interpreters import Interpreters
 from gms_twisted.app.kept_documents import KeptDocuments, usable
 from gms_twisted.app.orchestrator_needs import OwnerRules
 from gms_twisted.app.pauses import Slice
+from gms_twisted.app.session_needs import Host
 from gms_twisted.app.session_records import SESSION, SHARD, SessionRecord
 from gms_twisted.domain.errors import GmsError
 from gms_twisted.scxml.model import Document
@@ -201,7 +202,6 @@ class SessionRecovery:
             record.started,
             record.user,
             record.service,
-            others,
         )
         if record.over:
             interpreter = self._interpreters.make(document, record.session_id, {})
@@ -209,7 +209,9 @@ class SessionRecovery:
             interpreter = self._interpreters.restore(
                 document, record.session_id, record.saved, others
             )
-        session = HostedSession(self._host, about, interpreter, record.ends_at, self._timeout_s)
+        session = HostedSession(
+            self._host, about, interpreter, record.ends_at, self._timeout_s, others
+        )
         self._host.keep(session)
         session.resume(record)
         return session

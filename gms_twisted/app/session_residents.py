@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from gms_twisted.app.hosted_session import HostedSession
 from gms_twisted.app.kept_documents import KeptDocuments
 from gms_twisted.app.nodes import Ownership
-from gms_twisted.app.pauses import Slice, pause
+from gms_twisted.app.pauses import Slice, pause, within
 from gms_twisted.app.session_recovery import RecoveringHost, SessionRecovery
 from gms_twisted.app.telephony import Interaction
 from gms_twisted.domain.errors import GmsError
@@ -95,13 +95,7 @@ class SessionResidents:
         resting: list[Deferred[None]] = []
         await self._each(shard, lambda session: resting.append(session.rest()))
         if resting:
-            over: Deferred[None] = Deferred()
-            late = self._home.timers.callLater(REST_S, over.callback, None)
-            all_at_rest = DeferredList(resting)
-            all_at_rest.addCallback(lambda _: None if over.called else over.callback(None))
-            await over
-            if late.active():
-                late.cancel()
+            await within(self._home.timers, REST_S, DeferredList(resting))
         await self._each(shard, self._drop)
 
     async def _each(self, shard: str, do: Callable[[HostedSession], None]) -> None:

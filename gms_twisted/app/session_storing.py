@@ -104,10 +104,6 @@ class SessionStoring:
         self.begin()
         self.end()
 
-    def forget(self) -> None:
-        """Know the session no more; in a circle both would stay until a collector looks."""
-        self._refused = _nobody
-
     def drop(self, error: GmsError) -> None:
         """Store nothing more, whatever is under way: another node has the session."""
         self._dropped = True
@@ -158,10 +154,6 @@ class SessionStoring:
         self.fault = error
         self._refused(error)
         self.disappoint(error)
-
-
-def _nobody(_: GmsError) -> None:
-    """Nobody waits."""
 
 
 def _fire(waiters: Sequence[Deferred[None]], error: GmsError | None) -> None:

@@ -131,7 +131,7 @@ class UserSessions:
         found: list[Mapping[str, object]] = []
         breath = Slice(self._timers)
         for session_id in self._here_of(gms_user):
-            session = None if self._here is None else self._here.sessions.get(session_id)
+            session = None if self._here is None else self._here.host.sessions.get(session_id)
             if session is None:
                 continue
             found.append(
@@ -164,5 +164,5 @@ class UserSessions:
         return [one for one in self._here_of(gms_user) if here is not None and here.has(one)]
 
     def _here_of(self, gms_user: str) -> list[str]:
-        sessions = {} if self._here is None or not gms_user else self._here.sessions
+        sessions = {} if self._here is None or not gms_user else self._here.host.sessions
         return [key for key, one in sessions.items() if one.about.user == gms_user]

@@ -149,7 +149,7 @@ class StartTests(Fixture):
         """An application that cannot be read starts nothing."""
         house = self.house_of("<state>")
         house.fail(house.server.start("nothing", {}), ApplicationUnusable)
-        self.assertEqual(house.server.sessions, {})
+        self.assertEqual(house.server.host.sessions, {})
 
     def test_too_many(self) -> None:
         """No more sessions than ``ors/max_sessions``; one that ends makes room."""
@@ -170,7 +170,7 @@ class StartTests(Fixture):
         other = house.run(house.server.start("app", {}, hold=True))
         house.run(house.server.end(other))
         self.assertIsNone(house.record(other))
-        self.assertEqual(list(house.server.sessions), [session.session_id])
+        self.assertEqual(list(house.server.host.sessions), [session.session_id])
 
     def test_later(self) -> None:
         """A session with a moment to begin has its id now, and enters no state before."""
@@ -222,7 +222,7 @@ class AnothersTests(Fixture):
         house = self.house_of(ECHO)
         house.owners.full = True
         house.fail(house.server.start_for_another("app", {}), TooManyRequests)
-        self.assertEqual(house.server.sessions, {})
+        self.assertEqual(house.server.host.sessions, {})
 
     def test_ours(self) -> None:
         """One that is started for a service of this server is not given another."""
@@ -397,7 +397,7 @@ class TimeTests(Fixture):
         house.clock.advance(149)
         house.ask(session, "status")
         house.clock.advance(1)
-        self.assertEqual(house.server.sessions, {})
+        self.assertEqual(house.server.host.sessions, {})
         self.assertIsNone(house.record(session))
         self.assertEqual(house.owners.over, [session.session_id])
 
@@ -409,7 +409,7 @@ class TimeTests(Fixture):
         house.ask(session, "status")
         house.owners.lives.clear()
         house.clock.advance(30)
-        self.assertEqual(house.server.sessions, {})
+        self.assertEqual(house.server.host.sessions, {})
 
     def test_time_up_while_nobody_ran(self) -> None:
         """A session whose time ran out meanwhile is ended after the restart."""
@@ -418,7 +418,7 @@ class TimeTests(Fixture):
         house.clock.advance(10_000)
         again = OrchestratorHouse(self, {}, house=house)
         again.clock.advance(0)
-        self.assertEqual(again.server.sessions, {})
+        self.assertEqual(again.server.host.sessions, {})
         self.assertIsNone(again.record(session))
 
 
@@ -491,7 +491,7 @@ class ActionTests(Fixture):
         house.actions.end("cancel", None)
         house.clock.advance(0)
         self.assertIsNone(house.record(session))
-        self.assertEqual(house.server.sessions, {})
+        self.assertEqual(house.server.host.sessions, {})
         self.assertEqual(house.owners.gone, [session.session_id])
 
     def test_X09_farewell_over_a_restart(self) -> None:
@@ -511,7 +511,7 @@ class ActionTests(Fixture):
         house.tell(session, "stop")
         house.clock.advance(60)
         self.assertIsNone(house.record(session))
-        self.assertEqual(house.server.sessions, {})
+        self.assertEqual(house.server.host.sessions, {})
 
 
 class EventTests(Fixture):
@@ -599,7 +599,7 @@ class CallTests(Fixture):
         self.assertEqual(house.data(session)["caller"], "6504669999")
         house.server.happened(session.session_id, DELETED, call)
         house.clock.advance(0)
-        self.assertEqual(house.server.sessions, {})
+        self.assertEqual(house.server.host.sessions, {})
 
     def test_X09_calls_end_with_the_process(self) -> None:
         """After a restart the calls of the stand-in are gone, and sessions are told."""
@@ -609,7 +609,7 @@ class CallTests(Fixture):
         house.die()
         again = OrchestratorHouse(self, {}, house=house)
         again.clock.advance(0)
-        self.assertEqual(again.server.sessions, {})
+        self.assertEqual(again.server.host.sessions, {})
         self.assertIsNone(again.record(session))
 
     def test_nobody(self) -> None:
@@ -694,7 +694,7 @@ class SleepTests(Fixture):
         sessions = [house.start("app") for _ in range(10)]
         for session in sessions:
             house.ask(session, "status")
-        awake = [one for one in house.server.sessions.values() if one.interpreter.awake]
+        awake = [one for one in house.server.host.sessions.values() if one.interpreter.awake]
         self.assertEqual(len(awake), 3)
         for session in sessions:
             self.assertEqual(house.ask(session, "status").body, "2")
@@ -718,7 +718,7 @@ class SleepTests(Fixture):
             house.ask(session, "status")
         house.die()
         again = OrchestratorHouse(self, {}, house=house)
-        self.assertFalse(any(one.interpreter.awake for one in again.server.sessions.values()))
+        self.assertFalse(any(one.interpreter.awake for one in again.server.host.sessions.values()))
         self.assertEqual(again.ask(sessions[0], "status").body, "2")
 
     def test_memory_goes_back(self) -> None:

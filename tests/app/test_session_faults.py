@@ -9,12 +9,13 @@ from typing import cast
 from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
-from gms_twisted.app.hosted_session import MAX_OTHERS, About, HostedSession
+from gms_twisted.app.hosted_session import About, HostedSession
 from gms_twisted.app.kept_documents import MAX_KEPT
 from gms_twisted.app.operations import Outcome
 from gms_twisted.app.orchestration import SessionOver
 from gms_twisted.app.service_definitions import MAX_LIFE_S
 from gms_twisted.app.session_actions import MAX_POSTS
+from gms_twisted.app.session_documents import MAX_OTHERS
 from gms_twisted.app.session_records import DOCUMENT, SESSION
 from gms_twisted.app.session_recovery import INDEXED
 from gms_twisted.app.telephony import ADDED, Interaction
@@ -35,7 +36,7 @@ class StopTests(Fixture):
         """An action that ends while the process does takes nothing away: it is begun again."""
         house, session = self.started(ACTION)
         house.tell(session, "go")
-        house.server.stop()
+        house.server.host.stop()
         house.actions.end("submit", Outcome("queue.submit.done"))
         house.clock.advance(0)
         house.die()
@@ -51,7 +52,7 @@ class StopTests(Fixture):
         held: Deferred[None] = Deferred()
         house.store.held = held
         telling = house.begin(house.server.tell(session, "go", {}))
-        house.server.stop()
+        house.server.host.stop()
         self.failureResultOf(telling, Unavailable)
         held.callback(None)
         house.clock.advance(0)
@@ -70,7 +71,7 @@ class StopTests(Fixture):
         asked = house.begin(house.server.request(session, "silence", {}))
         house.store.fault = StoreReadOnly("The store is read-only.")
         ending = Deferred.fromCoroutine(house.tasks.finish("end", house.server.end(session)))
-        house.server.stop()
+        house.server.host.stop()
         self.failureResultOf(asked, Unavailable)
         self.failureResultOf(ending, Unavailable)
         house.fail(house.server.request(session, "status", {}), Unavailable)
@@ -100,7 +101,7 @@ class StoreTests(Fixture):
         house.fail(house.server.start("app", {}), Unavailable)
         house.store.fault = None
         house.clock.advance(60)
-        self.assertEqual(house.server.sessions, {})
+        self.assertEqual(house.server.host.sessions, {})
 
     def test_notification_that_was_not_stored(self) -> None:
         """One that comes again before it is stored is acknowledged only when it is."""
@@ -134,10 +135,10 @@ class StoreTests(Fixture):
         house, _ = self.started(ECHO, OrsOptions(session_grace_s=0), _ttl="50")
         house.owners.fault = DamagedRecord("It does not match its checksum.")
         house.clock.advance(50)
-        self.assertEqual(len(house.server.sessions), 1)
+        self.assertEqual(len(house.server.host.sessions), 1)
         house.owners.fault = None
         house.clock.advance(60)
-        self.assertEqual(house.server.sessions, {})
+        self.assertEqual(house.server.host.sessions, {})
 
 
 class RecoveryTests(Fixture):
@@ -177,7 +178,7 @@ class RecoveryTests(Fixture):
         self.put(house, Put(DOCUMENT, "0" * 64, b"no line of JSON"))
         house.die()
         again = OrchestratorHouse(self, {}, house=house)
-        self.assertEqual(list(again.server.sessions), [good.session_id])
+        self.assertEqual(list(again.server.host.sessions), [good.session_id])
         self.assertEqual(sorted(again.owners.over), sorted(keys))
         self.assertEqual(len(again.run(again.store.scan(SESSION))), 1)
         self.assertEqual(again.ask(good, "status").body, "1")
@@ -190,8 +191,8 @@ class RecoveryTests(Fixture):
         again = OrchestratorHouse(self, {}, store=house.store)
         again.owners.fault = DamagedRecord("It does not match its checksum.")
         house.store.fault = StoreReadOnly("The store is read-only.")
-        again.run(again.server.recover())
-        self.assertEqual(list(again.server.sessions), [good.session_id])
+        again.run(again.server.host.recover())
+        self.assertEqual(list(again.server.host.sessions), [good.session_id])
 
     def test_service_that_cannot_be_read(self) -> None:
         """A session whose service cannot be read at the start is not taken for one without."""
@@ -199,7 +200,7 @@ class RecoveryTests(Fixture):
         house.die()
         again = OrchestratorHouse(self, {}, store=house.store)
         again.owners.fault = Unavailable("Too much is being read.")
-        again.run(again.server.recover())
+        again.run(again.server.host.recover())
         again.owners.fault = None
         self.assertEqual(again.ask(session, "status").body, "1")
 
@@ -273,8 +274,8 @@ class ProgramTests(Fixture):
         document = self.successResultOf(Deferred.fromCoroutine(house.documents.load("app")))
         made = Broken(document, "0" * 32, limits=Limits(), new_id=lambda: house.ids.hex(32))
         about = About("0" * 32, "app", document, house.wall.now())
-        session = HostedSession(house.server, about, made, house.wall.now() + 99, lambda: 10.0)
-        house.server.sessions["0" * 32] = session
+        session = HostedSession(house.server.host, about, made, house.wall.now() + 99, lambda: 10.0)
+        house.server.host.sessions["0" * 32] = session
         house.run(session.start(house.wall.now()))
         made.at = at
         return house, session
@@ -287,7 +288,7 @@ class ProgramTests(Fixture):
             house.run(session.tell(ScxmlEvent("status")))
             self.failureResultOf(asked, SessionOver)
             self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
-            self.assertEqual((house.server.sessions, house.owners.over), ({}, ["0" * 32]))
+            self.assertEqual((house.server.host.sessions, house.owners.over), ({}, ["0" * 32]))
             self.assertEqual(house.run(house.store.scan(SESSION)), [])
             self.assertEqual(house.clock.getDelayedCalls(), [])
 
@@ -307,7 +308,7 @@ class ProgramTests(Fixture):
         house.owners.fault = RuntimeError("release")
         house.tell(session, "stop")
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
-        self.assertEqual(house.server.sessions, {})
+        self.assertEqual(house.server.host.sessions, {})
         self.assertIsNone(house.record(session))
 
     def test_time_is_up(self) -> None:
@@ -318,7 +319,7 @@ class ProgramTests(Fixture):
         house.owners.fault = None
         house.clock.advance(60)
         self.flushLoggedErrors(RuntimeError)
-        self.assertEqual(house.server.sessions, {})
+        self.assertEqual(house.server.host.sessions, {})
 
     def test_post(self) -> None:
         """A post that fails as nobody foresaw is an error of the sender, and not owed any more."""
@@ -350,7 +351,7 @@ class ProgramTests(Fixture):
         """Of an action that ended nothing is left, also of one that ended at once."""
         house, session = self.started(ACTION)
         house.actions.at_once = Outcome("queue.submit.requestid")
-        hosted = house.server.sessions[session.session_id]
+        hosted = house.server.host.sessions[session.session_id]
         for _ in range(5):
             house.tell(session, "go")
         house.clock.advance(0)
@@ -361,7 +362,7 @@ class ProgramTests(Fixture):
         house, session = self.started(FAREWELL)
         house.actions.at_once = Outcome("queue.cancel.done")
         house.tell(session, "stop")
-        self.assertEqual(house.server.sessions, {})
+        self.assertEqual(house.server.host.sessions, {})
         self.assertIsNone(house.record(session))
         self.assertEqual(house.clock.getDelayedCalls(), [])
 
@@ -375,7 +376,7 @@ class BoundTests(Fixture):
         late = house.wall.now() + MAX_LIFE_S
         house.run(house.server.start("app", {}, None, late))
         house.fail(house.server.start("app", {}, None, late + 1), InvalidRequest)
-        self.assertEqual(len(house.server.sessions), 1)
+        self.assertEqual(len(house.server.host.sessions), 1)
 
     def test_lost_events_are_told_once(self) -> None:
         """A session without room for events is a line in the log, not one for each event."""
@@ -384,7 +385,7 @@ class BoundTests(Fixture):
         observer = cast("ILogObserver", lines.append)
         globalLogPublisher.addObserver(observer)
         self.addCleanup(globalLogPublisher.removeObserver, observer)
-        hosted = house.server.sessions[session.session_id]
+        hosted = house.server.host.sessions[session.session_id]
         for _ in range(100):
             hosted.hear(ScxmlEvent("status"))
         self.assertEqual(len([one for one in lines if "no room" in str(one)]), 1)
@@ -414,7 +415,7 @@ class BoundTests(Fixture):
         house.clock.advance(0)
         house.tell(session, "go")
         self.assertEqual(len(house.posts.posted), MAX_POSTS + 1)
-        self.assertEqual(house.server.sessions[session.session_id].actions.under_way, 0)
+        self.assertEqual(house.server.host.sessions[session.session_id].actions.under_way, 0)
 
     def test_documents(self) -> None:
         """Applications whose text is another each time are forgotten with their sessions."""
@@ -424,11 +425,11 @@ class BoundTests(Fixture):
             house.documents.comment = f"<!-- {number} -->"
             house.run(house.server.end(house.start("app")))
         self.assertLess(len(house.run(house.store.scan(DOCUMENT))), MAX_KEPT + 3)
-        self.assertLess(len(house.server.kept), MAX_KEPT + 3)
+        self.assertLess(len(house.server.host.kept), MAX_KEPT + 3)
         house.start("app")
         house.die()
         again = OrchestratorHouse(self, {}, house=house)
-        self.assertEqual(len(again.server.sessions), 2)
+        self.assertEqual(len(again.server.host.sessions), 2)
         self.assertEqual(again.states(stays), ["a"])
 
     def test_invoked_documents(self) -> None:
@@ -443,8 +444,8 @@ class BoundTests(Fixture):
             house.documents.comment = f"<!-- {number} -->"
             house.tell(session, "go")
             house.clock.advance(0)
-        hosted = house.server.sessions[session.session_id]
-        self.assertLess(len(hosted.about.others), MAX_OTHERS + 3)
+        hosted = house.server.host.sessions[session.session_id]
+        self.assertLess(len(hosted.documents.others), MAX_OTHERS + 3)
         house.die()
         again = OrchestratorHouse(self, {}, house=house)
         self.assertEqual(again.states(session), ["a"])
@@ -458,7 +459,7 @@ class BoundTests(Fixture):
             house, session = self.started(text)
             house.actions.at_once = Outcome("queue.cancel.done")
             house.tell(session, "go")
-            left = weakref.ref(house.server.sessions[session.session_id])
+            left = weakref.ref(house.server.host.sessions[session.session_id])
             gc.collect()
             gc.disable()
             try:

@@ -77,10 +77,10 @@ class DeathTests(Fixture):
         [(_, begun)] = self.one.actions.begun
         await self.world.pass_time(10.0)
         await self.one.die()
-        self.assertEqual(self.two.here.sessions, {})
+        self.assertEqual(self.two.here.host.sessions, {})
         for session in (timer, action):
             await self.world.take(self.two, session)
-        self.assertEqual(set(self.two.here.sessions), {timer.session_id, action.session_id})
+        self.assertEqual(set(self.two.here.host.sessions), {timer.session_id, action.session_id})
         [(_, again)] = self.two.actions.begun
         self.assertEqual(again.request_id, begun.request_id)
         self.two.actions.end("submit", Outcome("queue.submit.done"))
@@ -146,18 +146,18 @@ class DeathTests(Fixture):
         await self.one.die()
         record = await self.two.record(once)
         assert record is not None
-        await self.two.here._kept.some((record.digest,))
+        await self.two.here.host._kept.some((record.digest,))
         self.two.store.getting = Deferred()
         await self.world.take(self.two, once)
-        self.assertIn(once.session_id, self.two.here.sessions)
-        self.assertNotIn(timer.session_id, self.two.here.sessions)
+        self.assertIn(once.session_id, self.two.here.host.sessions)
+        self.assertNotIn(timer.session_id, self.two.here.host.sessions)
         failing, self.two.store.getting = self.two.store.getting, None
         failing.errback(NodeAway("no"))
         await self.world.settle()
-        self.assertEqual(self.two.here.sessions, {})
+        self.assertEqual(self.two.here.host.sessions, {})
         await self.world.pass_time(1.5)
-        self.assertIn(timer.session_id, self.two.here.sessions)
-        count = sum(one.about.source == "once" for one in self.two.here.sessions.values())
+        self.assertIn(timer.session_id, self.two.here.host.sessions)
+        count = sum(one.about.source == "once" for one in self.two.here.host.sessions.values())
         await self.world.pass_time(31.0)
         self.assertEqual((len(self.two.posts.posted), self.two.store.refused), (count, 0))
 
@@ -180,8 +180,8 @@ class DeathTests(Fixture):
         self.assertIsNotNone(await third.record(lost))
         await self.world.pass_time(31.0)
         everything = {each.session_id for each in (given, taken, lost)}
-        self.assertEqual(set(third.here.sessions), everything)
-        self.assertEqual(self.two.here.sessions, {})
+        self.assertEqual(set(third.here.host.sessions), everything)
+        self.assertEqual(self.two.here.host.sessions, {})
         self.assertEqual((self.two.posts.posted, len(third.posts.posted)), ([], 1))
 
     async def test_without_its_service(self) -> None:
@@ -233,12 +233,12 @@ class SleeperTests(Fixture):
         self.assertEqual(self.one.store.refused, 1)
         self.assertEqual(self.one.posts.posted, [])
         self.assertEqual(await self.stored(session), before)
-        self.assertEqual(set(self.one.here.sessions), {other.session_id})
+        self.assertEqual(set(self.one.here.host.sessions), {other.session_id})
         self.assertIsInstance(self.failureResultOf(waiting).value, NodeAway)
         # It does not know better yet; what is unknown to it may be another's.
         await self.refused(self.one, self.one.sessions.query(session.session_id), NodeAway)
         self.assertEqual((self.one.owners.over, self.one.owners.gone), ([], []))
-        self.assertEqual(self.one.here.ended_total, 0)
+        self.assertEqual(self.one.here.host.ended_total, 0)
         self.assertEqual(await self.one.states(other), ["b"])
 
     async def test_event(self) -> None:
@@ -273,11 +273,11 @@ class SleeperTests(Fixture):
         for each in (session, timer):
             await self.world.take(self.two, each)
         await self.two.do(self.two.sessions.tell(session, "e", {}))
-        former = self.one.here.sessions[session.session_id]
+        former = self.one.here.host.sessions[session.session_id]
         await self.two.die()
         for each in (session, timer):
             await self.world.take(self.one, each)
-        self.assertIsNot(self.one.here.sessions[session.session_id], former)
+        self.assertIsNot(self.one.here.host.sessions[session.session_id], former)
         await self.world.pass_time(31.0)
         self.assertEqual((len(self.one.posts.posted), self.one.store.refused), (1, 0))
         ask = self.one.sessions.request(session, "status", {})
@@ -412,7 +412,9 @@ class GivingTests(Fixture):
         self.one.store.fault = NodeAway("no")
         await self.refused(self.one, self.one.sessions.tell(session, "e", {}), NodeAway)
         shard, epoch = shard_of(session.session_id), self.one.nodes._known
-        resting = Deferred.fromCoroutine(self.one.here.residents.come_to_rest(f"shard:{shard}"))
+        resting = Deferred.fromCoroutine(
+            self.one.here.host.residents.come_to_rest(f"shard:{shard}")
+        )
         await self.world.pass_time(REST_S + 0.5)
         self.successResultOf(resting)
         self.assertIn(shard, epoch)
@@ -461,11 +463,11 @@ class DocumentTests(Fixture):
         session = await self.one.session("echo")
         [digest] = await self.digests()
         await self.world.own(self.two, SessionAt(DOCUMENTS))
-        await self.two.do(self.two.here.residents.forget_documents())
+        await self.two.do(self.two.here.host.residents.forget_documents())
         await self.fill()
-        await self.one.do(self.one.here.residents.forget_documents())
+        await self.one.do(self.one.here.host.residents.forget_documents())
         self.assertEqual(len(await self.digests()), MAX_KEPT + 1)
-        await self.two.do(self.two.here.residents.forget_documents())
+        await self.two.do(self.two.here.host.residents.forget_documents())
         self.assertEqual(await self.digests(), [digest])
         self.assertTrue(self.one.here.has(session.session_id))
 
@@ -476,7 +478,7 @@ class DocumentTests(Fixture):
         await self.one.do(self.one.sessions.end(session))
         await self.fill()
         held = self.one.store.held = Deferred[None]()
-        looking = await self.one.begin(self.one.here.residents.forget_documents())
+        looking = await self.one.begin(self.one.here.host.residents.forget_documents())
         await self.world.own(self.two, SessionAt("a"), SessionAt("b"))
         new = await self.two.session("echo")
         self.assertTrue(self.two.here.has(new.session_id))
@@ -504,6 +506,6 @@ class CallTests(Fixture):
         self.assertEqual(reply.body, '["i2"]')
         self.assertEqual((await self.data(session))["gone"], {"interactionid": "i1"})
         self.assertEqual(
-            self.two.here.sessions[session.session_id].interactions,
+            self.two.here.host.sessions[session.session_id].interactions,
             {"i2": interaction_object(second)},
         )

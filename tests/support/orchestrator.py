@@ -13,6 +13,7 @@ from gms_twisted.app.modules.interaction import interaction_object
 from gms_twisted.app.operations import Outcome, Owner, Tell
 from gms_twisted.app.orchestration import ApplicationUnusable, Reply, SessionAt
 from gms_twisted.app.orchestrator import EmbeddedOrchestrator
+from gms_twisted.app.session_host import SessionHost
 from gms_twisted.app.session_records import SESSION, SessionRecord
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.ors_options import OrsOptions
@@ -222,7 +223,8 @@ class OrchestratorHouse:
         self.timeout_s = 10.0
         self.given_back = 0
         self.thread_time_s: Callable[[], float] = lambda: 0.0
-        self.server = EmbeddedOrchestrator(
+        options = options or OrsOptions()
+        host = SessionHost(
             self.store,
             self.clock,
             self.wall,
@@ -234,15 +236,16 @@ class OrchestratorHouse:
             self.posts,
             interaction_object,
             lambda: "http://localhost:8080/",
-            options or OrsOptions(),
+            options,
             lambda: self.timeout_s,
             lambda: self.thread_time_s(),
             self._give_back,
         )
+        self.server = EmbeddedOrchestrator(host, options)
         self.owners.lives.update(lives or {})
-        self.server.owners = self.owners
+        host.owners = self.owners
         if house is not None:
-            self.run(self.server.recover())
+            self.run(host.recover())
         test.addCleanup(self.die)
 
     def _give_back(self) -> None:
@@ -294,5 +297,5 @@ class OrchestratorHouse:
 
     def die(self) -> None:
         """As when the process ends, however it does."""
-        self.server.stop()
+        self.server.host.stop()
         self._test.successResultOf(Deferred.fromCoroutine(self.tasks.stop()))

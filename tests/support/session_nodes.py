@@ -13,6 +13,7 @@ from twisted.trial.unittest import TestCase
 from gms_twisted.app.modules.interaction import interaction_object
 from gms_twisted.app.orchestration import SessionAt
 from gms_twisted.app.orchestrator import EmbeddedOrchestrator
+from gms_twisted.app.session_host import SessionHost
 from gms_twisted.app.session_records import DOCUMENT, SESSION, SessionRecord
 from gms_twisted.app.shared_sessions import SharedSessions
 from gms_twisted.app.tasks import Tasks
@@ -106,7 +107,7 @@ class SessionNode:
         self.calls: dict[str, list[Interaction]] = {}
         self.timeout_s = 10.0
         self.dead = False
-        self.here = EmbeddedOrchestrator(
+        host = SessionHost(
             self.store,
             self.clock,
             self.wall,
@@ -123,11 +124,12 @@ class SessionNode:
             nodes=self.nodes,
             calls=self._calls_of,
         )
-        self.here.owners = self.owners
+        self.here = EmbeddedOrchestrator(host, OrsOptions())
+        host.owners = self.owners
         self.sessions = SharedSessions(
             self.here, self.nodes, self.tasks, self.clock, lambda: self.timeout_s
         )
-        self.here.everywhere = self.sessions
+        host.everywhere = self.sessions
 
     async def _calls_of(self, session_id: str) -> list[Interaction]:
         return self.calls.get(session_id, [])
@@ -135,7 +137,7 @@ class SessionNode:
     async def start(self) -> None:
         """Open the store, and take up what is ours."""
         await self.store.start()
-        await self.do(self.here.recover())
+        await self.do(self.here.host.recover())
 
     async def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something to its end; no time passes."""
@@ -170,7 +172,7 @@ class SessionNode:
             self.dead = True
             if self.run in self.world.network.nodes:
                 self.world.network.cut(self.run)
-            self.here.stop()
+            self.here.host.stop()
             self.store.held = self.store.reading = self.store.getting = None
             await self.tasks.stop()
 

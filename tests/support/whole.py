@@ -143,7 +143,7 @@ class WholeServer:
     def sessions(self) -> list[str]:
         """The ids of the sessions that run."""
         embedded = self.house.orchestration.embedded
-        return [] if embedded is None else list(embedded.sessions)
+        return [] if embedded is None else list(embedded.host.sessions)
 
     def subscriptions(self) -> int:
         """How many subscriptions there are."""
