@@ -566,7 +566,7 @@ class House:
             lag=self._base.lag,
             bayeux=lambda: len(self.comet.server.sessions),
             users=lambda: len(self.comet.users_here()),
-            orchestration=None if sessions is None else lambda: len(sessions.sessions),
+            orchestration=None if sessions is None else lambda: len(sessions.host.sessions),
             chats=None if server is None else lambda: served(server.rooms),
             memory=resident_bytes,
             deliveries=lambda: self.traffic.latest("deliveries"),
