@@ -12,7 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
-from gms_twisted.domain.errors import NodeAway
+from twisted.internet.defer import Deferred, fail
+
+from gms_twisted.domain.errors import GmsError, NodeAway
 from gms_twisted.store.interfaces import LeaseHeld
 
 HOME = "home"
@@ -67,6 +69,24 @@ class Ownership(Protocol):
         """
 
 
+class Asked(Protocol):
+    """A call of another node.
+
+    :ivar run: who asks.
+    :ivar cancelled: called when no answer is wanted any more; set by who handles the call.
+    """
+
+    run: str
+    payload: bytes
+    cancelled: Callable[[], None] | None
+
+    def answer(self, payload: bytes) -> None:
+        """Answer it; does nothing when nobody waits any more."""
+
+    def refuse(self, error: GmsError) -> None:
+        """Refuse it."""
+
+
 class Peers(Protocol):
     """Other nodes: told in order, or asked."""
 
@@ -90,15 +110,18 @@ class Peers(Protocol):
     def tell_all(self, kind: str, payload: bytes) -> None:
         """Tell all nodes that are there."""
 
-    def call(self, run: str, kind: str, payload: bytes, within_s: float) -> Awaitable[bytes]:
-        """Ask one node.
+    def call(self, run: str, kind: str, payload: bytes, within_s: float) -> Deferred[bytes]:
+        """Ask one node; to cancel tells it that no answer is wanted.
 
-        :raises NodeAway: it cannot be reached, or is late; it may have done it.
-        :raises GmsError: it refused, with the code and text of its own error.
+        Fails with :class:`gms_twisted.domain.errors.NodeAway`: it cannot be reached, or is late; it
+        may have done it.  Or with another :class:`gms_twisted.domain.errors.GmsError`: it refused.
         """
 
     def hear(self, kind: str, hearer: Callable[[str, bytes], None]) -> None:
         """Have what is told of a kind; called with the run and the payload."""
+
+    def serve(self, kind: str, handler: Callable[[Asked], None]) -> None:
+        """Have calls of a kind handled."""
 
     def serve_async(self, kind: str, handler: Callable[[str, bytes], Awaitable[bytes]]) -> None:
         """Have calls of a kind answered; errors of the application go back to the caller."""
@@ -197,12 +220,12 @@ class Alone:
     def tell_all(self, kind: str, payload: bytes) -> None:
         """There is nobody."""
 
-    async def call(self, run: str, kind: str, payload: bytes, within_s: float) -> bytes:
-        """There is nobody.
+    def call(self, run: str, kind: str, payload: bytes, within_s: float) -> Deferred[bytes]:
+        """There is nobody."""
+        return fail(NodeAway("There are no other nodes."))
 
-        :raises NodeAway: always.
-        """
-        raise NodeAway("There are no other nodes.")
+    def serve(self, kind: str, handler: Callable[[Asked], None]) -> None:
+        """There is nobody."""
 
     def hear(self, kind: str, hearer: Callable[[str, bytes], None]) -> None:
         """There is nobody."""

@@ -335,6 +335,10 @@ class Cluster:
         """Have what is told of a kind."""
         self.links.hear(kind, hearer)
 
+    def serve(self, kind: str, handler: Callable[[Any], None]) -> None:
+        """Have calls of a kind handled."""
+        self.links.serve(kind, handler)
+
     def serve_async(self, kind: str, handler: Callable[[str, bytes], Awaitable[bytes]]) -> None:
         """Have calls of a kind answered."""
         self.links.serve_async(kind, handler)

@@ -301,9 +301,11 @@ class BayeuxHotPath:
         """Have the node answer where the client's session is."""
         relay = self.relay
         assert relay is not None, "there are other nodes"
+        if not note.carried:
+            mode = Mode.PADDED if note.mode is Mode.PADDED else Mode.JSON
+            note.carried = relay.head(note.caller, mode.value, note.callback, quick=note.quick)
         within_s = self._options.timeout_s + CARRY_S
-        mode = Mode.PADDED if note.mode is Mode.PADDED else Mode.JSON
-        request = relay.carry(run, note.caller, payload, within_s, mode.value, note.callback)
+        request = relay.carry(run, note.carried, payload, within_s)
         connection.held = request
 
         def away() -> None:
@@ -315,13 +317,16 @@ class BayeuxHotPath:
 
         request.give(connection, away)
 
-    def take(
-        self, connection: Connection, caller: Caller, mode: str, callback: bytes, body: bytes
-    ) -> None:
-        """Process what another node has carried here."""
-        plan = BodyPlan(BodyKind.RAW, 0, 0, _NOBODY)
-        note = Note(plan, caller, Mode(mode))
+    def note(self, caller: Caller, mode: str, callback: bytes, quick: bool) -> Note:
+        """What is to be known for all requests that another node carries here for a client."""
+        note = Note(BodyPlan(BodyKind.RAW, 0, 0, _NOBODY), caller, Mode(mode))
         note.callback = callback
+        note.quick = quick
+        return note
+
+    def take(self, connection: Connection, note: object, body: bytes) -> None:
+        """Process what another node has carried here."""
+        assert isinstance(note, Note), "it is one of ours"
         try:
             messages = decode(body, self._options.max_messages)
         except MalformedPayload as error:

@@ -36,12 +36,14 @@ class Note:
     :ivar quick: the answer needs nothing but the usual lines, so it is written here
         and not by the connection.
     :ivar utf8: the body is JSON as it stands.
+    :ivar carried: what goes along to the node of the client's session, once that was worked out.
     :ivar epoch, host, secure: for whom it was worked out.
     """
 
     __slots__ = (
         "callback",
         "caller",
+        "carried",
         "charset",
         "epoch",
         "host",
@@ -56,6 +58,7 @@ class Note:
         self.plan = plan
         self.caller = caller
         self.mode = mode
+        self.carried = b""
         self.charset = "utf-8"
         self.callback = b""
         self.quick = False

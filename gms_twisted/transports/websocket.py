@@ -34,7 +34,7 @@ from gms_twisted.http.websocket import (
     ping_frame,
     text_frame,
 )
-from gms_twisted.transports.bayeux_relay import CARRY_S, Answer, BayeuxRelay, Request
+from gms_twisted.transports.bayeux_relay import CARRY_S, BayeuxRelay, Request, read
 
 UNSENT = 256 * 1024
 """A socket with so many bytes under way gets no further deliveries."""
@@ -280,12 +280,13 @@ class SocketCarrier:
             self.close(TRY_LATER, "Too many messages wait.")
             return
         within_s = self._sockets.options.timeout_s + CARRY_S
-        request = relay.carry(run, self._caller, payload, within_s)
+        request = relay.carry(run, relay.head(self._caller), payload, within_s)
         carried = self._carried
         carried.add(request)
 
-        def answered(answer: Answer) -> None:
+        def answered(response: bytes) -> None:
             carried.discard(request)
+            answer = read(response)
             if answer.status == 200:
                 self._send(text_frame(answer.body))
             elif answer.status != self._sockets.options.duplicate_meta_connect_http_response_code:

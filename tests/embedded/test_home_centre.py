@@ -220,7 +220,7 @@ class AskedTests(HomeCentreCase):
 
     def test_unknown_question(self) -> None:
         """A question of a later version is refused, not failed."""
-        asked = self.begin(self.other.nodes.call("home", "centre", b'{"do":"dance"}', 1.0))
+        asked = self.other.nodes.call("home", "centre", b'{"do":"dance"}', 1.0)
         self.failureResultOf(asked, InvalidRequest)
 
     def test_alone(self) -> None:

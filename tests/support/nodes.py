@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred
 
+from gms_twisted.app.nodes import Asked
 from gms_twisted.cluster.shards import SHARDS, lease_name, shard_of
 from gms_twisted.domain.errors import GmsError, NodeAway, carried, carried_error
 from gms_twisted.store.interfaces import LeaseHeld
@@ -82,6 +83,30 @@ class Network:
         for other in others:
             other.came(run)
             node.came(other.run)
+
+
+class MemoryAsked:
+    """A call, for those who answer it later."""
+
+    def __init__(self, run: str, payload: bytes) -> None:
+        self.run = run
+        self.payload = payload
+        self.cancelled: Callable[[], None] | None = None
+        self.answered: Deferred[bytes] = Deferred(self._cancel)
+
+    def _cancel(self, _: Deferred[bytes]) -> None:
+        if self.cancelled is not None:
+            self.cancelled()
+
+    def answer(self, payload: bytes) -> None:
+        """Answer it."""
+        if not self.answered.called:
+            self.answered.callback(payload)
+
+    def refuse(self, error: GmsError) -> None:
+        """Refuse it."""
+        if not self.answered.called:
+            self.answered.errback(error)
 
 
 class MemoryNode:
@@ -214,8 +239,21 @@ class MemoryNode:
         for run in self.reachable:
             self.tell(run, kind, payload)
 
-    async def call(self, run: str, kind: str, payload: bytes, within_s: float) -> bytes:
+    def call(self, run: str, kind: str, payload: bytes, within_s: float) -> Deferred[bytes]:
         """See :class:`gms_twisted.app.nodes.Peers`."""
+        return Deferred.fromCoroutine(self._call(run, kind, payload))
+
+    def serve(self, kind: str, handler: Callable[[Asked], None]) -> None:
+        """See :class:`gms_twisted.app.nodes.Peers`."""
+
+        async def handle(run: str, payload: bytes) -> bytes:
+            asked = MemoryAsked(run, payload)
+            handler(asked)
+            return await asked.answered
+
+        self._handlers[kind] = handle
+
+    async def _call(self, run: str, kind: str, payload: bytes) -> bytes:
         if run not in self.reachable:
             raise NodeAway("The node in charge cannot be reached.")
         other = self._network.nodes[run]
