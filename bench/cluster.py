@@ -1,15 +1,17 @@
 """Measures two nodes on one Redis, as a client sees them.
 
     python -m bench.cluster                     everything
-    python -m bench.cluster delivery wrong      some of it
+    python -m bench.cluster bayeux wrong      some of it
     python -m bench.cluster --seconds 10
 
 Two servers are started as a user would, each pinned to a core of its own, with a redis-server
 that keeps what it has in memory, or with ``--durable`` waits for its disk at each write (then
 it is the disk that is measured); the requests come from wherever there is room.
 
-``delivery``  messages to users whose websocket is at the other node than the publisher, 2,000 a
-              second over both: from when each was due to when it was read
+``bayeux``    messages of clients to clients at the other node, 2,000 a second over both: from
+              when each was due to when it was read
+``events``    events to users whose websocket is at the other node than who publishes them, by the
+              Notification API
 ``wrong``     a Bayeux publish with its reply that lands on the node of its session, beside one
               that lands on the other: CPU of both servers for each
 ``idle``      what two nodes that nobody uses ask of Redis
@@ -39,6 +41,7 @@ from tests.support.redis_server import RedisServer
 RATE = 2000.0
 USERS = 20
 PUBLISHERS = 32
+WRITERS = 8
 REQUESTS = 4000
 ROUNDS = 5
 AT_ONCE = 32
@@ -111,11 +114,11 @@ def port_of(server: Server) -> int:
 class Reader:
     """A user's websocket, which notes how late each message is."""
 
-    def __init__(self, port: int, user: str, late: list[float]) -> None:
+    def __init__(self, port: int, user: str, late: list[float], channel: str) -> None:
         self._port = port
+        self._channel = channel
         self._user = user
         self._late = late
-        self.count = 0
 
     async def start(self) -> None:
         """Shake hands, subscribe, and read from now on."""
@@ -130,7 +133,7 @@ class Reader:
                     "supportedConnectionTypes": ["websocket"]})  # fmt: skip
         self._client = client = json.loads(await self._frame())[0]["clientId"]
         self._send({"channel": "/meta/subscribe", "clientId": client, "id": "2",
-                    "subscription": "/_genesys"})  # fmt: skip
+                    "subscription": self._channel})  # fmt: skip
         await self._frame()
         self._send({"channel": "/meta/connect", "clientId": client, "id": "3",
                     "connectionType": "websocket"})  # fmt: skip
@@ -158,11 +161,16 @@ class Reader:
     async def _read(self) -> None:
         while True:
             for message in json.loads(await self._frame()):
-                if message["channel"] == "/_genesys":
-                    self.count += 1
-                    self._late.append(time.monotonic() - float(message["data"]["message"]))
+                data = message.get("data")
+                if data is not None:
+                    due = data if isinstance(data, str) else data["message"]
+                    self._late.append(time.monotonic() - float(due))
                 elif message["channel"] == "/meta/connect":
                     self._connect()
+
+    def publish(self, channel: str, data: str) -> None:
+        """Publish, and wait for nothing."""
+        self._send({"channel": channel, "clientId": self._client, "data": data})
 
     def stop(self) -> None:
         """Read no more."""
@@ -170,17 +178,54 @@ class Reader:
         self._writer.close()
 
 
-async def delivery(servers: Sequence[Server], seconds: float, rate: float) -> None:
-    """Print how late messages from the other node are."""
+async def published(servers: Sequence[Server], seconds: float, rate: float) -> None:
+    """Print how late messages are that clients of the other node publish."""
     late: list[float] = []
     ports = [port_of(server) for server in servers]
-    readers = [Reader(ports[number % 2], f"user{number}", late) for number in range(USERS)]
+    readers = [Reader(ports[at % 2], f"user{at}", late, f"/bench/{at}") for at in range(USERS)]
+    writers = [Reader(ports[at % 2], f"writer{at}", [], "/bench") for at in range(WRITERS)]
+    for one in (*readers, *writers):
+        await one.start()
+    sent = 0
+    began = time.monotonic()
+
+    async def publish(which: int) -> None:
+        """One of the writers: each message has its time, whenever it is sent."""
+        nonlocal sent
+        each = WRITERS / rate
+        for number in range(int(seconds / each)):
+            due = began + (number + which / WRITERS) * each
+            wait = due - time.monotonic()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            # Readers with an odd number are at the second node.
+            reader = 2 * (number % (USERS // 2)) + 1 - which % 2
+            writers[which].publish(f"/bench/{reader}", repr(due))
+            sent += 1
+
+    before = [Footprint.of(server.pid).busy_s for server in servers]
+    await asyncio.gather(*(publish(which) for which in range(WRITERS)))
+    took = time.monotonic() - began
+    await asyncio.sleep(1)
+    tell("bayeux", servers, before, took, sent, late)
+    for one in (*readers, *writers):
+        one.stop()
+
+
+async def delivery(servers: Sequence[Server], seconds: float, rate: float) -> None:
+    """Print how late events from the other node are."""
+    late: list[float] = []
+    ports = [port_of(server) for server in servers]
+    readers = [Reader(ports[at % 2], f"user{at}", late, "/_genesys") for at in range(USERS)]
     for reader in readers:
         await reader.start()
     for number in range(USERS):
         details = {"deviceId": f"user{number}", "type": "comet"}
-        document = {"subscriberId": "bench", "notificationDetails": details,
-                    "filter": f"bench.{number}"}  # fmt: skip
+        document = {
+            "subscriberId": "bench",
+            "notificationDetails": details,
+            "filter": f"bench.{number}",
+        }
         user = Http(ports[0], f"user{number}")
         status, body = await user.post("/genesys/1/notification/subscription", document)
         if status != 200:
@@ -195,14 +240,12 @@ async def delivery(servers: Sequence[Server], seconds: float, rate: float) -> No
         home = which % 2
         wire = Http(ports[home])
         each = 2 * PUBLISHERS / rate
-        count = int(seconds / each)
-        for number in range(count):
+        for number in range(int(seconds / each)):
             due = began + (number + which / (2 * PUBLISHERS)) * each
             wait = due - time.monotonic()
             if wait > 0:
                 await asyncio.sleep(wait)
-            # Users with an odd number are at the second node.
-            user = (2 * (number % (USERS // 2))) + 1 - home
+            user = 2 * (number % (USERS // 2)) + 1 - home
             document = {"tag": f"bench.{user}", "message": repr(due)}
             status, body = await wire.post("/genesys/1/notification/publish", document)
             sent += 1
@@ -213,14 +256,26 @@ async def delivery(servers: Sequence[Server], seconds: float, rate: float) -> No
     await asyncio.gather(*(publish(which) for which in range(2 * PUBLISHERS)))
     took = time.monotonic() - began
     await asyncio.sleep(1)
-    busy = [Footprint.of(one.pid).busy_s - was for one, was in zip(servers, before, strict=True)]
+    for words, count in refused.most_common(3):
+        print(f"events    refused {count} times: {words}")
+    tell("events", servers, before, took, sent, late)
     for reader in readers:
         reader.stop()
-    for words, count in refused.most_common(3):
-        print(f"delivery  refused {count} times: {words}")
+
+
+def tell(
+    what: str,
+    servers: Sequence[Server],
+    before: Sequence[float],
+    took: float,
+    sent: int,
+    late: list[float],
+) -> None:
+    """Print a line of what was delivered."""
+    busy = [Footprint.of(one.pid).busy_s - was for one, was in zip(servers, before, strict=True)]
     late.sort()
     print(
-        f"delivery  {sent / took:.0f}/s published, {len(late)} of {sent} delivered; "
+        f"{what:9} {sent / took:.0f}/s sent, {len(late)} of {sent} delivered; "
         f"late p50 {at(late, 0.5)}, p99 {at(late, 0.99)}, most {late[-1] * 1000:.0f} ms; "
         f"servers {busy[0] / took:.0%} and {busy[1] / took:.0%} of a core"
     )
@@ -286,18 +341,20 @@ def idle(redis: RedisServer, servers: Sequence[Server], seconds: float) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(prog="python -m bench.cluster")
-    parser.add_argument("what", nargs="*", help="delivery, wrong, idle")
+    parser.add_argument("what", nargs="*", help="idle, bayeux, events, wrong")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--rate", type=float, default=RATE)
     parser.add_argument("--requests", type=int, default=REQUESTS)
     parser.add_argument("--durable", action="store_true", help="Redis waits for its disk")
     asked = parser.parse_args(arguments)
-    wanted = asked.what or ["idle", "delivery", "wrong"]
+    wanted = asked.what or ["idle", "bayeux", "events", "wrong"]
     with nodes(durable=asked.durable) as (redis, servers):
         if "idle" in wanted:
             idle(redis, servers, asked.seconds)
-        if "delivery" in wanted:
-            asyncio.run(delivery(servers, asked.seconds, asked.rate))
+        if "bayeux" in wanted:
+            asyncio.run(published(servers, asked.seconds, asked.rate))
+        if "events" in wanted:
+            asyncio.run(delivery(servers, asked.seconds, asked.rate / 5))
         if "wrong" in wanted:
             asyncio.run(wrong(servers, asked.requests))
     return 0
