@@ -418,7 +418,7 @@ class HostedSession:
         if self.over and not self.actions.owed:
             return (Delete(SESSION, self.session_id),)
         record = SessionRecord(
-            session_id=self.session_id,
+            session_id=about.session_id,
             source=about.source,
             digest=about.document.digest,
             started=about.started,
@@ -459,12 +459,9 @@ class HostedSession:
 
     # Time.
 
-    def _deadline(self) -> float | None:
-        return self.time.begins or self.interpreter.next_deadline()
-
     def _arm(self) -> None:
         if self._resting is None:
-            self.time.arm(self._deadline(), self._due)
+            self.time.arm(self.time.begins or self.interpreter.next_deadline(), self._due)
 
     def _due(self) -> None:
         self.time.disarm()
@@ -473,7 +470,7 @@ class HostedSession:
         now = self._host.wall.now()
         if now >= self.time.ends_at:
             self._host.tasks.spawn("the end of a session's time", self._time_is_up())
-        deadline = self._deadline()
+        deadline = self.time.begins or self.interpreter.next_deadline()
         if deadline is not None and deadline <= now:
             if self.time.begins:
                 self._begin_states()

@@ -81,14 +81,18 @@ class SessionDocuments:
 
     def digests(self) -> dict[str, str]:
         """Digests of those that it invoked, by URL."""
+        if not self.others:
+            return {}
         return {url: one.digest for url, one in self.others.items()}
 
     def puts(self) -> list[Put]:
         """The changes that store what the next record names and is not stored yet."""
-        documents = {one.digest: one for one in self.all()}
+        alone = self._host.alone
         # Another node may have removed what no session ran; see KeptDocuments.
-        kept = self._host.kept if self._host.alone else self._recorded
-        unkept = [one for digest, one in documents.items() if digest not in kept]
-        if not self._host.alone:
+        kept = self._host.kept if alone else self._recorded
+        if alone and not self.others and self.own.digest in kept:
+            return []  # as nearly always
+        documents = {one.digest: one for one in self.all()}
+        if not alone:
             self._recorded = tuple(documents)
-        return [document_put(one) for one in unkept]
+        return [document_put(one) for digest, one in documents.items() if digest not in kept]

@@ -85,7 +85,7 @@ class DeviceSubscriptions(Protocol):
 class OrchestratedServices:
     """A :class:`gms_twisted.app.service_kinds.ServiceKind` for all of them.
 
-    Also the :class:`gms_twisted.app.orchestrator.OwnerRules` of sessions.
+    Also the :class:`gms_twisted.app.orchestrator_needs.OwnerRules` of sessions.
 
     :param orchestrator: runs the sessions.
     :param chats: their chats.
