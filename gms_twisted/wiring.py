@@ -30,15 +30,19 @@ from twisted.internet.threads import deferToThreadPool
 from gms_twisted import __version__
 from gms_twisted.app.access_views import NumberViews
 from gms_twisted.app.broadcasts import Broadcasts
+from gms_twisted.app.cluster_health import ClusterHealth
 from gms_twisted.app.comet import Comet
 from gms_twisted.app.comet_figures import tell_about
 from gms_twisted.app.desk_accounts import DeskAccounts
 from gms_twisted.app.health import NodeHealth
 from gms_twisted.app.home_sessions import HomeSessions
 from gms_twisted.app.loop_lag import LoopLag
+from gms_twisted.app.node_metrics import NodeMetrics
 from gms_twisted.app.nodes import HOME, Nodes
 from gms_twisted.app.ops import Ops
+from gms_twisted.app.ops_everywhere import SessionsEverywhere
 from gms_twisted.app.ops_health import HealthWatch
+from gms_twisted.app.ops_nodes import NodeFigures, NodeOverview
 from gms_twisted.app.ops_services import StoredServices
 from gms_twisted.app.ops_sessions import SessionOverview
 from gms_twisted.app.ops_sources import OpsSources
@@ -59,7 +63,7 @@ from gms_twisted.embedded.chat_server import ChatServer, loopback_endpoints
 from gms_twisted.embedded.desk import Desk
 from gms_twisted.embedded.desk_calls import DeskCalls
 from gms_twisted.embedded.ops_calls import CallOverview
-from gms_twisted.embedded.ops_chats import ChatOverview
+from gms_twisted.embedded.ops_chats import ChatOverview, served
 from gms_twisted.embedded.passwords import ScryptHasher
 from gms_twisted.embedded.room_nodes import RoomNodes
 from gms_twisted.http.addresses import Networks
@@ -90,7 +94,7 @@ from gms_twisted.store.redis import RedisStore, redis_store
 from gms_twisted.store.sqlite import sqlite_path, sqlite_store
 from gms_twisted.store.sweeper import Sweeper
 from gms_twisted.store.wall import SharedWallClock, SteadyWallClock
-from gms_twisted.system import SystemIds, SystemWallClock
+from gms_twisted.system import SystemIds, SystemWallClock, resident_bytes
 from gms_twisted.transports.bayeux_relay import BayeuxRelay
 from gms_twisted.transports.chatserver import ChatServers, endpoints
 from gms_twisted.transports.hotpath import BayeuxHotPath
@@ -192,16 +196,16 @@ class Foundation:
         store = self.store
         if not isinstance(store, RedisStore):
             return None
-        run = Run(
-            self.configuration.server.node_id,
-            self.ids.hex(32),
-            place_of(self.settings.data_directory, self.ids),
-            f"{socket.gethostname()}, process {os.getpid()}",
-            self.wall.now(),
-        )
+        place = place_of(self.settings.data_directory, self.ids)
+        run = self.run(self.ids.hex(32), place)
         options = self.configuration.cluster
         told, ids = self.shared.told, self.ids
         return Cluster(store.link, store.prefix, run, options, self.reactor, ids, lost, told, HOME)
+
+    def run(self, word: str = "", place: str = "") -> Run:
+        """Describe this process to others, and to people."""
+        address = f"{socket.gethostname()}, process {os.getpid()}"
+        return Run(self.configuration.server.node_id, word, place, address, self.wall.now())
 
     async def open_chat_server(self, cluster: Cluster | None) -> None:
         """Open the built-in chat server, if there is to be one.
@@ -411,6 +415,8 @@ class House:
         self.health.add("orchestration", self.orchestration.health.health)
         self.health.add("contact-centre", self.orchestration.figures.health)
         tell_about(self.comet, base.counters, self.health)
+        if nodes.node:
+            self.health.add("cluster", ClusterHealth(nodes, base.counters).health)
         watch = HealthWatch(self.health, wall, self._facts)
         self.traffic = Traffic(reactor, wall, base.counters, each=watch.look)
         self.ops = Ops(
@@ -500,6 +506,9 @@ class House:
         self.configuration = configuration
 
     def _make_api(self) -> Api:
+        everywhere = None
+        if self.nodes.node:
+            everywhere = NodeMetrics(self.nodes, self._base.counters).everywhere
         base, configuration = self._base, self.configuration
         lookups = LookUps(self._misses)
         door = ServiceDoor(self.services, self._passwords, base.tasks)
@@ -509,7 +518,7 @@ class House:
         api.add(
             StorageApi(self.areas, base.tasks, lookups, cross_origin=cross_origin),
             NodeApi(self.health),
-            HealthApi(self.health, base.counters, desk_api.operator),
+            HealthApi(self.health, base.counters, desk_api.operator, everywhere),
             ServicesApi(self.services, door, lookups),
             NotificationsApi(self.push.subscriptions, self.push.notifications, base.tasks),
             ChatApi(self.chats, door, lookups),
@@ -540,8 +549,27 @@ class House:
             notifications=self.push.views,
             senders=self.push.senders,
             problems=base.problems,
-            sessions=None if sessions is None else SessionOverview(sessions),
+            sessions=(
+                None
+                if sessions is None
+                else SessionsEverywhere(SessionOverview(sessions), self.nodes)
+            ),
             calls=CallOverview(self.orchestration.centre),
+            nodes=NodeOverview(self.nodes, base.run(), self._figures()),
+        )
+
+    def _figures(self) -> NodeFigures:
+        """What this node says of itself to the operators of all."""
+        sessions, server = self.orchestration.embedded, self._base.chat_server
+        return NodeFigures(
+            health=self.health,
+            lag=self._base.lag,
+            bayeux=lambda: len(self.comet.server.sessions),
+            users=lambda: len(self.comet.users_here()),
+            orchestration=None if sessions is None else lambda: len(sessions.sessions),
+            chats=None if server is None else lambda: served(server.rooms),
+            memory=resident_bytes,
+            deliveries=lambda: self.traffic.latest("deliveries"),
         )
 
     def _facts(self) -> Mapping[str, object]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.app.ops import Ops
 from gms_twisted.rest.pages import Pages
 from tests.support.house import make_house
+from tests.support.nodes import Network
 
 
 class WiringTests(SynchronousTestCase):
@@ -27,6 +29,20 @@ class WiringTests(SynchronousTestCase):
         self.assertIsNotNone(ops.sources.problems)
         self.assertIsNotNone(ops.sources.sessions)
         self.assertIsNotNone(ops.sources.calls)
+        self.assertIsNotNone(ops.sources.nodes)
+
+    def test_figures_of_a_process_alone(self) -> None:
+        """It is the only node, with all that it has."""
+        source = self.house.ops.sources.nodes
+        assert source is not None
+        [row] = self.successResultOf(Deferred.fromCoroutine(source.nodes()))
+        memory = row["memory_bytes"]
+        assert isinstance(memory, int)
+        self.assertGreater(memory, 10_000_000)
+        figures = {key: row[key] for key in ("bayeux", "users", "orchestration", "chats")}
+        self.assertEqual(set(figures.values()), {0})
+        self.assertEqual((row["node"], row["home"], row["shards"]), (1, True, None))
+        self.assertEqual((row["lag_s"], row["deliveries"], row["ok"]), (0.0, 0.0, True))
 
     def test_without_sessions_of_its_own(self) -> None:
         """Where others run sessions there are none to show; calls there are."""
@@ -74,6 +90,16 @@ class WiringTests(SynchronousTestCase):
         self.assertEqual(len(samples), 1)
         self.house.traffic.stop()
         self.assertEqual(len(self.reactor.getDelayedCalls()), before)
+
+    def test_a_node_among_others(self) -> None:
+        """Several nodes are a part of the health, and counted; one process alone has none of it."""
+        alone: Any = self.house.health.details()["parts"]
+        self.assertNotIn("cluster", alone)
+        self.assertIsNone(self.house.door.counters.read("gms_cluster_nodes"))
+        house, _ = make_house(Path(self.mktemp()), nodes=Network().node("a"))
+        parts: Any = house.health.details()["parts"]
+        self.assertEqual((parts["cluster"]["node"], parts["cluster"]["home"]), (1, False))
+        self.assertEqual(house.door.counters.read("gms_cluster_nodes"), 1.0)
 
     def test_a_page_is_served(self) -> None:
         """The page's files are among those that are answered."""

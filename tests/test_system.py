@@ -7,7 +7,13 @@ from collections import Counter
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from gms_twisted.system import RESAMPLE_S, ScriptClock, SystemIds, give_back_memory
+from gms_twisted.system import (
+    RESAMPLE_S,
+    ScriptClock,
+    SystemIds,
+    give_back_memory,
+    resident_bytes,
+)
 
 
 class SystemIdsTests(SynchronousTestCase):
@@ -110,3 +116,10 @@ class MemoryTests(SynchronousTestCase):
     def test_given_back(self) -> None:
         """It can be asked for at any time."""
         give_back_memory()
+
+    def test_resident(self) -> None:
+        """What is held counts, and some megabytes are there anyhow."""
+        before = resident_bytes()
+        held = b"x" * 64_000_000
+        self.assertGreater(before, 5_000_000)
+        self.assertGreater(resident_bytes() - before, len(held) / 2)

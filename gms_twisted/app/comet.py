@@ -9,7 +9,7 @@ Knows: users, presence, remote calls.  Does not know: HTTP, websockets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from typing import Protocol
@@ -130,7 +130,7 @@ class Comet:
         self._swept_at = 0.0
         self._drained: list[Callable[[], bool]] = []
         self._changed: list[Callable[[], None]] = []
-        self._elsewhere = UsersElsewhere(peers, self)
+        self._elsewhere = UsersElsewhere(peers, self, timers)
         # The last event of a session's queue that no other node has got for its user.
         self._own: dict[Session, bytes | None] = {}
 
@@ -188,6 +188,7 @@ class Comet:
             if call is not None and call.active():
                 call.cancel()
         self._ticking = self._flushing = None
+        self._elsewhere.stop()
 
     def on_drain(self, close: Callable[[], bool]) -> None:
         """Call when clients are sent away, once a turn till it returns false.
@@ -210,6 +211,7 @@ class Comet:
             self._swept_at = now
             self.server.sweep()
             self._absent.sweep()
+            self._elsewhere.sweep()
         self._ticking = self.timers.callLater(0 if more else TICK_S, self._tick)
 
     # -- bayeux.server.Host ---------------------------------------------------------
@@ -488,7 +490,7 @@ class Comet:
 
     # -- app.users_elsewhere.UsersHere --------------------------------------------------
 
-    def users_here(self) -> Iterable[GmsUser]:
+    def users_here(self) -> Collection[GmsUser]:
         """Users with a session here that receives ``/_genesys``."""
         return self._receivers
 

@@ -8,10 +8,17 @@ Knows: time.  Does not know: who was holding the loop.
 
 from __future__ import annotations
 
+from collections import deque
+
 from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.sources import DelayedCall, Timers
 
 PERIOD_S = 0.05
+
+SPAN_S = 60.0
+"""How far :meth:`LoopLag.longest` looks back, by whole slots."""
+
+_SLOT_S = 5.0
 
 
 class LoopLag:
@@ -24,6 +31,7 @@ class LoopLag:
         self._timers = timers
         self._due = 0.0
         self._worst = 0.0
+        self._slots: deque[tuple[int, float]] = deque(maxlen=round(SPAN_S / _SLOT_S))
         self._call: DelayedCall | None = None
         counters.gauge("gms_loop_lag_seconds", self.take)
 
@@ -43,8 +51,20 @@ class LoopLag:
         self.start()
 
     def _notice(self) -> None:
-        if self._call is not None:
-            self._worst = max(self._worst, self._timers.seconds() - self._due)
+        if self._call is None:
+            return
+        now = self._timers.seconds()
+        late = max(0.0, now - self._due)
+        self._worst = max(self._worst, late)
+        slot = int(now // _SLOT_S)
+        if self._slots and self._slots[-1][0] == slot:
+            late = max(late, self._slots.pop()[1])
+        self._slots.append((slot, late))
+
+    def longest(self) -> float:
+        """Tell the longest delay of the last minute, in seconds; whoever asks changes nothing."""
+        self._notice()
+        return max((late for _, late in self._slots), default=0.0)
 
     def take(self) -> float:
         """Tell the longest delay since the last time, in seconds; one under way counts."""

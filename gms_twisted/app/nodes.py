@@ -8,7 +8,8 @@ Knows: names, runs, payloads.  Does not know: Redis, connections.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 from gms_twisted.domain.errors import NodeAway
@@ -76,6 +77,9 @@ class Peers(Protocol):
     def run_at(self, node: int) -> str:
         """The run that is this node now; ``""`` when none lives."""
 
+    def lives(self, run: str) -> bool:
+        """Tell whether a run is not known to be dead; it may be out of reach."""
+
     @property
     def reachable(self) -> tuple[str, ...]:
         """Runs that can be told and asked something."""
@@ -106,20 +110,63 @@ class Peers(Protocol):
         """
 
 
-class Nodes(Ownership, Peers, Protocol):
-    """Both."""
+class Member(Protocol):
+    """A run that lives."""
+
+    @property
+    def node(self) -> int:
+        """Its number."""
+
+    @property
+    def run(self) -> str:
+        """Its random word."""
+
+    @property
+    def address(self) -> str:
+        """Machine and process, for people."""
+
+    @property
+    def started(self) -> float:
+        """Unix seconds, by its own clock."""
+
+
+class Membership(Protocol):
+    """Who lives, for those who look at it."""
+
+    @property
+    def runs(self) -> Sequence[Member]:
+        """All that live as of the last beat, ourselves first; empty for a process that is alone."""
+
+    @property
+    def owned(self) -> Mapping[str, int]:
+        """How many shards each run owns, as of the last look; ``""``: without an owner."""
+
+    @property
+    def beat_age_s(self) -> float:
+        """Seconds since our last beat was confirmed."""
+
+
+class Nodes(Ownership, Peers, Membership, Protocol):
+    """All of it."""
 
 
 class Alone:
-    """No other nodes: everything is ours (:class:`Ownership` and :class:`Peers`)."""
+    """No other nodes: everything is ours (:class:`Nodes`)."""
 
     run = ""
     node = 0
     reachable: tuple[str, ...] = ()
+    runs: tuple[Member, ...] = ()
+    owned: Mapping[str, int] = MappingProxyType({})
+    beat_age_s = 0.0
 
     def run_at(self, node: int) -> str:
         """There is nobody."""
         return ""
+
+    def lives(self, run: str) -> bool:
+        """There is nobody."""
+        return False
 
     def owner(self, name: str) -> str:
         """Ours."""

@@ -34,6 +34,11 @@ MAX_ROWS = 200
 ROWS = 25
 """Rows of a page, when the page does not say."""
 
+MAX_AFTER = 4096
+"""Where to go on may be said for each node."""
+
+_SESSION_FIGURES = ("live", "awake", "started_total", "ended_total", "away")
+
 Data = Mapping[str, object]
 Call = Callable[[Data], Awaitable[Json]]
 Configured = Callable[[], Mapping[str, Mapping[str, str]]]
@@ -77,6 +82,7 @@ class Ops:
         self._calls: dict[str, Call] = {
             "health": self._health_now,
             "traffic": self._traffic_now,
+            "nodes": self._nodes,
             "chats": self._chats,
             "chat": self._chat,
             "agents": self._agents,
@@ -167,6 +173,7 @@ class Ops:
                 "role": agent.role,
             },
             "available": {
+                "nodes": sources.nodes is not None,
                 "chats": sources.chats is not None,
                 "calls": sources.calls is not None,
                 "services": sources.services is not None,
@@ -191,6 +198,12 @@ class Ops:
         if isinstance(number, bool) or not isinstance(number, int):
             raise InvalidRequest("after: the number of a sample.", "after")
         return self._traffic.since(number)
+
+    async def _nodes(self, data: Data) -> Json:
+        source = self.sources.nodes
+        if source is None:
+            return UNAVAILABLE
+        return _page(listed(await source.nodes(), *_cut(data)), MAX_ROWS)
 
     async def _chats(self, data: Data) -> Json:
         source = self.sources.chats
@@ -230,11 +243,13 @@ class Ops:
         if source is None:
             return UNAVAILABLE
         after, limit, text = _cut(data)
-        return {**_page(source.sessions(after, limit, text), limit), **source.figures()}
+        page = await source.sessions(after, limit, text)
+        more = {name: page.get(name) for name in _SESSION_FIGURES}
+        return {**_page(page, limit), **more}
 
     async def _session(self, data: Data) -> Json:
         source, wanted = self.sources.sessions, _text(data, "id")
-        row = None if source is None else source.session(wanted)
+        row = None if source is None else await source.session(wanted)
         if row is None:
             return _one(None)
         seen = _one({key: value for key, value in row.items() if key != "data"})["row"]
@@ -324,7 +339,7 @@ def _cut(data: Data) -> tuple[str, int, str]:
     limit = data.get("limit", ROWS)
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_ROWS:
         raise InvalidRequest(f"limit: a number from 1 to {MAX_ROWS}.", "limit")
-    after = _text(data, "after", 512) if "after" in data else ""
+    after = _text(data, "after", MAX_AFTER) if "after" in data else ""
     return after, limit, _text(data, "text", 200).strip() if "text" in data else ""
 
 

@@ -54,7 +54,7 @@ class Elsewhere(Protocol):
 
 
 class SessionOverview:
-    """Implements ``app.ops_sources.SessionSource``."""
+    """Sessions of this process."""
 
     def __init__(self, orchestrator: EmbeddedOrchestrator) -> None:
         self._orchestrator = orchestrator

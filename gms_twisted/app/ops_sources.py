@@ -48,24 +48,39 @@ class ChatSource(Protocol):
         """Rows of ``name``, ``display_name``, ``role``, ``state``, ``enabled``, ``chats``."""
 
 
-class SessionSource(Protocol):
-    """Orchestration sessions of this process."""
+class NodeSource(Protocol):
+    """The nodes that live."""
 
-    def sessions(self, after: str, limit: int, text: str) -> Json:
+    async def nodes(self) -> Sequence[Json]:
+        """Rows of ``node``, ``address``, ``started``, ``here``, ``home``, ``reachable``.
+
+        Further ``shards`` (``None`` for a process that is alone), ``answered``, and of a node
+        that has: ``status``, ``ok``, ``bayeux`` (sessions), ``users``, ``orchestration``
+        (sessions, ``None`` where none run), ``chats`` (open ones, ``None`` without a chat
+        server), ``lag_s`` (the longest of the last minute), ``memory_bytes`` and
+        ``deliveries`` (a second).
+        """
+
+
+class SessionSource(Protocol):
+    """Orchestration sessions of all nodes."""
+
+    async def sessions(self, after: str, limit: int, text: str) -> Json:
         """Page of ``id``, ``application``, ``service``, ``states``, ``started``, ``ends``.
 
         The states are the innermost ones.  Further ``events`` (taken since the start),
         ``strikes`` (limits it ran into), ``awake`` (has a script context) and ``pending``
-        (operations under way); the latest session first.
+        (operations under way), and ``node``, its number, where there are several; the latest
+        session first.  With ``live`` and ``awake`` now, ``started_total`` and ``ended_total``
+        since the start, all nodes together, and ``away``: numbers of those that did not answer.
 
         :param text: an id, or part of one, of an application or a state; ``""`` for all.
         """
 
-    def figures(self) -> Json:
-        """``live`` and ``awake`` now, ``started_total`` and ``ended_total`` since the start."""
-
-    def session(self, session_id: str) -> Json | None:
+    async def session(self, session_id: str) -> Json | None:
         """One of them, ``None`` when there is none.
+
+        :raises NodeAway: its node does not answer.
 
         With ``data`` (by name, masked by whoever tells it), ``timers`` (``event``, ``at``),
         ``operations`` (``module``, ``element``, ``since``) and ``log`` (``at``, ``level``,
@@ -156,6 +171,7 @@ class OpsSources:
     problems: ProblemSource | None = None
     sessions: SessionSource | None = None
     calls: CallSource | None = None
+    nodes: NodeSource | None = None
 
 
 def listed(rows: Sequence[Json], after: str, limit: int, text: str) -> Json:

@@ -102,6 +102,11 @@ class Traffic:
         values = [value for value in map(self._counters.read, names) if value is not None]
         return sum(values) if values else None
 
+    def latest(self, name: str) -> float:
+        """Give a series' newest sample; 0 before the first one."""
+        index = next(at for at, one in enumerate(self._series, 1) if one.name == name)
+        return self._samples[-1][index] if self._samples else 0.0
+
     def since(self, number: int) -> Mapping[str, object]:
         """Give the samples after one, as JSON values.
 

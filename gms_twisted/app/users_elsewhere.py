@@ -5,10 +5,10 @@ comes, then every change.  So each knows where an event has to go, without askin
 
     user   {"here": [user, ...], "all": true}    those who are there, and (``all``) no others
            {"gone": user, "position": 5|null, "goodbye": false}
-    event  user, LF, the encoded message
 
 An event that is kept because its user is nowhere goes to the node where the user arrives.  With
-a connection between nodes what is under way is lost, and the users behind it count as gone.
+a connection between nodes the users behind it count as gone.  How events go is in
+``event_streams``.
 
 Knows: users by node.  Does not know: sessions, connections.
 """
@@ -19,8 +19,10 @@ import json
 from collections.abc import Iterable
 from typing import Protocol
 
+from gms_twisted.app.event_streams import EventStreams
 from gms_twisted.app.nodes import Peers
 from gms_twisted.domain.ids import GmsUser
+from gms_twisted.domain.sources import Timers
 
 _PART = 1000
 """Most users in one message."""
@@ -51,13 +53,13 @@ class UsersHere(Protocol):
 class UsersElsewhere:
     """Who is on other nodes."""
 
-    def __init__(self, peers: Peers, here: UsersHere) -> None:
+    def __init__(self, peers: Peers, here: UsersHere, timers: Timers) -> None:
         self._peers = peers
         self._here = here
         self._at: dict[GmsUser, set[str]] = {}
         self._of: dict[str, set[GmsUser]] = {}
         peers.hear("user", self._heard)
-        peers.hear("event", self._event)
+        self._streams = EventStreams(peers, timers, here.receive, here.receive)
         peers.on_change(self._came, self._went)
 
     def has(self, user: GmsUser) -> bool:
@@ -82,13 +84,20 @@ class UsersElsewhere:
 
     def spread(self, user: GmsUser, fragment: bytes) -> int:
         """Send an event after a user; returns to how many nodes."""
-        return sum(self._send(run, user, fragment) for run in self._at.get(user, ()))
+        send = self._streams.send
+        return sum(send(run, user, fragment) for run in self._at.get(user, ()))
 
-    def _send(self, run: str, user: GmsUser, fragment: bytes) -> bool:
-        return self._peers.tell(run, "event", b"%b\n%b" % (_escaped(user), fragment))
+    def sweep(self) -> None:
+        """Take back what is for nodes that are dead; to be called now and then."""
+        self._streams.sweep()
+
+    def stop(self) -> None:
+        """Do nothing more by itself."""
+        self._streams.stop()
 
     def _came(self, run: str) -> None:
         """Tell a node that comes everything."""
+        self._streams.came(run)
         users = list(self._here.users_here())
         for at in range(0, len(users) or 1, _PART):
             part = {"here": users[at : at + _PART], "all": at == 0}
@@ -118,7 +127,7 @@ class UsersElsewhere:
         self._at.setdefault(user, set()).add(run)
         self._of.setdefault(run, set()).add(user)
         for fragment in self._here.take_kept(user):
-            self._send(run, user, fragment)
+            self._streams.send(run, user, fragment)
         if is_new:
             self._here.arrived_elsewhere(user)
 
@@ -141,17 +150,10 @@ class UsersElsewhere:
 
     def _went(self, run: str) -> None:
         """Count all users of a node as gone; it tells anew when it comes back."""
+        self._streams.went(run)
         for user in list(self._of.get(run, ())):
             self._forget(run, user)
             self._tell_left(user, None, goodbye=False)
-
-    def _event(self, run: str, payload: bytes) -> None:
-        user, _, fragment = payload.partition(b"\n")
-        self._here.receive(GmsUser(json.loads(user)), fragment)
-
-
-def _escaped(user: GmsUser) -> bytes:
-    return json.dumps(user).encode("ascii")
 
 
 def _encoded(message: object) -> bytes:

@@ -11,7 +11,7 @@ Knows: the parts and their order.  Does not know: what is owned, what is told.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -70,7 +70,7 @@ class Options(Protocol):
 
 
 class Cluster:
-    """One process among those on its Redis (``app.nodes.Ownership`` and ``Peers``).
+    """One process among those on its Redis (``app.nodes.Nodes``).
 
     :param lost: told why this process must not go on.
     :param told: told the time of Redis with each beat, Unix seconds.
@@ -168,12 +168,6 @@ class Cluster:
         if self._registry is not None:
             await self._registry.stop()
 
-    @property
-    def runs(self) -> tuple[Run, ...]:
-        """All that live, ourselves first."""
-        others = () if self._registry is None else self._registry.others
-        return (self._about, *others)
-
     def aliases(self) -> frozenset[str]:
         """What the nodes that live are called, ours too: their numbers."""
         return frozenset(str(one.node) for one in self.runs)
@@ -239,6 +233,25 @@ class Cluster:
         endpoint = HostnameEndpoint(self._reactor, host, int(port), CONNECT_S)
         return endpoint if self._tls is None else self._tls.client(endpoint, host)
 
+    # app.nodes.Membership.
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All that live, ourselves first."""
+        others = () if self._registry is None else self._registry.others
+        return (self._about, *others)
+
+    @property
+    def owned(self) -> Mapping[str, int]:
+        """How many shards each run owns; ``""``: without an owner."""
+        return self.shards.counts()
+
+    @property
+    def beat_age_s(self) -> float:
+        """Seconds since our last beat was confirmed; 0 before we have joined."""
+        beaten = None if self._registry is None else self._registry.beaten_at
+        return 0.0 if beaten is None else float(self._reactor.seconds()) - beaten
+
     # app.nodes.Ownership.
 
     @property
@@ -292,6 +305,10 @@ class Cluster:
     def node(self) -> int:
         """Our number."""
         return self._about.node
+
+    def lives(self, run: str) -> bool:
+        """Tell whether a run is not known to be dead."""
+        return any(one.run == run for one in self.runs)
 
     def run_at(self, node: int) -> str:
         """The run that is a node now; ``""`` when none lives."""

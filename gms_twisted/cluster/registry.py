@@ -169,6 +169,7 @@ class Registry:
     :param told: told the time of Redis with each beat, Unix seconds.
     :param seen: awaited after each beat, the first aside; with what it needs Redis itself for.
     :ivar others: runs of other nodes that live, as of the last beat.
+    :ivar beaten_at: when the last beat was confirmed, by our own timers.
     """
 
     log = Logger()
@@ -190,6 +191,7 @@ class Registry:
         self._good = STEADY
         self._told = told
         self.others: tuple[Run, ...] = ()
+        self.beaten_at = timers.seconds()
         self._redis = redis
         self._prefix = prefix
         self._timers = timers
@@ -254,6 +256,7 @@ class Registry:
             nodes = {one.node for one in found}
             found += tuple(one for one in self.others if one.node not in nodes)
         self.others = found
+        self.beaten_at = self._timers.seconds()
 
     def _wait(self) -> None:
         self._call = self._timers.callLater(BEAT_S, self._beat)

@@ -171,6 +171,10 @@ class Shards:
         mine = (shard for shard, owner in enumerate(self._owners) if owner.run == self._run)
         return frozenset(mine)
 
+    def counts(self) -> Counter[str]:
+        """How many each run has; ``""``: those that nobody has."""
+        return Counter(owner.run for owner in self._owners)
+
     @property
     def is_settled(self) -> bool:
         """Whether the last look found nothing to do, here or elsewhere."""
@@ -215,7 +219,7 @@ class Shards:
         for shard in await self._give_these(self._rested()[share:]):
             # Those who are told have let go of it.
             self._gained(shard)
-        counts = Counter(owner.run for owner in self._owners)
+        counts = self.counts()
         self._settled = "" not in counts and max(counts.values()) <= share
 
     async def give_all(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from gms_twisted.app.desk_accounts import DeskAccounts
 from gms_twisted.domain.ids import AgentName, ChatSessionId
 from gms_twisted.embedded.desk_shapes import group_of
+from gms_twisted.embedded.room_host import RoomHost
 from gms_twisted.embedded.rooms import AgentSide, SessionInfo
 
 Row = Mapping[str, object]
@@ -55,6 +56,14 @@ class ChatOverview:
             }
             for agent in await self._accounts.agents()
         ]
+
+
+def served(rooms: RoomHost) -> int:
+    """How many open chats have their customer at this chat server."""
+    return sum(
+        any(party.is_customer and party.home == rooms.home for party in room.info.parties)
+        for room in rooms.shelf.open.values()
+    )
 
 
 def _row(session: SessionInfo) -> Row:

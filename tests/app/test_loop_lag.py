@@ -37,6 +37,21 @@ class LoopLagTests(SynchronousTestCase):
             self.clock.advance(PERIOD_S)
         self.assertAlmostEqual(self.lag.take(), 0.0)
 
+    def test_the_longest_of_the_last_minute(self) -> None:
+        """Whoever asks for it changes neither it nor the gauge; after a minute it is forgotten."""
+        self.assertEqual(self.lag.longest(), 0.0)
+        self.clock.advance(PERIOD_S + 0.5)
+        self.clock.pump([PERIOD_S] * 200)
+        self.clock.advance(PERIOD_S + 0.2)
+        self.assertAlmostEqual(self.lag.longest(), 0.5)
+        self.assertAlmostEqual(self.lag.longest(), 0.5)
+        self.assertAlmostEqual(self.lag.take(), 0.5)
+        self.assertAlmostEqual(self.lag.longest(), 0.5)
+        self.clock.pump([PERIOD_S] * 1000)
+        self.assertAlmostEqual(self.lag.longest(), 0.2)
+        self.clock.pump([PERIOD_S] * 300)
+        self.assertAlmostEqual(self.lag.longest(), 0.0)
+
     def test_it_is_among_the_metrics(self) -> None:
         """As a gauge."""
         [sample] = self.counters.samples()

@@ -133,18 +133,30 @@ class Chats:
         return [{"name": "ada", "state": "ready"}, {"name": "bob", "state": "away"}]
 
 
+class Nodes:
+    """Two nodes."""
+
+    async def nodes(self) -> Sequence[Json]:
+        """The second does not answer."""
+        return [
+            {"node": 1, "address": "host-1, process 7", "answered": True, "lag_s": 0.01},
+            {"node": 2, "address": "host-2, process 8", "answered": False},
+        ]
+
+
 class Sessions:
     """One session whose owner has masked its data, and nothing else."""
 
-    def sessions(self, after: str, limit: int, text: str) -> Json:
+    async def sessions(self, after: str, limit: int, text: str) -> Json:
         """Too many rows."""
-        return {"rows": [{"id": "S", "states": ["a"]}] * (limit + 5), "next": "7"}
+        return {
+            "rows": [{"id": "S", "states": ["a"]}] * (limit + 5),
+            "next": "7",
+            **{"live": 3, "awake": 1, "started_total": 9, "ended_total": 6, "away": [2]},
+            "unasked": 1,
+        }
 
-    def figures(self) -> Json:
-        """Of all."""
-        return {"live": 3, "awake": 1, "started_total": 9, "ended_total": 6}
-
-    def session(self, session_id: str) -> Json | None:
+    async def session(self, session_id: str) -> Json | None:
         """One, by its id."""
         if session_id != "S":
             return None
@@ -193,6 +205,7 @@ class OpsCase(SynchronousTestCase):
             senders=Senders(),
             problems=Problems(),
             sessions=Sessions(),
+            nodes=Nodes(),
             calls=Calls(),
         )
         self.ops = Ops(
@@ -333,7 +346,7 @@ class AnswerTests(OpsCase):
         for name, values in (
             ("limit", (0, -1, MAX_ROWS + 1, "9", True, 1.5, None)),
             ("text", (7, "x" * 201, None)),
-            ("after", (7, "x" * 513, None)),
+            ("after", (7, "x" * 4097, None)),
         ):
             for value in values:
                 error = self.refused(InvalidRequest, "services", page, **{name: value})
@@ -351,7 +364,7 @@ class AnswerTests(OpsCase):
         self.assertFalse(any(self.ask("hello", page)["available"].values()))
         for do in (
             *("chats", "agents", "services", "groups", "subscriptions", "deliveries"),
-            *("senders", "errors", "sessions", "calls", "voice_groups"),
+            *("senders", "errors", "sessions", "calls", "voice_groups", "nodes"),
         ):
             self.assertEqual(self.ask(do, page)["available"], False, do)
         self.assertEqual(self.ask("bookings", page, group="DNIS")["available"], False)
@@ -381,6 +394,15 @@ class AnswerTests(OpsCase):
         self.assertEqual((len(answer["rows"]), answer["next"]), (10, "7"))
         figures = {key: answer[key] for key in ("live", "awake", "started_total", "ended_total")}
         self.assertEqual(figures, {"live": 3, "awake": 1, "started_total": 9, "ended_total": 6})
+        self.assertEqual(answer["away"], [2])
+        self.assertNotIn("unasked", answer)
+
+    def test_nodes(self) -> None:
+        """All of them, or those that a word is found in."""
+        answer = self.ask("nodes")
+        self.assertEqual([row["node"] for row in answer["rows"]], [1, 2])
+        self.assertEqual((answer["total"], answer["rows"][0]["lag_s"]), (2, 0.01))
+        self.assertEqual([row["node"] for row in self.ask("nodes", text="HOST-2")["rows"]], [2])
 
     def test_a_session(self) -> None:
         """Its data shows although what is called data is left out everywhere else."""

@@ -56,6 +56,14 @@ class TrafficTests(SynchronousTestCase):
         self.pass_periods(1)
         self.assertEqual(self.samples(), [[10.0, 7.0, 0.0], [0.0, 9.0, 0.0]])
 
+    def test_latest(self) -> None:
+        """The newest sample of one line; nothing before the first."""
+        name = "held"
+        self.assertEqual(self.traffic.latest(name), 0.0)
+        self.held = 9
+        self.pass_periods(1)
+        self.assertEqual(self.traffic.latest(name), 9.0)
+
     def test_counters_of_a_series_are_added_up(self) -> None:
         """Labels and names of a series are one line; unknown ones are left out."""
         self.counters.add("gms_b", 5, way="x")

@@ -161,3 +161,14 @@ class RegistryTests(TestCase):
         await self.link.command(b"RENAME", self.prefix + b"away", self.prefix + b"nodes")
         await self.beat(one)
         self.assertEqual(self.lost, [])
+
+    async def test_age_of_the_last_beat(self) -> None:
+        """It is that of the last one that Redis has confirmed."""
+        one = await self.joined(a_run(1, "a"))
+        self.clock.advance(BEAT_S)
+        await one.beaten()
+        self.assertEqual(one.beaten_at, BEAT_S)
+        await self.link.command(b"HDEL", self.prefix + b"nodes", b"1")
+        self.clock.advance(BEAT_S)
+        await one.beaten()
+        self.assertEqual((one.beaten_at, self.lost), (BEAT_S, []), "it knows nobody")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gms_twisted.embedded.ops_chats import ChatOverview
+from gms_twisted.embedded.ops_chats import ChatOverview, served
 from tests.support.desk_house import DeskCase
 
 
@@ -51,3 +51,11 @@ class ChatOverviewTests(DeskCase):
             [(row["name"], row["state"], row["chats"]) for row in rows],
             [("ada", "offline", 0), ("bob", "ready", 1)],
         )
+
+    def test_served(self) -> None:
+        """Chats are counted where their customer is, whoever answers, until they are over."""
+        self.customer("Vasya")
+        self.customer("Cara")
+        self.assertEqual(served(self.rooms), 2)
+        self.rooms.home = "other"
+        self.assertEqual(served(self.rooms), 0)

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.iweb import IRequest
 
 from gms_twisted.app.health import Health, NodeHealth
+from gms_twisted.app.node_metrics import NodeMetrics
 from gms_twisted.config.options import HttpOptions, ServerOptions
 from gms_twisted.domain.counters import Counters
 from gms_twisted.http.identity import Identity
@@ -16,6 +17,7 @@ from gms_twisted.rest.health import HealthApi
 from gms_twisted.rest.node import NodeApi
 from gms_twisted.rest.root import Api
 from tests.support.heads import OUTSIDE
+from tests.support.nodes import Network
 from tests.support.rest_client import RestClient
 from tests.support.sources import ManualWallClock
 
@@ -29,8 +31,12 @@ class HealthFixture(SynchronousTestCase):
         self.operator = False
         self.health = NodeHealth(lambda: self.writable)
         self.counters = Counters()
+        self.serve(HealthApi(self.health, self.counters, self.is_operator))
+
+    def serve(self, api: HealthApi) -> None:
+        """Answer with this."""
         self.api = Api(self.counters)
-        self.api.add(NodeApi(self.health), HealthApi(self.health, self.counters, self.is_operator))
+        self.api.add(NodeApi(self.health), api)
         server = ServerOptions()
         self.client = RestClient(
             self.api,
@@ -116,6 +122,26 @@ class MetricsTests(HealthFixture):
             "# TYPE gms_held gauge\ngms_held 7\n",
         )
         self.assertEqual(answer.header("Content-Type"), "text/plain; version=0.0.4; charset=utf-8")
+
+    def test_nodes(self) -> None:
+        """Those of all nodes have a label, and say who has not answered."""
+        network = Network()
+        every = [Counters() for _ in range(3)]
+        metrics = [NodeMetrics(network.node(str(at)), each) for at, each in enumerate(every)]
+        network.nodes["2"]._handlers.clear()
+        for at, each in enumerate(every):
+            each.add("gms_a_total", at + 1, code="x")
+        api = HealthApi(self.health, every[0], self.is_operator, metrics[0].everywhere)
+        self.serve(api)
+        self.assertEqual(
+            self.client.send("GET", "/metrics?nodes=all").text,
+            "# TYPE gms_a_total counter\n"
+            'gms_a_total{code="x",node="1"} 1\ngms_a_total{code="x",node="2"} 2\n'
+            "# TYPE gms_node_up gauge\n"
+            'gms_node_up{node="1"} 1\ngms_node_up{node="2"} 1\ngms_node_up{node="3"} 0\n',
+        )
+        self.assertEqual(self.client.get("/metrics").text.count("\n"), 2)
+        self.assertEqual(self.client.send("GET", "/metrics?nodes=some").status, 400)
 
     def test_internal(self) -> None:
         """Only for internal callers."""

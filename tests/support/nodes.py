@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred
 
@@ -10,6 +12,16 @@ from gms_twisted.cluster.shards import SHARDS, lease_name, shard_of
 from gms_twisted.domain.errors import GmsError, NodeAway, carried, carried_error
 from gms_twisted.store.interfaces import LeaseHeld
 from gms_twisted.store.redis_link import RedisLink
+
+
+@dataclass(frozen=True)
+class MemoryRun:
+    """A run as others see it."""
+
+    node: int
+    run: str
+    address: str
+    started: float = 1.5
 
 
 class Network:
@@ -59,17 +71,34 @@ class Network:
             other.went(run)
             gone.went(other.run)
 
+    def reconnect(self, run: str) -> None:
+        """Have a node's connections break, and be made again at once."""
+        node = self.nodes[run]
+        others = [one for one in self.nodes.values() if one is not node]
+        for other in others:
+            other.went(run)
+            node.went(other.run)
+        node.swallows = False
+        for other in others:
+            other.came(run)
+            node.came(other.run)
+
 
 class MemoryNode:
     """One node as its application sees it.
 
     :ivar deaf: calls to it are never answered.
+    :ivar swallows: what it tells is lost, which nobody has noticed yet.
+    :ivar cut_from: runs that it knows to live, and cannot reach.
     """
 
     def __init__(self, network: Network, run: str) -> None:
         self.run = run
         self.node = len(network.nodes) + 1
         self.deaf = False
+        self.swallows = False
+        self.cut_from: set[str] = set()
+        self.beat_age_s = 0.5
         self._network = network
         self._watchers: list[tuple[Callable[[str], None], Callable[[str], Awaitable[None]]]] = []
         self._changes: list[tuple[Callable[[str], None], Callable[[str], None]]] = []
@@ -141,7 +170,24 @@ class MemoryNode:
         for shard in sorted(self._known):
             gained(lease_name(shard))
 
+    # Membership.
+
+    @property
+    def runs(self) -> tuple[MemoryRun, ...]:
+        """See :class:`gms_twisted.app.nodes.Membership`."""
+        others = (one for one in self._network.nodes.values() if one is not self)
+        return tuple(MemoryRun(one.node, one.run, f"host-{one.node}") for one in (self, *others))
+
+    @property
+    def owned(self) -> Mapping[str, int]:
+        """See :class:`gms_twisted.app.nodes.Membership`."""
+        return Counter(self._network.owners.get(shard, "") for shard in range(SHARDS))
+
     # Peers.
+
+    def lives(self, run: str) -> bool:
+        """See :class:`gms_twisted.app.nodes.Peers`."""
+        return run in self._network.nodes
 
     def run_at(self, node: int) -> str:
         """See :class:`gms_twisted.app.nodes.Peers`."""
@@ -152,13 +198,15 @@ class MemoryNode:
         """See :class:`gms_twisted.app.nodes.Peers`."""
         if self.run not in self._network.nodes:
             return ()
-        return tuple(run for run in self._network.nodes if run != self.run)
+        away = {self.run, *self.cut_from}
+        return tuple(run for run in self._network.nodes if run not in away)
 
     def tell(self, run: str, kind: str, payload: bytes) -> bool:
         """See :class:`gms_twisted.app.nodes.Peers`."""
         if run not in self.reachable:
             return False
-        self._network.nodes[run].told(self.run, kind, payload)
+        if not self.swallows:
+            self._network.nodes[run].told(self.run, kind, payload)
         return True
 
     def tell_all(self, kind: str, payload: bytes) -> None:

@@ -358,6 +358,24 @@ class UsersTests(NodesTest):
         self.assertEqual(self.deliver(self.b, "kept"), 0)
         self.assertEqual(self.arrive(self.b), ["kept"])
 
+    def test_connection_broke(self) -> None:
+        """What was on its way when a connection broke comes with the next one."""
+        client = self.b.poll("u").online("/_genesys")
+        self.network.nodes["a" * 32].swallows = True
+        self.assertEqual(self.deliver(self.a, "1"), 1)
+        self.network.reconnect("a" * 32)
+        self.turn()
+        self.assertEqual(self.messages(client), ["1"])
+
+    def test_died_with_what_was_on_its_way(self) -> None:
+        """What a dead node took along is kept for its user's return."""
+        self.b.poll("u").online("/_genesys")
+        self.network.nodes["a" * 32].swallows = True
+        self.deliver(self.a, "1")
+        self.network.cut("b" * 32)
+        self.a.wait(30)
+        self.assertEqual(self.arrive(self.a), ["1"])
+
     def test_node_comes(self) -> None:
         """A node that comes is told who is where."""
         self.a.poll("u").online("/_genesys")

@@ -70,7 +70,7 @@ function session(row) {
   return [list(
     pair(t("ops.col.session"), plainId(row.id)), pair(t("ops.col.application"), mono(row.application)), pair(t("ops.col.service"), idCell("services", row.service)),
     pair(t("ops.col.states"), stateList(row.states)), pair(t("ops.col.state"), awake(row)), pair(t("ops.detail.started"), exact(row.started)), pair(t("ops.col.ends"), left(row.ends)),
-    pair(t("ops.col.events"), figure(Number(row.events) || 0)), pair(t("ops.col.pending"), figure(Number(row.pending) || 0)), pair(t("ops.col.strikes"), strikes(row.strikes))),
+    row.node && pair(t("ops.col.node"), cleanName(row.node, 10)), pair(t("ops.col.events"), figure(Number(row.events) || 0)), pair(t("ops.col.pending"), figure(Number(row.pending) || 0)), pair(t("ops.col.strikes"), strikes(row.strikes))),
   ...shortTable("ops.detail.timers", row.timers, [["ops.col.event", (each) => mono(each.event)], ["ops.col.in", (each) => left(each.at)]], "ops.detail.timers.none"),
   ...shortTable("ops.detail.operations", row.operations, [["ops.col.module", (each) => mono(each.module)], ["ops.col.element", (each) => mono(each.element)], ["ops.col.since", (each) => since(each.since)]], "ops.detail.operations.none"),
   h("h3", {}, t("ops.detail.data")),

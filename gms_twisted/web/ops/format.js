@@ -18,6 +18,12 @@ export function figure(value) {
   return number(value, size >= 100 || Number.isInteger(value) ? 0 : size >= 10 ? 1 : 2);
 }
 
+/** A short time, in milliseconds below a second. */
+export function delay(seconds) {
+  const [value, unit, digits] = seconds < 1 ? [seconds * 1000, "millisecond", 0] : [seconds, "second", 1];
+  return new Intl.NumberFormat(currentLocale(), { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: digits }).format(value);
+}
+
 /** A member of some details: sizes, times and flags by the end of its name. */
 export function detail(name, value) {
   if (value === null || value === undefined || value === "") return DASH;

@@ -179,6 +179,26 @@ export function poolLevel({ numbers, free }) {
   return free / numbers <= 0.2 ? "amber" : "green";
 }
 
+/** How a node is: `away` (out of reach), `silent` (no answer), `draining`, `read-only`, `ill` or `ok`. */
+export function nodeState({ reachable, answered, status, ok }) {
+  if (!reachable) return "away";
+  if (!answered) return "silent";
+  if (status === "draining" || status === "read-only") return status;
+  return ok ? "ok" : "ill";
+}
+
+/** What all nodes that answer have together, and how many do not answer. */
+export function nodeSums(rows) {
+  const sum = (key) => rows.reduce((all, row) => all + (Number(row[key]) || 0), 0);
+  return { nodes: rows.length, silent: rows.filter((row) => !row.answered).length, bayeux: sum("bayeux"), orchestration: sum("orchestration"), deliveries: sum("deliveries") };
+}
+
+/** How worried to be about a loop that was held up: from a quarter of a second on amber, from two on red. */
+export function lagLevel(seconds) {
+  if (!Number.isFinite(seconds) || seconds < 0.25) return "";
+  return seconds < 2 ? "amber" : "red";
+}
+
 /** What a delivery came to: `delivered`, `failed`, `partly`, `none` (nobody to tell) or `open`. */
 export function deliveryState({ devices = 0, delivered = 0, failed = 0 }) {
   if (!devices) return "none";

@@ -13,7 +13,7 @@ import { HealthView, TrafficView } from "./overview.js";
 import { makeViews } from "./views.js";
 
 const SECTIONS = [
-  ["health", "pulse"], ["traffic", "wire"], ["chats", "chat"], ["calls", "headset"], ["services", "layers"], ["sessions", "flow"], ["numbers", "phone"],
+  ["health", "pulse"], ["traffic", "wire"], ["nodes", "nodes"], ["chats", "chat"], ["calls", "headset"], ["services", "layers"], ["sessions", "flow"], ["numbers", "phone"],
   ["subscriptions", "bell"], ["deliveries", "send"], ["senders", "truck"], ["configuration", "sliders"], ["errors", "alert"],
 ];
 const TICK_MS = 500;

@@ -5,11 +5,13 @@ import { clean, cleanName } from "../lib/text.js";
 import { clockTime } from "../lib/times.js";
 import { errorState, skeleton } from "../lib/ui.js";
 import { detail, exact, figure, past, since, state } from "./format.js";
-import { Samples } from "./model.js";
+import { address, Samples } from "./model.js";
 import { geometry, indexAt, sparkline } from "./spark.js";
 
 const SERIES = ["requests", "deliveries", "held", "clients", "publishes", "pushes"];
-const PARTS = new Set(["storage", "bayeux", "push", "chat", "store", "access-numbers", "localization", "orchestration", "contact-centre"]);
+const PARTS = new Set(["storage", "bayeux", "push", "chat", "store", "access-numbers", "localization", "orchestration", "contact-centre", "cluster"]);
+/** Details that say nothing to a reader. */
+const UNTOLD = new Set(["run"]);
 const partName = (name) => (PARTS.has(name) ? t(`ops.part.${name}`) : cleanName(name));
 
 /** A detail that is a table, `{NAME: {...}}`, has a line for each of its names. */
@@ -105,16 +107,19 @@ export class HealthView extends View {
     element.dataset.sign = sign;
     return fill(element, h("div.part-head", {}, h("h3", {}, partName(part.name)), state(part.ok ? "green" : "red", t(part.ok ? "ops.part.ok" : "ops.part.bad"))),
       h("p.small.muted", {}, `${t("ops.since")} `, past(part.since)),
-      h("dl.pairs", {}, pairsOf(part.details ?? {}).map(([key, value]) =>
-        h("div", {}, h("dt", {}, cleanName(key).replaceAll("_", " ")), h("dd", {}, detail(key, value))))));
+      h("dl.pairs", {}, pairsOf(part.details ?? {}).filter(([key]) => !UNTOLD.has(key)).map(([key, value]) =>
+        h("div", {}, h("dt", {}, cleanName(key).replace(/_s$/, "").replaceAll("_", " ")), h("dd", {}, detail(key, value))))));
   }
 
-  drawFacts({ facts = {}, started }) {
-    const sign = JSON.stringify([facts, started]);
+  drawFacts({ facts = {}, started, parts }) {
+    const { nodes, node } = parts.find((part) => part.name === "cluster")?.details ?? {};
+    const count = Array.isArray(nodes) ? nodes.length : 0;
+    const sign = JSON.stringify([facts, started, count, node]);
     if (this.factsSign === sign) return;
     this.factsSign = sign;
     const pair = (label, ...value) => h("div", {}, h("dt", {}, label), h("dd", {}, value));
-    fill(this.facts, pair(t("ops.fact.uptime"), since(started)),
+    fill(this.facts, count > 0 && pair(t("ops.nodes"), h("a", { href: address("nodes") }, t("ops.nodes.count", { n: count })), h("span.small.muted", {}, ` ${t("ops.nodes.shown", { node: cleanName(node, 10) })}`)),
+      pair(t("ops.fact.uptime"), since(started)),
       facts.version && pair(t("ops.fact.version"), cleanName(facts.version)),
       facts.identity_mode && pair(t("ops.fact.identity"), h("code", {}, cleanName(facts.identity_mode))),
       facts.store && pair(t("ops.fact.store"), h("code", {}, cleanName(facts.store))),

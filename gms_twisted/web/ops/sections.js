@@ -1,9 +1,9 @@
 /** The sections that are tables: their columns, and what the server is asked for. */
 import { h } from "../lib/dom.js";
-import { t } from "../lib/i18n.js";
-import { clean, cleanName } from "../lib/text.js";
-import { address, certificateLevel, deliveryState, poolLevel } from "./model.js";
-import { copyButton, figure, idCell, left, mono, past, since, state, words } from "./format.js";
+import { currentLocale, t } from "../lib/i18n.js";
+import { clean, cleanName, fileSize } from "../lib/text.js";
+import { address, certificateLevel, deliveryState, lagLevel, nodeState, poolLevel } from "./model.js";
+import { copyButton, delay, figure, idCell, left, mono, past, since, state, words } from "./format.js";
 
 const text = (key, label, more = {}) => ({ key, label, cell: (row) => words(row[key]), ...more });
 const code = (key, label, more = {}) => ({ key, label, cell: (row) => mono(row[key]), ...more });
@@ -31,6 +31,37 @@ function meter(row) {
   fillBar.style.inlineSize = `${all ? Math.min(100, (held / all) * 100) : 0}%`;
   return h("span.meter", { aria: { hidden: "true" } }, fillBar);
 }
+
+const nodeWord = (row) => {
+  const word = nodeState(row);
+  const level = { ok: "green", away: "red", silent: "red" }[word] ?? "amber";
+  return state(level, t({ ok: "ops.part.ok", ill: "ops.part.bad", away: "ops.node.away", silent: "ops.node.silent" }[word] ?? `ops.status.${word}`));
+};
+
+export const nodeColumns = [
+  {
+    key: "node", label: "ops.col.node", sign: (row) => [row.node, row.home, row.here],
+    cell: (row) => h("span.node-name", {}, h("strong", {}, cleanName(row.node, 10)), row.home && h("span.chip.home", {}, t("ops.node.home")), row.here && !row.home && h("span.chip", {}, t("ops.node.here"))),
+  },
+  { key: "state", label: "ops.col.state", value: nodeState, sign: nodeState, cell: nodeWord },
+  text("address", "ops.col.address"),
+  time("started", "ops.fact.uptime", since),
+  {
+    key: "lag_s", label: "ops.col.lag", number: true,
+    cell: (row) => {
+      if (!Number.isFinite(row.lag_s)) return "\u2013";
+      const level = lagLevel(row.lag_s);
+      return level ? state(level, delay(row.lag_s)) : delay(row.lag_s);
+    },
+  },
+  { key: "memory_bytes", label: "ops.col.memory", number: true, cell: (row) => (Number.isFinite(row.memory_bytes) ? fileSize(row.memory_bytes, currentLocale()) : "\u2013") },
+  amount("shards", "ops.col.shards"),
+  amount("bayeux", "ops.col.bayeux"),
+  amount("users", "ops.col.users"),
+  amount("deliveries", "ops.col.deliveries"),
+  amount("chats", "ops.col.chats"),
+  amount("orchestration", "ops.col.scxml"),
+];
 
 export const chatColumns = [
   id("id", "ops.col.chat", "chats"),
@@ -74,7 +105,10 @@ export const awake = (row) => state(row.awake ? "green" : "", t(row.awake ? "ops
 export const strikes = (count) => (count > 0 ? state("amber", figure(count)) : figure(Number(count) || 0));
 
 export const sessionColumns = [
-  id("id", "ops.col.session", "sessions"),
+  {
+    key: "id", label: "ops.col.session", sign: (row) => [row.id, row.node],
+    cell: (row) => [idCell("sessions", row.id), row.node ? h("span.small.muted.at-node", {}, t("ops.node.at", { node: cleanName(row.node, 10) })) : null],
+  },
   code("application", "ops.col.application"),
   { key: "states", label: "ops.col.states", value: (row) => (row.states ?? []).join(" "), cell: (row) => stateList(row.states, 2) },
   { key: "awake", label: "ops.col.state", cell: awake },

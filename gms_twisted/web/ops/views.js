@@ -1,8 +1,9 @@
 /** The sections that are tables, live. */
-import { fill, h } from "../lib/dom.js";
+import { fill, h, icon } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
 import { cleanName } from "../lib/text.js";
 import { figure, since } from "./format.js";
+import { nodeSums } from "./model.js";
 import * as sections from "./sections.js";
 import { DataTable } from "./table.js";
 
@@ -48,6 +49,38 @@ function figureList(place, pairs) {
 
 const amount = (value) => (Number.isFinite(value) ? figure(value) : null);
 
+/** The processes that are one GMS. */
+class NodesView {
+  constructor(page) {
+    this.figures = h("dl.figures");
+    this.alone = h("p.small.muted", { hidden: true }, t("ops.nodes.alone"));
+    this.feed = new Feed(page, "nodes", {
+      call: "nodes", label: "ops.nodes", columns: sections.nodeColumns, keyOf: (row) => String(row.node), sort: { key: "node" },
+      empty: { icon: "nodes", title: "ops.nodes.empty", text: "ops.nodes.empty.text" },
+      taken: (answer) => this.draw(answer),
+    });
+    this.element = h("div", {}, this.figures, this.feed.element, this.alone);
+    this.draw({});
+  }
+
+  draw({ available, rows }) {
+    this.figures.hidden = available === false;
+    // What a filter leaves is not all there is.
+    if (rows && this.feed.table.model.text) return;
+    this.alone.hidden = !(rows?.length === 1 && rows[0].shards === null);
+    const { nodes, silent, bayeux, orchestration, deliveries } = rows ? nodeSums(rows) : {};
+    const sign = JSON.stringify([nodes, silent, bayeux, orchestration, deliveries]);
+    if (this.sign === sign) return;
+    this.sign = sign;
+    figureList(this.figures, [["ops.nodes", amount(nodes)], ["ops.nodes.silent", amount(silent), silent ? "red" : ""], ["ops.traffic.clients", amount(bayeux)],
+      ["ops.detail.sessions", amount(orchestration)], ["ops.nodes.deliveries", amount(deliveries)]]);
+  }
+
+  ask() {
+    return this.feed.ask();
+  }
+}
+
 /** The state charts that run. */
 class SessionsView {
   constructor(page) {
@@ -57,16 +90,25 @@ class SessionsView {
       empty: { icon: "flow", title: "ops.sessions.empty", text: "ops.sessions.empty.text" },
       taken: (answer) => this.draw(answer),
     });
-    this.element = h("div", {}, this.figures, this.feed.element);
+    this.away = h("div.table-problem", { role: "status" });
+    this.element = h("div", {}, this.figures, this.away, this.feed.element);
     this.draw({});
   }
 
-  draw({ available, live, awake, started_total: started, ended_total: ended }) {
+  draw({ available, live, awake, started_total: started, ended_total: ended, away }) {
     this.figures.hidden = available === false;
+    this.drawAway(away ?? []);
     const sign = JSON.stringify([live, awake, started, ended]);
     if (this.sign === sign) return;
     this.sign = sign;
     figureList(this.figures, [["ops.sessions.live", amount(live)], ["ops.sessions.awake", amount(awake)], ["ops.sessions.started", amount(started)], ["ops.sessions.ended", amount(ended)]]);
+  }
+
+  /** Nodes whose sessions are missing. */
+  drawAway(nodes) {
+    const text = nodes.length ? t("ops.sessions.away", { n: nodes.length, nodes: nodes.map((node) => cleanName(node, 10)).join(", ") }) : "";
+    if (this.away.textContent === text) return;
+    fill(this.away, text && [icon("alert", "small"), h("span", {}, text)]);
   }
 
   ask() {
@@ -185,6 +227,7 @@ class NumbersView {
 export function makeViews(page) {
   const table = (name, options) => new TableView(page, name, { call: name, keyOf: (row) => row.id, ...options });
   return {
+    nodes: new NodesView(page),
     chats: new ChatsView(page),
     calls: new CallsView(page),
     sessions: new SessionsView(page),

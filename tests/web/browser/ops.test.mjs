@@ -6,7 +6,7 @@ import { startMock } from "../mock/server.mjs";
 import { startServer } from "./server.mjs";
 import { assertHarmless, audit, enterOps, NASTY, openContext, PAYLOADS, startBrowser, until } from "./support.mjs";
 
-const SECTIONS = ["health", "traffic", "chats", "calls", "services", "sessions", "numbers", "subscriptions", "deliveries", "senders", "configuration", "errors"];
+const SECTIONS = ["health", "traffic", "nodes", "chats", "calls", "services", "sessions", "numbers", "subscriptions", "deliveries", "senders", "configuration", "errors"];
 
 /** Bring a section into view; it is asked for then. */
 async function see(page, section) {
@@ -335,6 +335,66 @@ describe("the operator page, on a server that is not well", () => {
     await audit(page, "session");
   });
 
+  it("shows all nodes, which of them is home, and what is wrong with one", async () => {
+    const { nodes } = server.world.ops;
+    await enterOps(page, server.url);
+    await page.locator("#health .facts a", { hasText: "3 nodes" }).click();
+    await until(page, () => location.hash === "#nodes");
+    await see(page, "nodes");
+    const row = (place) => page.locator("#nodes tbody tr").nth(place);
+    assert.match(await row(0).innerText(), /^1\s*Home\s+In order\s+gms-1\.example\.com, process 4001\s+5 hrs?\s+12 ms\s+141 MB\s+22\s+81\s+74\s+23\.4\s+3\s+52/);
+    assert.doesNotMatch(await row(1).innerText(), /Home/);
+    assert.match(await row(1).locator(".chip.amber").innerText(), /310 ms/);
+    const figures = page.locator("#nodes .figures");
+    assert.match(await figures.innerText(), /Nodes\s+3\s+Without an answer\s+0\s+Bayeux sessions\s+214\s+Orchestration sessions\s+140\s+Messages per second\s+64\.4/);
+    await audit(page, "nodes");
+    const { node, address, started } = nodes[2];
+    nodes[2] = { node, address, started, shards: 21, here: false, home: false, reachable: true, answered: false };
+    nodes[1].ok = false;
+    await row(2).locator(".chip.red", { hasText: "No answer" }).waitFor();
+    await row(1).locator(".chip.amber", { hasText: "Not in order" }).waitFor();
+    assert.match(await figures.locator(".red").innerText(), /Without an answer\s+1/);
+    assert.match(await row(2).innerText(), /\u2013\s+\u2013\s+21\s+\u2013/);
+    nodes[2].reachable = false;
+    nodes[1].status = "draining";
+    await row(2).locator(".chip.red", { hasText: "Out of reach" }).waitFor();
+    await row(1).locator(".chip.amber", { hasText: "Shutting down" }).waitFor();
+    await page.locator("#nodes-search").fill("gms-3");
+    await until(page, () => document.querySelectorAll("#nodes tbody tr").length === 1);
+    assert.match(await figures.innerText(), /Nodes\s+3/);
+    assert.equal(await page.locator("#nodes", { hasText: "runs alone" }).count(), 1);
+    assert.equal(await page.getByText("This server runs alone").isVisible(), false);
+    await audit(page, "nodes not well");
+  });
+
+  it("says of one process that it is alone, and shows its figures", async () => {
+    const { health, nodes } = server.world.ops;
+    health.parts = health.parts.filter((part) => part.name !== "cluster");
+    server.world.ops.nodes = [{ ...nodes[0], shards: null }];
+    await enterOps(page, server.url);
+    await page.locator(".verdict").waitFor();
+    assert.doesNotMatch(await page.locator("#health .facts").innerText(), /node/i);
+    await see(page, "nodes");
+    await page.getByText("This server runs alone").waitFor();
+    assert.match(await page.locator("#nodes tbody tr").innerText(), /12 ms\s+141 MB/);
+  });
+
+  it("names the node of a session, and the nodes whose sessions are missing", async () => {
+    const session = server.world.ops.sessions.find((row) => row.node === 301);
+    server.world.ops.away = [2];
+    await enterOps(page, server.url, { hash: `#sessions/${session.id}` });
+    await page.locator("dialog .detail-list").first().waitFor();
+    assert.match(await page.locator("dialog").innerText(), /Node\s+301/);
+    await page.keyboard.press("Escape");
+    await see(page, "sessions");
+    await page.locator("#sessions .table-problem", { hasText: "Node 2 does not answer; its sessions are missing here." }).waitFor();
+    assert.match(await page.locator("#sessions tbody tr").nth(0).innerText(), /node (?:1|2|301)\b/);
+    server.world.ops.away = [2, 301];
+    await page.getByText("Nodes 2, 301 do not answer").waitFor();
+    server.world.ops.away = [];
+    await until(page, () => !document.querySelector("#sessions .table-problem").textContent);
+  });
+
   it("shows calls and agent groups, and one call by its address", async () => {
     const { calls } = server.world.ops;
     await enterOps(page, server.url, { hash: `#calls/${calls[3].call}` });
@@ -380,11 +440,11 @@ describe("the operator page, on a server that is not well", () => {
   });
 
   it("says what this server does not have, and what is empty", async () => {
-    server.world.ops.missing = new Set(["calls", "sessions", "numbers", "subscriptions", "deliveries", "senders", "traffic pushes", "traffic publishes"]);
+    server.world.ops.missing = new Set(["nodes", "calls", "sessions", "numbers", "subscriptions", "deliveries", "senders", "traffic pushes", "traffic publishes"]);
     server.world.ops.services = [];
     await enterOps(page, server.url);
     await seeAll(page);
-    for (const section of ["calls", "sessions", "numbers", "subscriptions", "deliveries", "senders"]) {
+    for (const section of ["nodes", "calls", "sessions", "numbers", "subscriptions", "deliveries", "senders"]) {
       assert.match(await page.locator(`#${section}`).innerText(), /Not available/);
       assert.equal(await page.locator(`#${section} .table-scroll`).first().isVisible(), false);
     }
@@ -461,7 +521,7 @@ describe("the operator page, on a server that is not well", () => {
     await enterOps(page, server.url);
     await page.locator(".verdict").waitFor();
     await page.evaluate(() => document.activeElement?.blur());
-    for (let press = 0; press < 4; press += 1) await page.keyboard.press("j");
+    for (let press = 0; press < 5; press += 1) await page.keyboard.press("j");
     await page.locator('.side-link[aria-current]', { hasText: "Services" }).waitFor();
     await page.keyboard.press("/");
     assert.equal(await page.evaluate(() => document.activeElement.id), "services-search");

@@ -12,7 +12,7 @@ const APPLICATIONS = ["request-inbound-delay", "request-outbound-poll", "request
 function madeUpSessions(now) {
   return Array.from({ length: 140 }, (_, index) => ({
     id: uuid(40000 + index), application: APPLICATIONS[index % 4], service: uuid(index), states: index % 3 ? ["waiting_for_agent"] : ["notify", "poll.position", "watch_customer"],
-    started: now - 40 - index * 53, ends: now + 3000 - index * 11, events: 3 + (index * 7) % 40, strikes: index % 29 === 4 ? 2 : 0, awake: index % 5 < 2, pending: index % 3,
+    started: now - 40 - index * 53, ends: now + 3000 - index * 11, events: 3 + (index * 7) % 40, strikes: index % 29 === 4 ? 2 : 0, awake: index % 5 < 2, pending: index % 3, node: [1, 2, 301][index % 3],
     data: { _phone_number: "***", retries: 2, "position.estimate": { wait: 120 }, customer_name: "***" },
     timers: index % 2 ? [] : [{ event: "poll.timer", at: now + 12 }, { event: "session.expired", at: now + 3000 - index * 11 }],
     operations: index % 3 ? [{ module: "queue", element: "submit", since: now - 31 }] : [],
@@ -45,6 +45,13 @@ export function madeUp() {
         { name: "bayeux", ok: true, since: now - 5 * 3600, details: { sessions: 214, held: 201, queued_bytes: 18044 } },
         { name: "push", ok: true, since: now - 5 * 3600, details: { senders: 4, queued: 3, retries_due: 0 } },
         { name: "orchestration", ok: true, since: now - 5 * 3600, details: { embedded: true, sessions: 140, max_sessions: 20000, awake: 56, waiting_turns: 0, ill_servers: [] } },
+        {
+          name: "cluster", ok: true, since: now - 5 * 3600,
+          details: {
+            node: 1, run: hex(1, 32), home: true, shards: 22, shards_of_all: 64, shards_unowned: 0, last_beat_s: 0.7,
+            nodes: [1, 2, 301].map((node) => ({ node, address: `gms-${node}, process ${4000 + node}`, started: now - 5 * 3600, reachable: true })),
+          },
+        },
         { name: "contact-centre", ok: true, since: now - 5 * 3600, details: { agents_ready: 2, calls: 26, calls_waiting: 9 } },
       ],
       changes: [],
@@ -53,6 +60,12 @@ export function madeUp() {
     samples: Array.from({ length: 180 }, (_, index) => [now - (180 - index) * 5,
       Math.round((38 + 22 * Math.sin(index / 14) + (index % 7) * 1.7) * 100) / 100, Math.round((64 + 30 * Math.sin(index / 9) + (index % 5) * 3) * 100) / 100,
       201 + Math.round(9 * Math.sin(index / 30)), 214 + Math.round(9 * Math.sin(index / 30)), index % 40 === 0 ? 3.4 : 0.4, Math.round(Math.max(0, 5 * Math.sin(index / 20)) * 100) / 100]),
+    nodes: [
+      { node: 1, address: "gms-1.example.com, process 4001", started: now - 5 * 3600, here: true, home: true, reachable: true, answered: true, status: "ready", ok: true, shards: 22, bayeux: 81, users: 74, orchestration: 52, chats: 3, lag_s: 0.012, memory_bytes: 141_203_456, deliveries: 23.4 },
+      { node: 2, address: "gms-2.example.com, process 4002", started: now - 5 * 3600, here: false, home: false, reachable: true, answered: true, status: "ready", ok: true, shards: 21, bayeux: 68, users: 61, orchestration: 45, chats: 2, lag_s: 0.31, memory_bytes: 138_117_120, deliveries: 19.8 },
+      { node: 301, address: "gms-3.example.com, process 4301", started: now - 95, here: false, home: false, reachable: true, answered: true, status: "ready", ok: true, shards: 21, bayeux: 65, users: 60, orchestration: 43, chats: 1, lag_s: 0.004, memory_bytes: 98_766_848, deliveries: 21.2 },
+    ],
+    away: [],
     services: serviceIds.map((id, index) => ({ id, name: names[index % 4], service: names[index % 4].startsWith("iPhone") ? "request-interaction" : names[index % 4], user: index % 3 ? `customer-${index}` : "", created: now - index * 31, ends: now + 20 + index * 17, idle: index % 4 === 1 })),
     groups: [
       { name: "DNIS", strategy: "LOCAL", numbers: 10, held: 9, free: 1 },
@@ -128,7 +141,7 @@ export function answerOps(world, agent, data, refusal) {
   const calls = {
     hello: () => ({
       agent: { name: agent.name, display_name: agent.display_name, role: agent.role }, now: seconds(),
-      available: Object.fromEntries(["chats", "calls", "services", "sessions", "numbers", "subscriptions", "deliveries", "senders", "errors"].map((name) => [name, !state.missing.has(name)])),
+      available: Object.fromEntries(["nodes", "chats", "calls", "services", "sessions", "numbers", "subscriptions", "deliveries", "senders", "errors"].map((name) => [name, !state.missing.has(name)])),
     }),
     health: () => ({ ...state.health, now: seconds() }),
     traffic: () => {
@@ -137,6 +150,7 @@ export function answerOps(world, agent, data, refusal) {
       const fresh = all ? state.samples : state.samples.slice(-1).map(([, ...values]) => [seconds(), ...values]).slice(0, last - data.after);
       return { last, all, period_s: 5, span_s: 900, samples: fresh, series: SERIES.map(([name, rate]) => ({ name, rate, known: !state.missing.has(`traffic ${name}`) })), now: seconds() };
     },
+    nodes: () => section("nodes", state.nodes),
     chats: () => ({ ...section("chats", chats), open: chats.length, waiting: waiting.length, longest_since: waiting.length ? Math.min(...waiting.map((chat) => chat.since)) : null }),
     chat: () => one(chats),
     agents: () => ({
@@ -150,7 +164,7 @@ export function answerOps(world, agent, data, refusal) {
     },
     sessions: () => ({
       ...scanned(section("sessions", state.sessions.map(({ data: _data, timers, operations, log, ...row }) => row))),
-      live: state.sessions.length, awake: state.sessions.filter((row) => row.awake).length, started_total: 20418, ended_total: 20418 - state.sessions.length,
+      live: state.sessions.length, awake: state.sessions.filter((row) => row.awake).length, started_total: 20418, ended_total: 20418 - state.sessions.length, away: state.away,
     }),
     session: () => one(state.sessions),
     calls: () => section("calls", state.calls),

@@ -1,7 +1,7 @@
 /** The operator page's tables, pictures, judgements and addresses, without a page. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { address, certificateLevel, compare, deliveryState, Poller, poolLevel, readAddress, Samples, shortId, sorted, TableModel } from "../../../gms_twisted/web/ops/model.js";
+import { address, certificateLevel, compare, deliveryState, lagLevel, nodeState, nodeSums, Poller, poolLevel, readAddress, Samples, shortId, sorted, TableModel } from "../../../gms_twisted/web/ops/model.js";
 import { geometry, HEIGHT, indexAt, roundUp } from "../../../gms_twisted/web/ops/spark.js";
 
 const rows = (count, from = 0) => Array.from({ length: count }, (_, index) => ({ id: `r${from + index}`, n: (from + index) % 7 }));
@@ -23,6 +23,30 @@ describe("order", () => {
     const before = some.map((row) => row.id);
     assert.deepEqual(sorted(some, (row) => row.n, false).slice(0, 4).map((row) => row.id), ["r0", "r7", "r1", "r8"]);
     assert.deepEqual(some.map((row) => row.id), before);
+  });
+});
+
+describe("nodes", () => {
+  const good = { node: 1, reachable: true, answered: true, status: "ready", ok: true, bayeux: 3, orchestration: 2, deliveries: 1.5 };
+
+  it("are as the worst of what is known of them says", () => {
+    assert.equal(nodeState(good), "ok");
+    assert.equal(nodeState({ ...good, ok: false }), "ill");
+    assert.equal(nodeState({ ...good, ok: false, status: "draining" }), "draining");
+    assert.equal(nodeState({ ...good, ok: false, status: "read-only" }), "read-only");
+    assert.equal(nodeState({ ...good, answered: false }), "silent");
+    assert.equal(nodeState({ ...good, answered: false, reachable: false }), "away");
+    assert.equal(nodeState({ ...good, ok: undefined, status: undefined }), "ill");
+  });
+
+  it("are added up as far as they answer", () => {
+    const silent = { node: 2, reachable: true, answered: false };
+    assert.deepEqual(nodeSums([good, silent, { ...good, orchestration: null }]), { nodes: 3, silent: 1, bayeux: 6, orchestration: 2, deliveries: 3 });
+    assert.deepEqual(nodeSums([]), { nodes: 0, silent: 0, bayeux: 0, orchestration: 0, deliveries: 0 });
+  });
+
+  it("are late from a quarter of a second on", () => {
+    assert.deepEqual([0, 0.249, 0.25, 1.99, 2, null, undefined].map(lagLevel), ["", "", "amber", "amber", "red", "", ""]);
   });
 });
 

@@ -1,0 +1,117 @@
+"""Events between nodes: none lost with a connection, none twice, in order."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from gms_twisted.app.event_streams import ACK_S, MAX_BYTES, EventStreams
+from gms_twisted.domain.ids import GmsUser
+from tests.support.nodes import Network
+
+USER = GmsUser("ü\n1")
+
+
+def event(number: int) -> bytes:
+    """What may be kept for a user who is away."""
+    return b'{"data":{"tag":"t%d"},"channel":"/_genesys"}' % number
+
+
+CHAT = b'{"data":{"tag":"service.chat.refresh.1"},"channel":"/_genesys"}'
+
+
+class Node:
+    """One end."""
+
+    def __init__(self, network: Network, clock: Clock, run: str) -> None:
+        self.taken: list[tuple[GmsUser, bytes]] = []
+        self.returned: list[tuple[GmsUser, bytes]] = []
+        self.node = network.node(run)
+        self.streams = EventStreams(
+            self.node,
+            clock,
+            lambda *event: self.taken.append(event),
+            lambda *event: self.returned.append(event),
+        )
+        self.node.on_change(self.streams.came, self.streams.went)
+
+
+class EventStreamTests(SynchronousTestCase):
+    """From ``a`` to ``b``."""
+
+    def setUp(self) -> None:
+        """Have two nodes."""
+        self.clock = Clock()
+        self.network = Network()
+        self.a, self.b = Node(self.network, self.clock, "a"), Node(self.network, self.clock, "b")
+
+    def send(self, *events: bytes) -> None:
+        """Send to the other node."""
+        for one in events:
+            self.assertTrue(self.a.streams.send("b", USER, one))
+
+    def unconfirmed(self) -> int:
+        """How many the sender still has."""
+        return len(self.a.streams._streams["b"].unconfirmed)
+
+    def test_come_and_confirmed(self) -> None:
+        """What has come is forgotten soon after; one confirmation is for all."""
+        self.send(event(1), event(2), CHAT)
+        self.assertEqual(self.b.taken, [(USER, event(1)), (USER, event(2)), (USER, CHAT)])
+        self.assertEqual(self.unconfirmed(), 3)
+        self.clock.advance(ACK_S)
+        self.assertEqual(self.unconfirmed(), 0)
+        self.assertEqual(self.a.streams._streams["b"].bytes, 0)
+
+    def test_lost_with_the_connection(self) -> None:
+        """What was under way comes with the next connection, in its place."""
+        self.send(event(1))
+        self.a.node.swallows = True
+        self.send(event(2), event(3))
+        self.network.reconnect("a")
+        self.send(event(4))
+        self.assertEqual([one for _, one in self.b.taken], [event(at) for at in (1, 2, 3, 4)])
+
+    def test_confirmation_lost(self) -> None:
+        """What had come but was not confirmed is not taken again."""
+        self.b.node.swallows = True
+        self.send(event(1), event(2))
+        self.clock.advance(ACK_S)
+        self.assertEqual(self.unconfirmed(), 2)
+        self.network.reconnect("b")
+        self.assertEqual(len(self.b.taken), 2)
+        self.clock.advance(ACK_S)
+        self.assertEqual(self.unconfirmed(), 0)
+
+    def test_chat_events(self) -> None:
+        """Those of chats are not sent again: their sender hands over what is missing."""
+        self.a.node.swallows = True
+        self.send(CHAT, event(1))
+        self.network.reconnect("a")
+        self.assertEqual([one for _, one in self.b.taken], [event(1)])
+
+    def test_dead_node(self) -> None:
+        """What a node took to its end comes back; what it had confirmed does not."""
+        self.send(event(1))
+        self.clock.advance(ACK_S)
+        self.a.node.swallows = True
+        self.send(event(2), CHAT, event(3))
+        self.a.streams.sweep()
+        self.assertEqual(self.a.returned, [], "it lives")
+        self.network.cut("b")
+        self.a.streams.sweep()
+        self.assertEqual(self.a.returned, [(USER, event(2)), (USER, event(3))])
+        self.assertEqual(self.a.streams._streams, {})
+
+    def test_bounded(self) -> None:
+        """A node that confirms nothing is not sent more than so many bytes."""
+        self.a.node.swallows = True
+        large = b"x" * (MAX_BYTES // 4)
+        self.send(large, large, large, large)
+        self.assertFalse(self.a.streams.send("b", USER, b"x"))
+
+    def test_stop(self) -> None:
+        """No timer is left."""
+        self.send(event(1))
+        self.b.streams.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
