@@ -57,8 +57,8 @@ AT_ONCE_S = 0.5
 
 MAX_BACK_OFF_S = 15.0
 
-ROWS_AT_ONCE = 100
-"""So many events at once are a client catching up; it gets them in larger pieces."""
+MOST_NOTED = 100
+"""Most times of handing over, and most verbose echoes, that are remembered."""
 
 TRIES_AT_THE_END = 4
 """How often the rest of a chat that is over is asked for in vain before it is given up."""
@@ -155,7 +155,7 @@ class Courier:
 
     def verbose_echo(self) -> None:
         """Hand the customer's next message over with every member."""
-        self._verbose_echoes = min(self._verbose_echoes + 1, ROWS_AT_ONCE)
+        self._verbose_echoes = min(self._verbose_echoes + 1, MOST_NOTED)
 
     def rewind(self, position: int) -> None:
         """Hand everything after a position over again.
@@ -336,26 +336,22 @@ class Courier:
     def _hand_over(self, exchange: Exchange) -> None:
         events = [event for event in exchange.events if event.position > self._position]
         shown = [(event, printed) for event in events if (printed := row(event)) is not None]
-        if len(shown) > ROWS_AT_ONCE:
-            for start in range(0, len(shown), ROWS_AT_ONCE):
-                self._publish_rows(shown[start : start + ROWS_AT_ONCE])
-        else:
-            for each in shown:
-                self._publish_rows([each])
+        # One by one, also when there are many: who has got some of them knows these by their ids.
+        for event, printed in shown:
+            self._publish_row(event, printed)
         # A chat that is over may still come in several parts.
         whole = exchange.closed or not events
         if self._state.closed and whole and not self._over_told:
             self._over_told = True
             self._publish(max(self.published, self._position), [], "end", over=True)
 
-    def _publish_rows(self, shown: list[tuple[ChatEvent, Row]]) -> None:
-        first, last = shown[0][0], shown[-1][0]
-        own_message = last.kind is EventKind.MESSAGE and last.party_type is PartyType.CLIENT
+    def _publish_row(self, event: ChatEvent, printed: Row) -> None:
+        own_message = event.kind is EventKind.MESSAGE and event.party_type is PartyType.CLIENT
         verbose = own_message and self._verbose_echoes > 0
         if verbose:
             self._verbose_echoes -= 1
-        word = f"{first.position}-{last.position}"
-        self._publish(last.position, [printed for _, printed in shown], word, verbose=verbose)
+        word = f"{event.position}-{event.position}"
+        self._publish(event.position, [printed], word, verbose=verbose)
 
     def _publish(
         self,
@@ -372,7 +368,7 @@ class Courier:
         self._events.deliver(self.user, f"{CHAT_REFRESH_TAG}{self.service_id}", message, event_id)
         self.published = position
         self._handed.append((position, self._timers.seconds()))
-        if len(self._handed) > ROWS_AT_ONCE:
+        if len(self._handed) > MOST_NOTED:
             # The middle ones say little: what is newer settles later, all of it at once.
             del self._handed[-2]
 
