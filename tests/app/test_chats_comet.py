@@ -406,6 +406,30 @@ class AbsenceTests(SynchronousTestCase):
         self.assertEqual(texts([message]), ["lost?"])
         self.assertEqual(before, after)
 
+    def test_another_session(self) -> None:
+        """A session beside one that may be lost gets what may be lost with it, by the same ids."""
+        self.house.server.agent_says("long ago")
+        self.house.advance(60)
+        self.house.events.take()
+        self.house.server.agent_says("lost?")
+        before = self.house.events.delivered[-1]
+        self.house.advance(31)
+        self.house.events.take()
+        self.house.events.arrive(USER)
+        self.assertEqual(self.house.events.delivered, [before])
+        self.house.server.agent_says("next")
+        self.assertEqual(texts(self.house.events.take()), ["lost?", "next"])
+
+    def test_another_session_after_the_end(self) -> None:
+        """It is told that the chat is over, as long as that may be lost."""
+        self.house.server.agent_closes()
+        self.house.events.take()
+        self.house.events.arrive(USER)
+        self.assertEqual(self.house.events.take()[-1]["chatIxnState"], "DISCONNECTED")
+        self.house.advance(60)
+        self.house.events.arrive(USER)
+        self.assertEqual(self.house.events.take(), [])
+
     def test_C10_agent_is_told(self) -> None:
         """After a minute the agent gets a custom notice, once; the customer never sees it."""
         self.house.events.leave(USER)
