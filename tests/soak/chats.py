@@ -108,7 +108,8 @@ class _Chat:
         agent = Agent(ours, port, f"agent of {self._user}", self._session)
         beside = [Deferred.fromCoroutine(self._agent(agent))]
         if self._comet:
-            reader = CometReader(ours, self._user, self._taken, ack=False)
+            # Without acknowledgements a lost answer takes its events along, as docs/chat.md says.
+            reader = CometReader(ours, self._user, self._taken, ack=True)
             beside.append(Deferred.fromCoroutine(reader.go(lambda: self._has_all)))
         await self._talk()
         await beside[0]
