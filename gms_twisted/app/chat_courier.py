@@ -11,7 +11,9 @@ it was.  An event's id is made from its position: the same at each repetition.
 
 While a client is gone nothing is handed over; ``chat_absence.py`` says what happens.
 
-A node that takes a chat over goes on after what was handed over, if the client is still there.
+A node that is given a chat goes on after what was handed over, if the client is still there.  One
+that takes it from a dead node begins at the durable position: nobody knows what that one's last
+events have become on their way.
 
 Knows: one chat, presence of one user.  Does not know: HTTP, Bayeux sessions.
 """
@@ -45,7 +47,7 @@ from gms_twisted.app.pauses import pause
 from gms_twisted.config.options import ChatOptions
 from gms_twisted.config.push_options import PushOptions
 from gms_twisted.domain.chat import ChatEvent, EventKind, PartyType
-from gms_twisted.domain.errors import GmsError
+from gms_twisted.domain.errors import GmsError, Unavailable
 from gms_twisted.domain.ids import GmsUser
 from gms_twisted.domain.sources import Timers
 
@@ -57,8 +59,8 @@ AT_ONCE_S = 0.5
 
 MAX_BACK_OFF_S = 15.0
 
-ROWS_AT_ONCE = 100
-"""So many events at once are a client catching up; it gets them in larger pieces."""
+MOST_NOTED = 100
+"""Most times of handing over, and most verbose echoes, that are remembered."""
 
 TRIES_AT_THE_END = 4
 """How often the rest of a chat that is over is asked for in vain before it is given up."""
@@ -155,7 +157,7 @@ class Courier:
 
     def verbose_echo(self) -> None:
         """Hand the customer's next message over with every member."""
-        self._verbose_echoes = min(self._verbose_echoes + 1, ROWS_AT_ONCE)
+        self._verbose_echoes = min(self._verbose_echoes + 1, MOST_NOTED)
 
     def rewind(self, position: int) -> None:
         """Hand everything after a position over again.
@@ -175,9 +177,14 @@ class Courier:
         self.wake()
 
     def arrived(self) -> None:
-        """The client receives ``/_genesys`` (again)."""
+        """A session of the client receives ``/_genesys`` (again).
+
+        One that was there before may be one that the client has lost, and what was handed
+        over to it is lost with it: as after an absence, what may not have come comes again.
+        """
         if self._present:
-            return
+            self._settle()
+            self._resume = self._settled
         self._present = True
         self._returned_at = self._timers.seconds()
         self._go_back()
@@ -270,14 +277,7 @@ class Courier:
             return
         news = exchange.reached > position
         self._absence.note(self._state.name, exchange.events, self.push)
-
-        def noted(before: ChatState) -> ChatState:
-            after = exchange.applied_to(before)
-            # Not yet what is handed over next: rather twice, by the same id, than never.
-            shared = self._shared and self._present and news
-            return replace(after, handed=self.published) if shared else after
-
-        self._state = await self._keeper.change(self._state, noted)
+        self._state = await self._keeper.change(self._state, exchange.applied_to)
         if position != self._position:
             # While that was stored the client came back, or wants something again.
             return
@@ -330,32 +330,28 @@ class Courier:
     def _announce(self) -> None:
         """The first message: the chat is there, nothing was said.  Once only."""
         if not self._announced:
-            self._announced = True
             self._publish(self._state.joined, [], "start")
+            self._announced = True
 
     def _hand_over(self, exchange: Exchange) -> None:
         events = [event for event in exchange.events if event.position > self._position]
         shown = [(event, printed) for event in events if (printed := row(event)) is not None]
-        if len(shown) > ROWS_AT_ONCE:
-            for start in range(0, len(shown), ROWS_AT_ONCE):
-                self._publish_rows(shown[start : start + ROWS_AT_ONCE])
-        else:
-            for each in shown:
-                self._publish_rows([each])
+        # One by one, also when there are many: who has got some of them knows these by their ids.
+        for event, printed in shown:
+            self._publish_row(event, printed)
+            self._position = event.position
         # A chat that is over may still come in several parts.
         whole = exchange.closed or not events
         if self._state.closed and whole and not self._over_told:
-            self._over_told = True
             self._publish(max(self.published, self._position), [], "end", over=True)
+            self._over_told = True
 
-    def _publish_rows(self, shown: list[tuple[ChatEvent, Row]]) -> None:
-        first, last = shown[0][0], shown[-1][0]
-        own_message = last.kind is EventKind.MESSAGE and last.party_type is PartyType.CLIENT
+    def _publish_row(self, event: ChatEvent, printed: Row) -> None:
+        own_message = event.kind is EventKind.MESSAGE and event.party_type is PartyType.CLIENT
         verbose = own_message and self._verbose_echoes > 0
-        if verbose:
-            self._verbose_echoes -= 1
-        word = f"{first.position}-{last.position}"
-        self._publish(last.position, [printed for _, printed in shown], word, verbose=verbose)
+        word = f"{event.position}-{event.position}"
+        self._publish(event.position, [printed], word, verbose=verbose)
+        self._verbose_echoes -= verbose
 
     def _publish(
         self,
@@ -369,10 +365,13 @@ class Courier:
         message = self._answers.message(self._state, position, shown, over=over, verbose=verbose)
         name = f"{self.service_id}:{self._state.session_id}:{word}"
         event_id = blake2b(name.encode(), digest_size=16).hexdigest()
-        self._events.deliver(self.user, f"{CHAT_REFRESH_TAG}{self.service_id}", message, event_id)
+        tag = f"{CHAT_REFRESH_TAG}{self.service_id}"
+        taken = self._events.deliver(self.user, tag, message, event_id)
+        if self._shared and self._present and not taken:
+            raise Unavailable("The node of the client's session takes no more events now.")
         self.published = position
         self._handed.append((position, self._timers.seconds()))
-        if len(self._handed) > ROWS_AT_ONCE:
+        if len(self._handed) > MOST_NOTED:
             # The middle ones say little: what is newer settles later, all of it at once.
             del self._handed[-2]
 

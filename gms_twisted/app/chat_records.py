@@ -71,7 +71,7 @@ class ChatState:
     :ivar user: to whom it is delivered on ``/_genesys``; ``None``: it is polled.
     :ivar delivered: of a comet chat: everything up to here has reached the client.
     :ivar handed: of a comet chat, on several nodes: everything up to here was handed over to
-        the sessions of its user that there are, at least.
+        the sessions of its user by a node that then gave the chat to another one.
     :ivar pushed: of an absent client: its device was told of everything up to here.
     :ivar told: the agent knows that the customer cannot be reached.
     :ivar finished: a comet chat is over and the client knows, from us or since it was its wish.

@@ -1,6 +1,6 @@
 """Work that goes on by itself: started in one place, ended at shutdown.
 
-Knows: coroutines.  Does not know: what they do.
+Knows: coroutines, which errors are foreseen.  Does not know: what they do.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+from gms_twisted.domain.errors import GmsError
 
 T = TypeVar("T")
 
@@ -55,10 +57,22 @@ class Tasks:
             if not waiter.called:
                 waiter.callback(result)
             elif isinstance(result, Failure):
-                self.log.failure("Failed, with nobody waiting: {what}", failure=result, what=what)
+                self._unheard(what, result)
 
         running.addBoth(over)
         return await waiter
+
+    def _unheard(self, what: str, failure: Failure) -> None:
+        """Log what nobody is told any more; a foreseen error is one line."""
+        if isinstance(failure.value, GmsError):
+            self.log.info(
+                "Refused, with nobody waiting: {what}: {problem} ({code})",
+                what=what,
+                problem=failure.getErrorMessage(),
+                code=failure.value.code,
+            )
+        else:
+            self.log.failure("Failed, with nobody waiting: {what}", failure=failure, what=what)
 
     async def stop(self) -> None:
         """Cancel background work, let begun requests finish, return when all is over.

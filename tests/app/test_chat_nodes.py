@@ -361,8 +361,70 @@ class DeliveryTests(NodesTest):
         events = {event_id: message for _, _, message, event_id in self.cluster.events.delivered}
         rows = [row[2] for message in events.values() for row in message["transcriptToShow"]]
         self.assertEqual(rows, ["has joined the session", "a", "b", "c"])
-        # No more than what came last.
-        self.assertLessEqual(len(self.shown()), len(rows) + 1)
+
+    def test_killed_before_it_came(self) -> None:
+        """What a node has handed over and not brought to the client's node comes from another."""
+        self.cluster.events.take()
+        for text in ("a", "b", "c"):
+            self.says(self.one, text)
+        self.cluster.events.take()
+        self.one.kill()
+        self.two.own()
+        self.says(self.two, "d")
+        self.assertEqual(self.shown()[-4:], ["a", "b", "c", "d"])
+
+    def test_killed_long_after_it_came(self) -> None:
+        """What was handed over long ago does not come again."""
+        self.says(self.one, "a")
+        self.cluster.pass_time(60.0, 1.0)
+        self.says(self.one, "b")
+        self.cluster.events.take()
+        self.one.kill()
+        self.two.own()
+        self.says(self.two, "c")
+        self.assertEqual(self.shown(), ["b", "c"])
+
+    def test_refused(self) -> None:
+        """What no session takes is not handed over: it is tried again, in order."""
+        self.says(self.one, "a")
+        self.cluster.events.refuses = True
+        for text in ("b", "c"):
+            self.cluster.run(self.one.server.rooms.send(self.session_id, KATE, text))
+        self.cluster.pass_time(60.0, 1.0)
+        self.cluster.events.refuses = False
+        self.cluster.pass_time(16.0, 1.0)
+        self.assertEqual(self.shown(), ["has joined the session", "a", "b", "c"])
+
+    def test_refused_in_between(self) -> None:
+        """What was taken before is not handed over again."""
+        for text in ("a", "b"):
+            self.says(self.one, text)
+        events, deliver = self.cluster.events, self.cluster.events.deliver
+
+        def twice(user: GmsUser, tag: str, message: object, event_id: str = "") -> int:
+            events.refuses = len(events.delivered) == 2
+            return deliver(user, tag, message, event_id)
+
+        events.take()
+        events.deliver = twice  # type: ignore[method-assign]  # takes two
+        self.two.call(self.service_id, Call.REFRESH, USER, transcriptPosition="1")
+        self.cluster.until(lambda: events.refuses)
+        events.deliver = deliver  # type: ignore[method-assign]  # takes all
+        events.refuses = False
+        self.cluster.pass_time(16.0, 1.0)
+        self.assertEqual(self.shown(), ["has joined the session", "a", "b"])
+
+    def test_refused_from_the_start(self) -> None:
+        """The first message too, which has no rows."""
+        self.cluster.events.refuses = True
+        service_id = self.chatting(notify_by="comet")
+        self.cluster.pass_time(3.0)
+        self.cluster.events.take()
+        self.cluster.events.refuses = False
+        self.cluster.pass_time(16.0, 1.0)
+        [(_, tag, message, _)] = self.cluster.events.delivered
+        self.assertTrue(tag.endswith(service_id))
+        self.assertEqual(message["transcriptToShow"], [])
 
     def test_gone_meanwhile(self) -> None:
         """A client that comes back elsewhere gets what it has missed."""
@@ -381,6 +443,7 @@ class DeliveryTests(NodesTest):
     def test_lost(self) -> None:
         """Who does not know that it has lost a chat delivers nothing of it any more."""
         self.says(self.one, "a")
+        self.cluster.events.take()
         self.two.take(self.service_id)
         self.cluster.until(lambda: len(self.two.house.delivery))
         for text in ("b", "c"):

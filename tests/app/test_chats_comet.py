@@ -244,13 +244,15 @@ class DeliveryTests(SynchronousTestCase):
         self.house.call(self.service_id, Call.REFRESH)
 
     def test_large_catch_up(self) -> None:
-        """A client that reads everything again gets it in large pieces."""
+        """A client that reads a long chat again gets each event by the id that it had."""
         for number in range(250):
             self.house.server.agent_says(str(number))
+        before = [event_id for _, _, _, event_id in self.house.events.delivered]
         self.house.events.take()
         self.house.call(self.service_id, Call.REFRESH, transcriptPosition="1")
+        after = [event_id for _, _, _, event_id in self.house.events.delivered]
+        self.assertEqual(after, before)
         messages = self.house.events.take()
-        self.assertEqual(len(messages), 3)
         self.assertEqual(texts(messages), [str(number) for number in range(250)])
 
     def test_long_transcripts_in_parts(self) -> None:
@@ -403,6 +405,30 @@ class AbsenceTests(SynchronousTestCase):
         (_, _, message, after) = self.house.events.delivered[-1]
         self.assertEqual(texts([message]), ["lost?"])
         self.assertEqual(before, after)
+
+    def test_another_session(self) -> None:
+        """A session beside one that may be lost gets what may be lost with it, by the same ids."""
+        self.house.server.agent_says("long ago")
+        self.house.advance(60)
+        self.house.events.take()
+        self.house.server.agent_says("lost?")
+        before = self.house.events.delivered[-1]
+        self.house.advance(31)
+        self.house.events.take()
+        self.house.events.arrive(USER)
+        self.assertEqual(self.house.events.delivered, [before])
+        self.house.server.agent_says("next")
+        self.assertEqual(texts(self.house.events.take()), ["lost?", "next"])
+
+    def test_another_session_after_the_end(self) -> None:
+        """It is told that the chat is over, as long as that may be lost."""
+        self.house.server.agent_closes()
+        self.house.events.take()
+        self.house.events.arrive(USER)
+        self.assertEqual(self.house.events.take()[-1]["chatIxnState"], "DISCONNECTED")
+        self.house.advance(60)
+        self.house.events.arrive(USER)
+        self.assertEqual(self.house.events.take(), [])
 
     def test_C10_agent_is_told(self) -> None:
         """After a minute the agent gets a custom notice, once; the customer never sees it."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.app.tasks import Tasks
+from gms_twisted.domain.errors import NotFound
 
 
 class StopTests(SynchronousTestCase):
@@ -55,6 +59,39 @@ class StopTests(SynchronousTestCase):
 
         self.tasks.spawn("last", last())
         self.successResultOf(Deferred.fromCoroutine(self.tasks.stop()))
+
+
+class UnheardTests(SynchronousTestCase):
+    """Work that fails when the one who awaited it has left."""
+
+    def setUp(self) -> None:
+        """Somebody waits, then leaves."""
+        self.events: list[LogEvent] = []
+        observer = cast(ILogObserver, self.events.append)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        self.work: Deferred[None] = Deferred()
+        waiting = Deferred.fromCoroutine(Tasks().finish("a match", _wait(self.work)))
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+
+    def said(self) -> list[tuple[LogLevel, bool]]:
+        """Level of each line, and whether it has a traceback."""
+        return [(event["log_level"], "log_failure" in event) for event in self.events]
+
+    def test_foreseen(self) -> None:
+        """A refusal is one line."""
+        self.work.errback(NotFound("No match."))
+        self.assertEqual(self.said(), [(LogLevel.info, False)])
+        [event] = self.events
+        expected = ("a match", "No match.", "gms.not_found")
+        self.assertEqual((event["what"], event["problem"], event["code"]), expected)
+
+    def test_unforeseen(self) -> None:
+        """A fault comes with its traceback."""
+        self.work.errback(ZeroDivisionError())
+        self.assertEqual(self.said(), [(LogLevel.critical, True)])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
 
 async def _wait(what: Deferred[None]) -> None:

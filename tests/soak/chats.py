@@ -81,6 +81,7 @@ class _Chat:
         self._position = 0
         self._known: set[str] = set()
         self._seen: set[str] = set()
+        self._sure: set[str] = set()
         self._has_all = False
         self._ends_at = 0.0
 
@@ -108,16 +109,21 @@ class _Chat:
         agent = Agent(ours, port, f"agent of {self._user}", self._session)
         beside = [Deferred.fromCoroutine(self._agent(agent))]
         if self._comet:
-            reader = CometReader(ours, self._user, self._taken, ack=False)
+            # Without acknowledgements a lost answer takes its events along, as docs/chat.md says.
+            reader = CometReader(ours, self._user, self._taken, ack=True)
             beside.append(Deferred.fromCoroutine(reader.go(lambda: self._has_all)))
         await self._talk()
         await beside[0]
         texts: list[str] | None = None
         for _ in range(LAST_LOOKS):
-            texts = await self._read_all(agent)
-            if texts is not None:
+            found = await agent.transcript()
+            texts = texts if found is None else found
+            # What was confirmed at one node may be a moment late at the agent's.
+            if texts is not None and self._sure.union(self._seen).issubset(texts):
                 break
             await ours.world.sleep(1)
+        if texts is not None:
+            ours.history.told("chat", "transcript", self._key, texts=texts)
         for _ in range(LAST_LOOKS):
             if self._seen.issuperset(texts or ()):
                 break
@@ -150,6 +156,8 @@ class _Chat:
             if not self._comet:
                 fields["transcriptPosition"] = str(self._position)
             answer = await self._call("send", "/send", fields, text=text)
+            if answer.status == 200:
+                self._sure.add(text)
             self._take(answer)
             await ours.world.sleep(PAUSE_S)
             if not self._comet:
@@ -177,15 +185,6 @@ class _Chat:
         for text in _texts(said):
             self._seen.add(text)
             self._clients.history.told("chat", "seen", self._key, reader=reader, text=text)
-
-    async def _read_all(self, agent: Agent) -> list[str] | None:
-        """Have the transcript read; returns its messages, None when that failed."""
-        ours = self._clients
-        texts = await agent.transcript()
-        if texts is None:
-            return None
-        ours.history.told("chat", "transcript", self._key, texts=texts)
-        return texts
 
     async def _read_again(self) -> None:
         """Read it as the customer; the answers of a comet chat's calls carry no rows.

@@ -65,11 +65,8 @@ OPTIONS = (
 )
 
 _WHY = re.compile(r"^gms: (.*)$", re.M)
-# What the server itself says about a fault in its own code; that a request failed whose client
-# had left says nothing.
-_TRACEBACK = re.compile(
-    r"^(?!.*with nobody waiting)(.*)\n +Traceback \(most recent call last\)", re.M
-)
+# What the server itself says about a fault in its own code.
+_TRACEBACK = re.compile(r"^(.*)\n +Traceback \(most recent call last\)", re.M)
 
 
 class Node:

@@ -373,15 +373,19 @@ class UserEventsDouble:
     """Bayeux, as far as events for users go.
 
     :ivar delivered: user, tag, message and id of everything, in order.
+    :ivar refuses: nothing can be handed over, whoever is present.
     """
 
     def __init__(self) -> None:
         self.delivered: list[tuple[GmsUser, str, Any, str]] = []
         self.present: set[GmsUser] = set()
+        self.refuses = False
         self._watchers: list[Presence] = []
 
     def deliver(self, user: GmsUser, tag: str, message: object, event_id: str = "") -> int:
         """Keep it for the test."""
+        if self.refuses:
+            return 0
         self.delivered.append((user, tag, message, event_id))
         return 1 if user in self.present else 0
 
