@@ -129,7 +129,8 @@ class Peers(Protocol):
     def on_change(self, came: Callable[[str], None], went: Callable[[str], None]) -> None:
         """Be told of runs that can be told things from now on, and of those that cannot.
 
-        What a node has to know of this one it must be told each time it comes.
+        What a node has to know of this one it must be told each time it comes, also when it
+        had not gone: when for it this one had.
         """
 
 

@@ -148,9 +148,10 @@ class Links:
         self._hearers[kind] = hearer
 
     def on_change(self, came: Callable[[str], None], went: Callable[[str], None]) -> None:
-        """Be told of runs that can be told things from now on, and of those that cannot.
+        """Be told of runs that must be told everything from now on, and of those that cannot.
 
-        Of those that are there already at once.
+        Of those that are there already at once.  A run comes again, without having gone, when
+        it has made another connection to us: to itself we were gone.
         """
         self._came.append(came)
         self._went.append(went)
@@ -293,14 +294,20 @@ class Links:
             self._incoming.add(link)
             if link.peer not in self._peers:
                 self._stranger()
+            elif self._peers[link.peer].link is not None:
+                # It lost its connection to us, and forgot what we had told it over ours.
+                self._tell_came(link.peer)
             return
         peer = self._peers.get(link.peer)
         if peer is None:
             link.abort()
             return
         peer.link = link
+        self._tell_came(link.peer)
+
+    def _tell_came(self, run: str) -> None:
         for came in self._came:
-            came(link.peer)
+            came(run)
 
     def closed(self, link: Link) -> None:
         """Forget a connection: its calls have no answer any more."""

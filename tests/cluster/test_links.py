@@ -215,6 +215,24 @@ class LinksTests(TestCase):
         await again
         self.assertTrue(self.a.links.tell(self.b.run, "news", b""))
 
+    async def test_lost_in_one_direction(self) -> None:
+        """Who was gone for another node is told that this one must be told all anew."""
+        await self.join()
+        while not (self.a.links._incoming and self.b.links._incoming):
+            await deferLater(reactor, 0)
+        self.a.changes.clear()
+        self.b.changes.clear()
+        for link in list(self.b.links._incoming):
+            link.abort()
+        await self.a.seen("went", self.b.run)
+        self.assertEqual(self.b.changes, [])
+        again = DeferredList([self.a.seen("came", self.b.run), self.b.seen("came", self.a.run)])
+        await deferLater(reactor, 0)
+        self.clock.advance(0.5)
+        await again
+        self.assertEqual(self.a.changes, [("went", self.b.run), ("came", self.b.run)])
+        self.assertEqual(self.b.changes, [("came", self.a.run)])
+
     async def test_other_secret(self) -> None:
         """Who has another secret is not let in, and learns nothing that helps."""
         stranger = Node(self.clock, "c" * 32, b"guess")
