@@ -263,7 +263,7 @@ class Comet:
         receivers = self._receivers.setdefault(user, {})
         arriving = not receivers
         receivers[session] = sum(matches(one.name.text, GENESYS) for one in session.subscriptions)
-        for fragment in self._absent.take(user):
+        for fragment in (*self._elsewhere.take_stuck(user), *self._absent.take(user)):
             self.server.outbox.put(session, fragment)
         if self._elsewhere.has(user):
             self._share(session)

@@ -116,6 +116,19 @@ class EventStreams:
         for event in stream.unconfirmed if stream is not None else ():
             self._tell(run, event)
 
+    def take(self, user: GmsUser) -> list[bytes]:
+        """Take what is on its way to a user at nodes that cannot be reached now, in order."""
+        taken: list[bytes] = []
+        reachable = self._peers.reachable
+        for run, stream in self._streams.items():
+            if run in reachable or not stream.unconfirmed:
+                continue
+            stuck = [event for event in stream.unconfirmed if event[1] == user]
+            if stuck:
+                stream.keep([event for event in stream.unconfirmed if event[1] != user])
+                taken += [fragment for _, _, fragment in stuck]
+        return taken
+
     def sweep(self) -> None:
         """Take back what nobody takes any more; to be called now and then."""
         for run in [one for one in self._streams if not self._peers.lives(one)]:

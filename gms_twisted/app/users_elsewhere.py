@@ -58,8 +58,8 @@ class UsersElsewhere:
         self._here = here
         self._at: dict[GmsUser, set[str]] = {}
         self._of: dict[str, set[GmsUser]] = {}
-        peers.hear("user", self._heard)
         self._streams = EventStreams(peers, timers, here.receive, here.receive)
+        peers.hear("user", self._heard)
         peers.on_change(self._came, self._went)
 
     def has(self, user: GmsUser) -> bool:
@@ -90,6 +90,10 @@ class UsersElsewhere:
     def sweep(self) -> None:
         """Take back what is for nodes that are dead; to be called now and then."""
         self._streams.sweep()
+
+    def take_stuck(self, user: GmsUser) -> list[bytes]:
+        """Take what is on its way to the user at nodes that cannot be reached now."""
+        return self._streams.take(user)
 
     def stop(self) -> None:
         """Do nothing more by itself."""
@@ -126,7 +130,7 @@ class UsersElsewhere:
             self._here.shared(user)
         self._at.setdefault(user, set()).add(run)
         self._of.setdefault(run, set()).add(user)
-        for fragment in self._here.take_kept(user):
+        for fragment in (*self._streams.take(user), *self._here.take_kept(user)):
             self._streams.send(run, user, fragment)
         if is_new:
             self._here.arrived_elsewhere(user)

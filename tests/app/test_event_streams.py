@@ -103,6 +103,19 @@ class EventStreamTests(SynchronousTestCase):
         self.assertEqual(self.a.returned, [(USER, event(2)), (USER, event(3))])
         self.assertEqual(self.a.streams._streams, {})
 
+    def test_taken_for_another_way(self) -> None:
+        """What cannot get to a node is taken for a user who is elsewhere now, once."""
+        self.a.node.swallows = True
+        self.send(event(1), CHAT)
+        self.assertTrue(self.a.streams.send("b", GmsUser("other"), event(2)))
+        self.assertEqual(self.a.streams.take(USER), [], "it may be there any moment")
+        self.a.node.cut_from.add("b")
+        self.assertEqual(self.a.streams.take(USER), [event(1), CHAT])
+        self.assertEqual(self.a.streams.take(USER), [])
+        self.a.node.cut_from.clear()
+        self.network.reconnect("a")
+        self.assertEqual(self.b.taken, [(GmsUser("other"), event(2))])
+
     def test_bounded(self) -> None:
         """A node that confirms nothing is not sent more than so many bytes."""
         self.a.node.swallows = True

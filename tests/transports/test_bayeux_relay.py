@@ -367,6 +367,18 @@ class UsersTests(NodesTest):
         self.turn()
         self.assertEqual(self.messages(client), ["1"])
 
+    def test_moved_while_a_connection_was_broken(self) -> None:
+        """Who comes to another node gets what was on its way before what came later."""
+        self.b.poll("u").online("/_genesys")
+        a = self.network.nodes["a" * 32]
+        a.swallows = True
+        self.deliver(self.a, "1")
+        a.cut_from.add("b" * 32)
+        for _, went in a._changes:
+            went("b" * 32)
+        self.deliver(self.a, "2")
+        self.assertEqual(self.arrive(self.a), ["1", "2"])
+
     def test_died_with_what_was_on_its_way(self) -> None:
         """What a dead node took along is kept for its user's return."""
         self.b.poll("u").online("/_genesys")
