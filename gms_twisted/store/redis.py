@@ -88,13 +88,11 @@ from gms_twisted.store.redis_fitness import Fitness
 from gms_twisted.store.redis_link import RedisLink, RedisOptions, Reply, Script
 from gms_twisted.store.redis_units import decoded, encoded, record_of, timed
 from gms_twisted.store.wall import SharedWallClock
+from gms_twisted.store.windows import WINDOW_CHUNKS, read_window
 
 PREFIX = b"gms:1:"
 
 MAX_CHUNKS = 1 << 20
-
-WINDOW_CHUNKS = 8
-"""Chunks of one file on their way at a time: 1 MiB."""
 
 _PAGE = 200
 
@@ -248,7 +246,7 @@ class RedisStore:
         await self._write(_BEGIN_FILE, name, b"%d" % size, self._node)
         try:
             for first in itertools.count(0, WINDOW_CHUNKS):
-                chunks = _window(source, first * CHUNK_BYTES, size)
+                chunks = read_window(source, first * CHUNK_BYTES, size)
                 last = (first + WINDOW_CHUNKS) * CHUNK_BYTES >= size
                 kept = await self._write(
                     _ADD_CHUNKS, name, b"1" if last else b"0", b"%d" % first, *chunks
@@ -387,16 +385,3 @@ class RedisStore:
             self._full = self._writable = True
         except Unavailable as error:
             self._writable = not isinstance(error, StoreReadOnly)
-
-
-def _window(source: ByteSource, offset: int, size: int) -> list[bytes]:
-    """Read the next chunks of a file, a megabyte at most."""
-    chunks: list[bytes] = []
-    while offset < size and len(chunks) < WINDOW_CHUNKS:
-        length = min(CHUNK_BYTES, size - offset)
-        chunk = bytes(source.read(offset, length))
-        if len(chunk) != length:
-            raise Unavailable("The file could not be read to its end.")
-        chunks.append(chunk)
-        offset += length
-    return chunks

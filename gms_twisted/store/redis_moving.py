@@ -27,12 +27,10 @@ from gms_twisted.store.interfaces import (
 from gms_twisted.store.movable import MARKER, Item, MovedChunk, MovedFile, MovedRecord
 from gms_twisted.store.redis_link import RedisLink, Reply, Script
 from gms_twisted.store.redis_units import decoded, encoded, entries, timed
+from gms_twisted.store.windows import WINDOW_CHUNKS
 
 PAGE = 500
 """Most rows of a page; one of rows with values ends at 256 KiB."""
-
-WINDOW_CHUNKS = 8
-"""Chunks of one file that are read in one call: 1 MiB."""
 
 SCAN_KEYS = 2000
 """Keys that Redis looks at before it answers."""

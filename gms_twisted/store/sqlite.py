@@ -63,12 +63,10 @@ from gms_twisted.store.sqlite_schema import (
     open_for_writing,
 )
 from gms_twisted.store.sqlite_writer import Faults, NoFaults, Session, Writer
+from gms_twisted.store.windows import read_window
 from gms_twisted.store.workers import ThreadWorker, Worker, Workers
 
 FILE_NAME = "gms.db"
-
-WINDOW_CHUNKS = 8
-"""Chunks of one file on their way to the disk at a time: 1 MiB."""
 
 WIPE_EVERY_S = 60.0
 """The log is emptied at most so often, when there is something to wipe from it."""
@@ -238,7 +236,7 @@ class SqliteStore:
         offset = 0
         try:
             while number is None or offset < size:
-                chunks = _read_window(source, offset, size)
+                chunks = read_window(source, offset, size)
                 length = sum(map(len, chunks))
                 number = await self._queue.add(
                     partial(_write_window, file_id, number, offset, chunks, size),
@@ -352,19 +350,6 @@ class SqliteStore:
             raise InvalidRequest(f"The backup could not be written: {error}") from error
         finally:
             await worker.stop()
-
-
-def _read_window(source: ByteSource, offset: int, size: int) -> list[bytes]:
-    """Read the next chunks of a file, a megabyte at most."""
-    chunks: list[bytes] = []
-    while offset < size and len(chunks) < WINDOW_CHUNKS:
-        length = min(CHUNK_BYTES, size - offset)
-        chunk = bytes(source.read(offset, length))
-        if len(chunk) != length:
-            raise Unavailable("The file could not be read to its end.")
-        chunks.append(chunk)
-        offset += length
-    return chunks
 
 
 def _write_window(

@@ -19,12 +19,12 @@ from gms_twisted.store.interfaces import (
     Unit,
     UnitId,
 )
-from gms_twisted.store.sqlite import WINDOW_CHUNKS
 from gms_twisted.store.sqlite_queue import CommitQueue
 from gms_twisted.store.sqlite_reader import NEAR_PAGE_ROWS, NEAR_VALUE_BYTES
 from gms_twisted.store.sqlite_reads import MAX_FAR_READS
 from gms_twisted.store.sqlite_rows import Total
 from gms_twisted.store.sqlite_writer import GroupResult
+from gms_twisted.store.windows import WINDOW_CHUNKS
 from tests.support.sources import ManualWallClock
 from tests.support.sqlite import AREA, HeldWorker, SqliteTestCase
 
