@@ -8,6 +8,7 @@ Knows: the Chat API.  Does not know: faults, what must hold.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
@@ -31,13 +32,26 @@ class Chats:
 
     :param polling: customers who poll.
     :param comet: customers who are told.
+    :param pause_s: between what one of them does and the next, about.
+    :param length_s: of a chat, at least and at most; without, it goes on to the end of the run.
+    :ivar running: how many chats there are.
     """
 
     name = "chats"
 
-    def __init__(self, clients: Clients, polling: int = 2, comet: int = 2) -> None:
+    def __init__(
+        self,
+        clients: Clients,
+        polling: int = 2,
+        comet: int = 2,
+        pause_s: float = PAUSE_S,
+        length_s: tuple[float, float] | None = LENGTH_S,
+    ) -> None:
         self._clients = clients
         self._counts = (polling, comet)
+        self._pause_s = pause_s
+        self._length_s = length_s
+        self.running = 0
         self._ports = [free_port() for _ in clients.world.nodes]
         for node, port in zip(clients.world.nodes, self._ports, strict=True):
             node.options += (f"chat/agent_port={port}",)
@@ -64,17 +78,24 @@ class Chats:
         ours, node = self._clients, number % len(self._ports)
         while not ours.over:
             user = f"soak-customer-{number}-{ours.unique()}"
-            chat = _Chat(ours, user, comet=comet)
+            length_s = ours.random.uniform(*self._length_s) if self._length_s else math.inf
+            chat = _Chat(ours, user, length_s, self._pause_s, comet=comet)
             if await chat.begin():
+                self.running += 1
                 await chat.last(self._ports[node])
+                self.running -= 1
 
 
 class _Chat:
     """One chat of one customer."""
 
-    def __init__(self, clients: Clients, user: str, *, comet: bool) -> None:
+    def __init__(
+        self, clients: Clients, user: str, length_s: float, pause_s: float, *, comet: bool
+    ) -> None:
         self._clients = clients
         self._user = user
+        self._length_s = length_s
+        self._pause_s = pause_s
         self._comet = comet
         self._key = ""
         self._session = ""
@@ -105,7 +126,7 @@ class _Chat:
     async def last(self, port: int) -> None:
         """Talk for a while, then have the transcript read."""
         ours = self._clients
-        self._ends_at = ours.world.seconds() + ours.random.uniform(*LENGTH_S)
+        self._ends_at = ours.world.seconds() + self._length_s
         agent = Agent(ours, port, f"agent of {self._user}", self._session)
         beside = [Deferred.fromCoroutine(self._agent(agent))]
         if self._comet:
@@ -146,7 +167,7 @@ class _Chat:
             # What was said once is said until it is confirmed, but not for ever.
             end = ours.world.seconds() + 60
             await agent.say(self._key, ours.unique(), end)
-            await ours.world.sleep(PAUSE_S * 2 * ours.random.random())
+            await ours.world.sleep(self._pause_s * 2 * ours.random.random())
 
     async def _talk(self) -> None:
         ours = self._clients
@@ -159,10 +180,10 @@ class _Chat:
             if answer.status == 200:
                 self._sure.add(text)
             self._take(answer)
-            await ours.world.sleep(PAUSE_S)
+            await ours.world.sleep(self._pause_s)
             if not self._comet:
                 await self._poll()
-                await ours.world.sleep(PAUSE_S * ours.random.random())
+                await ours.world.sleep(self._pause_s * ours.random.random())
 
     async def _poll(self) -> None:
         fields = {"transcriptPosition": str(self._position)}

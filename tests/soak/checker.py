@@ -127,8 +127,8 @@ def check_access(operations: Iterable[Operation]) -> list[Violation]:
     """No number (with its code) is in two live bookings, none is lost, each is matched once.
 
     ``create`` (key: service; got ``number``, ``code``, ``expires_s``), ``move`` (the same, by
-    request-access), ``delete`` (key: service), ``match`` (asked ``number``, ``code``; key: the
-    service that was found).
+    request-access), ``delete`` (key: service), ``match`` (asked ``number``, ``code``, and, when it
+    must be known, ``service``; key: the service that was found).
     """
     mine = sorted((one for one in operations if one.workload == "access"), key=lambda op: op.begin)
     bookings = [_booking(one) for one in mine if one.done and one.action in ("create", "move")]
@@ -215,6 +215,10 @@ def _matched(operations: Iterable[Operation], bookings: Iterable[_Booking]) -> l
         if one.action != "match" or not one.done:
             continue
         times[one.key] += 1
+        wanted = one.asked.get("service", one.key)
+        if one.key != wanted:
+            rule, text = "another booking was matched", f"{wanted} has {_pair(one.asked)}"
+            found.append(Violation("access", rule, one.key, one.begin, text))
         if one.begin > gone.get(one.key, one.begin):
             text = f"deleted at {gone[one.key]:.1f}"
             found.append(

@@ -192,7 +192,7 @@ class Access:
                 fields |= {"_provide_code": "true", "_access_code_length": "4"}
             name = "soak-code" if coded else "soak-number"
             answer = await ours.ask("POST", f"{API}/service/{name}", fields)
-            got = _booked(answer)
+            got = booked(answer)
             key = got.pop("id", "")
             ours.note("access", "create", key, answer, None, got)
             if key:
@@ -206,7 +206,7 @@ class Access:
         if way < 0.15:
             fields = {"_id": key, "_resource_group": "SOAK"}
             answer = await ours.ask("POST", f"{API}/service/request-access", fields)
-            moved = _booked(answer)
+            moved = booked(answer)
             moved.pop("id", "")
             ours.note("access", "move", key, answer, None, moved)
             got = moved or got
@@ -267,7 +267,7 @@ class Probe:
         ours.note("probe", "update", self._key, answer, node=node)
 
 
-def _booked(answer: Answer) -> dict[str, Any]:
+def booked(answer: Answer) -> dict[str, Any]:
     """What an answer with a number says."""
     if answer.status != 200:
         return {}

@@ -77,13 +77,14 @@ class Faults:
             if self._enough():
                 return
             kind = random.choices(kinds, weights)[0]
-            await self._do(kind, every[kind][1], random)
+            await self.do(kind, random.choice(self.world.nodes), random)
 
     def _enough(self) -> bool:
         return self.over or 0 < self.limit <= len(self.done)
 
-    async def _do(self, kind: str, fault: Fault, random: Random) -> None:
-        node = random.choice(self.world.nodes)
+    async def do(self, kind: str, node: Node, random: Random) -> None:
+        """Do one fault to a node, and wait until everybody concerned is well."""
+        fault = (_PROCESSES | _NETWORKS)[kind][1]
         done = Done(kind, f"node {node.number}", self.world.seconds())
         self.done.append(done)
         await fault(self, node, random, done)
@@ -132,14 +133,16 @@ async def _stop_short(faults: Faults, node: Node, random: Random, done: Done) ->
 
 async def _stop_long(faults: Faults, node: Node, random: Random, done: Done) -> None:
     """Others take it for dead; it must find out and end."""
-    world, alone = faults.world, len(faults.world.nodes) == 1
+    world = faults.world
     node.signal(signal.SIGSTOP)
     starts = node.starts
     await world.sleep(DEAD_S)
     if node.starts != starts:
         return
+    # Nobody is taken for dead while Redis is away: then it may go on.
+    is_dead = await world.is_dead(node)
     node.signal(signal.SIGCONT)
-    if not alone and not await world.gone(node, END_S):
+    if is_dead and not await world.gone(node, END_S):
         text = f"node {node.number} was dead to others for {DEAD_S:.0f} s and goes on"
         faults.broken.append((world.seconds(), text))
 

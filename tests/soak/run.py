@@ -11,7 +11,7 @@ import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,6 +23,7 @@ from tests.soak.chats import Chats
 from tests.soak.check_streams import Violation
 from tests.soak.checker import LOSSES, check
 from tests.soak.clients import Access, Clients, Probe, Storage, Workload
+from tests.soak.crowd import Crowd
 from tests.soak.faults import KINDS, Faults
 from tests.soak.history import History
 from tests.soak.notify import Notify
@@ -54,6 +55,11 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--workloads", default=",".join(WORKLOADS), help="which (%(default)s)")
     parser.add_argument(
+        "--crowd",
+        action="store_true",
+        help="kill each node once amid 100 chats, 100 sessions and 1,000 bookings instead",
+    )
+    parser.add_argument(
         "--sentinel", action="store_true", help="a Redis with a replica, and fail-overs"
     )
     parser.add_argument(
@@ -61,6 +67,10 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--keep", action="store_true", help="keep logs and history in any case")
     return parser.parse_args(arguments)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 class Run:
@@ -77,8 +87,12 @@ class Run:
         self.faults = Faults(self.world, asked.seed, kinds, asked.most)
         self.clients = Clients(self.world, self.history, Random(asked.seed))
         names = asked.workloads.split(",")
-        made = [WORKLOADS[name](self.clients) for name in names]
-        self.workloads: list[Workload] = [*made, Probe(self.clients)]
+        self.crowd = Crowd(self.clients, _say) if asked.crowd else None
+        self.workloads: list[Workload] = (
+            self.crowd.workloads
+            if self.crowd
+            else [*(WORKLOADS[name](self.clients) for name in names), Probe(self.clients)]
+        )
 
     async def whole(self) -> list[Violation]:
         """Run it; returns what was broken."""
@@ -90,7 +104,7 @@ class Run:
                 [Deferred.fromCoroutine(loop) for one in self.workloads for loop in one.loops()],
                 consumeErrors=True,
             )
-            lanes = gatherResults([Deferred.fromCoroutine(lane) for lane in self.faults.lanes()])
+            lanes = gatherResults([Deferred.fromCoroutine(lane) for lane in self._lanes()])
             await self._until(asked.minutes * 60, lanes)
             self.faults.over = True
             await lanes
@@ -109,6 +123,11 @@ class Run:
         ends = [why for node in world.nodes for _, why in node.ends]
         print(report(self.history.operations, self.faults.done, violations, ends, end, lost))
         return violations
+
+    def _lanes(self) -> Sequence[Coroutine[Any, Any, None]]:
+        if self.crowd:
+            return [self.crowd.kills(self.faults, self._asked.seed)]
+        return self.faults.lanes()
 
     async def _until(self, seconds: float, lanes: Deferred[Any]) -> None:
         """Wait for the end, in time or of the faults."""

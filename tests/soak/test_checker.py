@@ -222,6 +222,14 @@ class AccessTests(SynchronousTestCase):
         self.match(script, "a", 3)
         self.assertEqual(self.broken(script), [])
 
+    def test_another_is_matched(self) -> None:
+        """Whose number it is must be known for that."""
+        for wanted, broken in (("a", []), ("b", ["another booking was matched"])):
+            script = Script("access")
+            self.book(script, "a", 0)
+            script.add("match", "a", at=1, asked={"number": "1", "code": "", "service": wanted})
+            self.assertEqual(self.broken(script), broken)
+
     def test_what_is_over_is_not_matched(self) -> None:
         """Deleted, or run out."""
         script = Script("access")

@@ -32,7 +32,7 @@ APPLICATION = """
     </transition>
     <transition event="gsgNotification.create.done">
       <ws:response requestid="_data.start" resultcode="JSON.stringify({'_id': _sessionid})"/>
-      <send id="tick" event="'tick'" delay="'1s'"/>
+      <send id="tick" event="'tick'" delay="_data._every + 's'"/>
     </transition>
     <transition event="error.gsgNotification.create" target="off">
       <ws:response requestid="_data.start" type="'negative'" resultcode="'no subscription'"/>
@@ -43,7 +43,7 @@ APPLICATION = """
         content="({'tag': 'soak.tick.' + _sessionid,
           'message': JSON.stringify({'session': _sessionid, 'number': _data.count})})"/>
       <script>_data.sent[_data.request] = _data.count;</script>
-      <send id="tick" event="'tick'" delay="'1s'"/>
+      <send id="tick" event="'tick'" delay="_data._every + 's'"/>
     </transition>
     <transition event="gsgNotification.publish.done">
       <script>delete _data.sent[_event.data.requestid];</script>
@@ -91,14 +91,17 @@ class Ticks:
     """Services that count.
 
     :param many: how many.
+    :param every_s: seconds between two numbers.
+    :ivar keys: those that were started.
     """
 
     name = "ticks"
 
-    def __init__(self, clients: Clients, many: int = 6) -> None:
+    def __init__(self, clients: Clients, many: int = 6, every_s: int = 1) -> None:
         self._clients = clients
         self._many = many
-        self._keys: list[str] = []
+        self._every_s = every_s
+        self.keys: list[str] = []
         self._port: Any = clients.world.reactor.listenTCP(
             0, Site(CallbackSite(clients)), interface="127.0.0.1"
         )
@@ -123,16 +126,17 @@ class Ticks:
 
     async def _loop(self) -> None:
         ours, key = self._clients, ""
+        fields = {"_url": self.url, "_every": str(self._every_s)}
         while not ours.over and not key:
-            answer = await ours.ask("POST", f"{API}/service/tick", {"_url": self.url})
+            answer = await ours.ask("POST", f"{API}/service/tick", fields)
             key = str(answer.json["_id"]) if answer.status == 200 else ""
             ours.note("timer", "start", key, answer)
             await ours.pause(answer)
         if key:
-            self._keys.append(key)
+            self.keys.append(key)
         while not ours.over:
             await self._status(key, "status")
-            await ours.world.sleep(0.2 + ours.random.random())
+            await ours.world.sleep(self._every_s * (0.2 + ours.random.random()))
 
     async def _status(self, key: str, action: str) -> bool:
         ours = self._clients
@@ -144,13 +148,13 @@ class Ticks:
     async def finish(self) -> None:
         """Let each come to rest, and ask it how far it is."""
         ours = self._clients
-        for key in self._keys:
+        for key in self.keys:
             for _ in range(20):
                 if (await ours.ask("POST", f"{API}/service/{key}/halt")).status == 200:
                     break
                 await ours.world.sleep(0.5)
         await ours.world.sleep(8)
-        for key in self._keys:
+        for key in self.keys:
             for _ in range(10):
                 if await self._status(key, "final"):
                     break

@@ -273,6 +273,16 @@ class World:
             await self.sleep(0.05)
         return False
 
+    async def is_dead(self, node: Node) -> bool:
+        """Tell whether the others took a node for dead: those that answer, and some do."""
+        known = []
+        for other in self.nodes:
+            if other is not node and other.lives:
+                answer = await self.asker.ask("GET", f"{other.url}/health", patience=2.0)
+                if answer.status == 200:
+                    known += [one["node"] for one in answer.json["parts"]["cluster"]["nodes"]]
+        return bool(known) and node.number not in known
+
     def _start(self, node: Node) -> None:
         # Sentinel tells addresses behind the proxies.
         store = f"redis://127.0.0.1:{node.redis.port}" if self.pair is None else self.pair.url
