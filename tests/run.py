@@ -260,12 +260,18 @@ def step_nodes() -> Result:
 
 
 def step_cluster() -> Result:
-    """Break a cluster of real processes a dozen times, and check what its clients saw."""
+    """Break a cluster of real processes, and check what its clients saw.
+
+    A dozen faults by lot, then each node killed amid a crowd.
+    """
     need("redis-server", "redis-server")
-    return run(
-        PYTHON, "-m", "tests.soak.run",
-        "--nodes", "2", "--seed", "1", "--minutes", "4", "--most", "12",
-    )  # fmt: skip
+    soak = (PYTHON, "-m", "tests.soak.run", "--nodes", "2")
+    return together(
+        [
+            run(*soak, "--seed", "1", "--minutes", "4", "--most", "12"),
+            run(*soak, "--crowd", "--minutes", "8"),
+        ]
+    )
 
 
 def step_browser() -> Result:
@@ -299,7 +305,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run the named steps, all by default; the exit status says whether all went well."""
     if "--list" in arguments:
         for name, step in STEPS.items():
-            print(f"{name:13} {(step.__doc__ or '').strip()}")
+            what = (step.__doc__ or "").partition("\n")[0]
+            print(f"{name:13} {what}")
         return 0
     unknown = [name for name in arguments if name not in STEPS]
     if unknown:
