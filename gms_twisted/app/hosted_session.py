@@ -164,7 +164,7 @@ class HostedSession:
         self._stored = True
         self.documents.resume((record.digest, *record.others.values()))
         self._queue.taken.extend(record.taken)
-        self.actions.resume(record.owed)
+        self.actions.resume(record.owed, record.since)
         self.over = record.over
         self.time.begins = record.begins
         if record.over:
@@ -427,6 +427,7 @@ class HostedSession:
             service=about.service,
             others=self.documents.digests(),
             owed=self.actions.owed,
+            since=self.actions.since,
             interactions=tuple(self.interactions),
             taken=tuple(self._queue.taken),
             over=self.over,

@@ -23,6 +23,7 @@ class Owner:
     :ivar service: its service's name, ``request-inbound-delay``; ``""`` without one.
     :ivar hops: events in a row that led here; what it publishes has as many.
     :ivar operation_id: stable over a restart, unique among all sessions: 32 hexadecimal digits.
+    :ivar since: when the action was decided, Unix seconds; stable over a restart, too.
     """
 
     session_id: str
@@ -30,6 +31,7 @@ class Owner:
     service: str = ""
     hops: int = 0
     operation_id: str = ""
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

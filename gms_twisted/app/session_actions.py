@@ -64,7 +64,7 @@ class SessionActions:
     :param owner: the session, without an action.
     :param own_log: where operators see what could not be done.
     :ivar owed: what has not come to its end, by id.
-    :ivar since: when each of these was decided here, Unix seconds.
+    :ivar since: when each of these was decided, Unix seconds.
     """
 
     log = Logger()
@@ -95,10 +95,10 @@ class SessionActions:
         )
         return len(owed) - long
 
-    def resume(self, owed: Mapping[str, OwedEffect]) -> None:
-        """Know what an earlier process has left."""
+    def resume(self, owed: Mapping[str, OwedEffect], since: Mapping[str, float]) -> None:
+        """Know what an earlier process has left; it may not have noted since when."""
         self.owed = dict(owed)
-        self.since = dict.fromkeys(owed, self._host.wall.now())
+        self.since = {**dict.fromkeys(owed, self._host.wall.now()), **since}
 
     def stop(self) -> None:
         """Hold still: whatever comes of them now, the next process begins them again."""
@@ -169,7 +169,7 @@ class SessionActions:
         if isinstance(effect, PostEvent):
             posted = await self._post(effect)
         else:
-            owner = replace(self._owner, hops=hops, operation_id=key)
+            owner = replace(self._owner, hops=hops, operation_id=key, since=self.since[key])
             outcome = await self._host.act(owner, effect, lambda news: self._tell(effect, news))
         self._running.pop(key, None)
         if self._stopped or not self._strike_off(key):

@@ -43,6 +43,7 @@ class SessionRecord:
     :ivar started: Unix seconds; so is ``ends_at``, when it is ended in any case, and
         ``begins``, before which it enters no state.
     :ivar owed: effects that have not come to their end, by id.
+    :ivar since: when each of these was decided.
     :ivar interactions: ids of the calls that it had.
     :ivar taken: ids of the last notifications that it took.
     :ivar over: it is at its end, and only ``owed`` is left to do.
@@ -58,6 +59,7 @@ class SessionRecord:
     service: str = ""
     others: Mapping[str, str] = field(default_factory=dict)
     owed: Mapping[str, OwedEffect] = field(default_factory=dict, repr=False)
+    since: Mapping[str, float] = field(default_factory=dict, repr=False)
     interactions: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
     over: bool = False
@@ -84,6 +86,7 @@ class SessionRecord:
             about["others"] = dict(self.others)
         if self.owed:
             about["owed"] = {key: _effect_json(one) for key, one in self.owed.items()}
+            about["since"] = dict(self.since)
         if self.interactions:
             about["interactions"] = self.interactions
         if self.taken:
@@ -111,6 +114,7 @@ class SessionRecord:
             service=about["service"],
             others=about.get("others", {}),
             owed={key: _effect(one) for key, one in about.get("owed", {}).items()},
+            since=about.get("since", {}),
             interactions=tuple(about.get("interactions", ())),
             taken=tuple(about.get("taken", ())),
             over=about.get("over", False),

@@ -42,7 +42,9 @@ class Submission:
     :ivar targets: any of these will do.
     :ivar route: also connect ``interaction_id`` with the agent; else only find one.
     :ivar interaction_id: ``""``: whatever interaction the session has, if any.
-    :ivar timeout_s: how long to wait, ``None`` for as long as it takes.
+    :ivar timeout_s: how long to wait from ``since`` on, ``None`` for as long as it takes.
+    :ivar since: when it was wished first, Unix seconds; 0: now.  Whoever asks again after a
+        restart stands where it stood.
     """
 
     submission_id: str
@@ -52,6 +54,7 @@ class Submission:
     interaction_id: str = ""
     priority: int = 0
     timeout_s: float | None = None
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

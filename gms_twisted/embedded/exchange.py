@@ -155,18 +155,20 @@ class Exchange:
         if not slots:
             raise TelephonyFailed("unknown", "None of the targets is known here.")
         call = self._call_for(submission) if submission.route else None
+        # Choice: by age, for this clock never jumps; nodes whose clocks differ are as unfair.
+        age_s = max(0.0, at.wall - submission.since) if submission.since else 0.0
         waiter = Waiter(
             submission.submission_id,
             submission.session_id,
             slots,
             "" if call is None else call.call_id,
             submission.priority,
-            at,
+            Moment(at.clock - age_s, at.wall - age_s),
         )
         self._routing.enter(waiter)
         if submission.timeout_s is not None:
             # It is looked for once, however short the time is.
-            until = at.clock + max(0.0, submission.timeout_s)
+            until = max(at.clock, waiter.since.clock + submission.timeout_s)
             self._routing.deadlines.set(("wait", waiter.waiter_id, ""), until)
         self._routing.look(waiter, call, at)
 

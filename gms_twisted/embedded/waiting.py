@@ -31,7 +31,7 @@ class Waiter:
     :ivar slots: any of these will do.
     :ivar call_id: the call to be connected; ``""``: only find somebody.
     :ivar priority: higher ones come first.
-    :ivar since: when it was submitted.
+    :ivar since: when it was submitted first.
     :ivar declined: agents who have declined the call, and are not to be asked again now.
     :ivar order: set by the line.
     """
@@ -46,9 +46,9 @@ class Waiter:
     order: int = 0
 
     @property
-    def key(self) -> tuple[int, int]:
+    def key(self) -> tuple[int, float, int]:
         """Sorts by who comes first."""
-        return -self.priority, self.order
+        return -self.priority, self.since.clock, self.order
 
 
 _KEY = attrgetter("key")
@@ -73,7 +73,7 @@ class Line:
         return self._waiters.get(waiter_id)
 
     def add(self, waiter: Waiter) -> None:
-        """Let it wait, behind all of its priority.
+        """Let it wait, behind all of its priority that came before it.
 
         :raises CentreFull: too many wait.
         """

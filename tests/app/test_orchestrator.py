@@ -456,11 +456,13 @@ class ActionTests(Fixture):
         self.assertEqual(len(house.actions.begun), 1)
 
     def test_X09_begun_again(self) -> None:
-        """After a restart it is begun again, with the same ids."""
+        """After a restart it is begun again, with the same ids, as of the same time."""
         house, session = self.started(ACTION, gms_user="BuzzBrain")
         house.tell(session, "go")
         (before,) = house.actions.begun
+        self.assertEqual(before[0].since, house.wall.now())
         house.die()
+        house.clock.advance(10)
         again = OrchestratorHouse(self, {}, house=house)
         self.assertEqual(again.actions.begun, [before])
         again.actions.end("submit", Outcome("error.queue.submit", {"error": "timeout"}))

@@ -39,6 +39,7 @@ WHOLE = SessionRecord(
         "p1": PostEvent("http://x/", (("_scxmleventname", "e"), ("a", "1")), "", "s1"),
         "p2": PostEvent("http://x/", None, "text", None),
     },
+    since={"r1": 2.5, "p1": 3.0, "p2": 3.0},
     interactions=("c1",),
     taken=("n1", "n2"),
     over=True,

@@ -168,6 +168,32 @@ class WaitingTests(CentreCase):
         self.ready("ann")
         self.successResultOf(self.submit("q2", timeout_s=0))
 
+    def test_asked_again_after_a_restart(self) -> None:
+        """It stands where it stood, and its time goes on; a clock ahead of ours is no advantage."""
+        began = self.wall.now()
+        self.clock.advance(30)
+        self.submit("q1", since=self.wall.now() + 5)
+        self.clock.advance(1)
+        old = self.submit("q2", timeout_s=40, since=began)
+        self.submit("q3", priority=1)
+        places = [self.centre.place(name) for name in ("q1", "q2", "q3")]
+        self.assertEqual([place and place.position for place in places], [3, 2, 1])
+        self.assertEqual([place and place.waited_s for place in places], [1, 31, 0])
+        self.clock.advance(8.9)
+        self.assertNoResult(old)
+        self.clock.advance(0.1)
+        self.assertEqual(self.failed(old), "timeout")
+
+    def test_its_time_was_over_meanwhile(self) -> None:
+        """It is looked for once more."""
+        self.clock.advance(60)
+        late = self.submit("q1", timeout_s=5, since=self.wall.now() - 10)
+        self.assertNoResult(late)
+        self.clock.advance(0)
+        self.assertEqual(self.failed(late), "timeout")
+        self.ready("ann")
+        self.successResultOf(self.submit("q2", timeout_s=5, since=self.wall.now() - 10))
+
     def test_withdrawn(self) -> None:
         """It fails, and an agent who comes takes the next one."""
         waiting, other = self.submit("q1"), self.submit("q2")

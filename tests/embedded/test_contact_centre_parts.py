@@ -74,18 +74,19 @@ class LineTests(SynchronousTestCase):
         unique=True,
     )
 
-    @given(st.lists(st.tuples(slots, st.integers(0, 2), st.booleans())))
-    def test_like_a_sorted_list(self, steps: list[tuple[list[Slot], int, bool]]) -> None:
+    @given(st.lists(st.tuples(slots, st.integers(0, 2), st.integers(0, 2), st.booleans())))
+    def test_like_a_sorted_list(self, steps: list[tuple[list[Slot], int, int, bool]]) -> None:
         """Each slot has its own in order, a place counts who is ahead for the same."""
         line = Line(CentreLimits())
         model: list[Waiter] = []
-        for number, (slots, priority, removes) in enumerate(steps):
-            waiter = Waiter(str(number), "s", tuple(slots), "c", priority, NOW)
+        for number, (slots, priority, age, removes) in enumerate(steps):
+            since = Moment(NOW.clock - age, NOW.wall - age)
+            waiter = Waiter(str(number), "s", tuple(slots), "c", priority, since)
             line.add(waiter)
             model.append(waiter)
             if removes:
                 line.remove(model.pop(number % len(model)))
-        model.sort(key=lambda one: (-one.priority, int(one.waiter_id)))
+        model.sort(key=lambda one: (-one.priority, one.since.clock, int(one.waiter_id)))
         self.assertEqual(len(line), len(model))
         self.assertEqual(list(line.of_slots({(GROUP, "a"), (GROUP, "b"), (AGENT, "a")})), model)
         for waiter in model:

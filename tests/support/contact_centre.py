@@ -123,11 +123,12 @@ class CentreCase(SynchronousTestCase):
         priority: int = 0,
         timeout_s: float | None = None,
         kind: str = "agentgroup",
+        since: float = 0.0,
     ) -> Deferred[Selection]:
         """Wish for an agent of groups, Billing where none is named."""
         wanted = tuple(Target(name, kind) for name in targets or ("Billing",))
         submission = Submission(
-            submission_id, session_id, wanted, route, interaction_id, priority, timeout_s
+            submission_id, session_id, wanted, route, interaction_id, priority, timeout_s, since
         )
         return Deferred.fromCoroutine(self.centre.submit(submission))
 

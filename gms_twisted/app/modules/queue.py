@@ -229,6 +229,7 @@ def _read(owner: Owner, operation: StartOperation) -> Submission:
         interaction_id=text(attributes, "interactionid"),
         priority=int(priority or 0),
         timeout_s=number(attributes, "timeout", 0.0, MAX_TIMEOUT_S),
+        since=owner.since,
     )
 
 

@@ -101,10 +101,11 @@ class SubmitTests(Fixture):
             self.successResultOf(running)
 
     def test_defaults(self) -> None:
-        """Without a word the call is routed, and waited for as long as it takes."""
-        running = self.rig.start(submit())
+        """Without a word the call is routed, and waited for as long as it takes, from then on."""
+        running = self.rig.start(submit(), replace(OWNER, since=7.5))
         (asked,) = self.centre.submitted
         self.assertEqual((asked.route, asked.timeout_s, asked.priority), (True, None, 0))
+        self.assertEqual(asked.since, 7.5)
         self.centre.find("r1")
         self.successResultOf(running)
 
