@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 
 from gms_twisted.app.interfaces import CHAT_REFRESH_TAG
 from gms_twisted.domain.ids import GmsUser
@@ -40,12 +41,15 @@ class AbsentUsers:
 
     def keep(self, user: GmsUser, fragment: bytes) -> None:
         """Keep an event.  When there is too much in all, the longest absent user loses."""
+        self._keep(user, (self._clock.seconds() + self._keep_s, fragment))
+
+    def _keep(self, user: GmsUser, event: tuple[float, bytes]) -> None:
         if not self.keeps:
             return
         events = self._kept.setdefault(user, deque())
         self._kept.move_to_end(user)
-        events.append((self._clock.seconds() + self._keep_s, fragment))
-        self._bytes += len(fragment)
+        events.append(event)
+        self._bytes += len(event[1])
         if len(events) > self._keep_max:
             self._bytes -= len(events.popleft()[1])
         while self._kept and (len(self._kept) > MAX_USERS or self._bytes > MAX_BYTES):
@@ -68,10 +72,16 @@ class AbsentUsers:
         """Whether anything is kept at all."""
         return self._keep_s > 0 and self._keep_max > 0
 
-    def keep_all(self, user: GmsUser, fragments: list[bytes]) -> None:
-        """Keep several events, in order."""
-        for fragment in fragments:
-            self.keep(user, fragment)
+    def keep_before(self, user: GmsUser, fragments: Sequence[bytes]) -> None:
+        """Keep events, in order, that are older than those that are kept of the user."""
+        newer = list(self._kept.get(user, ()))
+        if newer:
+            self._forget(user)
+        until = self._clock.seconds() + self._keep_s
+        if newer:
+            until = min(until, newer[0][0])
+        for event in (*((until, fragment) for fragment in fragments), *newer):
+            self._keep(user, event)
 
     def take(self, user: GmsUser) -> list[bytes]:
         """Take the events that are not too old."""

@@ -9,7 +9,7 @@ Knows: users, presence, remote calls.  Does not know: HTTP, websockets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from typing import Protocol
@@ -260,10 +260,11 @@ class Comet:
         user = session.user
         if user is None or not matches(channel, GENESYS):
             return
+        stuck = self._elsewhere.take_stuck(user)
         receivers = self._receivers.setdefault(user, {})
         arriving = not receivers
         receivers[session] = sum(matches(one.name.text, GENESYS) for one in session.subscriptions)
-        for fragment in (*self._elsewhere.take_stuck(user), *self._absent.take(user)):
+        for fragment in (*stuck, *self._absent.take(user)):
             self.server.outbox.put(session, fragment)
         if self._elsewhere.has(user):
             self._share(session)
@@ -505,6 +506,15 @@ class Comet:
             self.server.outbox.spread(list(receivers), fragment)
         elif not self._elsewhere.spread(user, fragment) and is_kept(fragment):
             self._absent.keep(user, fragment)
+
+    def receive_late(self, user: GmsUser, fragments: Iterable[bytes]) -> None:
+        """Deliver what is older than anything that is kept for a user, or keep it."""
+        if user in self._receivers:
+            for fragment in fragments:
+                self.receive(user, fragment)
+            return
+        left = [one for one in fragments if not self._elsewhere.spread(user, one)]
+        self._absent.keep_before(user, [one for one in left if is_kept(one)])
 
     def shared(self, user: GmsUser) -> None:
         """Note what the user's sessions here have got alone."""

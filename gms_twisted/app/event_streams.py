@@ -2,8 +2,10 @@
 
 ::
 
-    event      number, LF, user (JSON), LF, the encoded message
+    event      number, blank, 1 or 0, LF, user (JSON), LF, the encoded message
     event-ack  number: all up to it have come
+
+1 says that it is a copy: the user has sessions elsewhere, too, and those get theirs.
 
 One stream from each node to each other one.  What was not confirmed when the connection broke is
 sent again when there is another one, and taken once; what the other node took to its end goes
@@ -19,7 +21,8 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
 
 from gms_twisted.app.absent import is_kept
 from gms_twisted.app.nodes import Peers
@@ -35,7 +38,27 @@ ACK_S = 0.05
 MAX_BYTES = 8 * 1024 * 1024
 """Of what is not confirmed, for each node; more is refused."""
 
-Event = tuple[int, GmsUser, bytes]
+
+class Event(NamedTuple):
+    """An event on its way.
+
+    :ivar is_copy: other sessions of the user get it, too.
+    """
+
+    number: int
+    user: GmsUser
+    fragment: bytes
+    is_copy: bool
+
+
+class Receiver(Protocol):
+    """Whom events are for."""
+
+    def take(self, user: GmsUser, fragment: bytes, *, is_copy: bool) -> None:
+        """Take what comes from another node: each event once, in order."""
+
+    def take_back(self, user: GmsUser, events: Iterable[Event]) -> None:
+        """Take what could not be brought to nodes that are dead: each event once, in order."""
 
 
 class _Stream:
@@ -54,32 +77,21 @@ class _Stream:
     def confirmed(self, number: int) -> None:
         """Forget what has come."""
         while self.unconfirmed and self.unconfirmed[0][0] <= number:
-            self.bytes -= len(self.unconfirmed.popleft()[2])
+            self.bytes -= len(self.unconfirmed.popleft().fragment)
 
-    def keep(self, events: list[Event]) -> None:
+    def keep(self, events: Iterable[Event]) -> None:
         """Have these left."""
         self.unconfirmed = deque(events)
-        self.bytes = sum(len(fragment) for _, _, fragment in events)
+        self.bytes = sum(len(event.fragment) for event in self.unconfirmed)
 
 
 class EventStreams:
-    """All streams of a node, from it and to it.
+    """All streams of a node, from it and to it."""
 
-    :param take: given what comes from other nodes, each event once, in order.
-    :param returned: given what could not be brought to a node, as that is dead.
-    """
-
-    def __init__(
-        self,
-        peers: Peers,
-        timers: Timers,
-        take: Callable[[GmsUser, bytes], None],
-        returned: Callable[[GmsUser, bytes], None],
-    ) -> None:
+    def __init__(self, peers: Peers, timers: Timers, receiver: Receiver) -> None:
         self._peers = peers
         self._timers = timers
-        self._take = take
-        self._returned = returned
+        self._receiver = receiver
         self._streams: dict[str, _Stream] = {}
         self._came: dict[str, int] = {}
         self._owed: set[str] = set()
@@ -87,28 +99,31 @@ class EventStreams:
         peers.hear(KIND, self._heard)
         peers.hear(_ACK, self._confirmed)
 
-    def send(self, run: str, user: GmsUser, fragment: bytes) -> bool:
-        """Send an event to a node; ``False``: too many are not confirmed yet."""
+    def send(self, run: str, user: GmsUser, fragment: bytes, *, is_copy: bool = False) -> bool:
+        """Send an event to a node; ``False``: too many are not confirmed yet.
+
+        :param fragment: the same object for all copies.
+        """
         stream = self._streams.setdefault(run, _Stream())
         if stream.bytes + len(fragment) > MAX_BYTES:
             return False
         stream.number += 1
-        event = (stream.number, user, fragment)
+        event = Event(stream.number, user, fragment, is_copy)
         stream.unconfirmed.append(event)
         stream.bytes += len(fragment)
         self._tell(run, event)
         return True
 
     def _tell(self, run: str, event: Event) -> None:
-        number, user, fragment = event
-        name = json.dumps(user).encode("ascii")
-        self._peers.tell(run, KIND, b"%d\n%b\n%b" % (number, name, fragment))
+        name = json.dumps(event.user).encode("ascii")
+        head = b"%d %d\n%b\n" % (event.number, event.is_copy, name)
+        self._peers.tell(run, KIND, head + event.fragment)
 
     def went(self, run: str) -> None:
         """The connection to a node broke."""
         stream = self._streams.get(run)
         if stream is not None:
-            stream.keep([event for event in stream.unconfirmed if is_kept(event[2])])
+            stream.keep([event for event in stream.unconfirmed if is_kept(event.fragment)])
 
     def came(self, run: str) -> None:
         """There is another one."""
@@ -116,25 +131,35 @@ class EventStreams:
         for event in stream.unconfirmed if stream is not None else ():
             self._tell(run, event)
 
-    def take(self, user: GmsUser) -> list[bytes]:
-        """Take what is on its way to a user at nodes that cannot be reached now, in order."""
-        taken: list[bytes] = []
+    def take(self, user: GmsUser, *, copies: bool) -> list[bytes]:
+        """Take what is on its way to a user at nodes that cannot be reached now, in order.
+
+        :param copies: also those, each once.
+        """
+        taken: list[Event] = []
         reachable = self._peers.reachable
         for run, stream in self._streams.items():
             if run in reachable or not stream.unconfirmed:
                 continue
-            stuck = [event for event in stream.unconfirmed if event[1] == user]
+            stuck: list[Event] = []
+            others: list[Event] = []
+            for event in stream.unconfirmed:
+                is_his = event.user == user and (copies or not event.is_copy)
+                (stuck if is_his else others).append(event)
             if stuck:
-                stream.keep([event for event in stream.unconfirmed if event[1] != user])
-                taken += [fragment for _, _, fragment in stuck]
-        return taken
+                stream.keep(others)
+                taken += stuck
+        return [event.fragment for event in _once(taken)]
 
     def sweep(self) -> None:
         """Take back what nobody takes any more; to be called now and then."""
+        back: dict[GmsUser, list[Event]] = {}
         for run in [one for one in self._streams if not self._peers.lives(one)]:
-            for _, user, fragment in self._streams.pop(run).unconfirmed:
-                if is_kept(fragment):
-                    self._returned(user, fragment)
+            for event in self._streams.pop(run).unconfirmed:
+                if is_kept(event.fragment):
+                    back.setdefault(event.user, []).append(event)
+        for user, events in back.items():
+            self._receiver.take_back(user, _once(events))
         for run in [one for one in self._came if not self._peers.lives(one)]:
             del self._came[run]
 
@@ -147,7 +172,8 @@ class EventStreams:
     # What other nodes tell.
 
     def _heard(self, run: str, payload: bytes) -> None:
-        number_text, user, fragment = payload.split(b"\n", 2)
+        head, user, fragment = payload.split(b"\n", 2)
+        number_text, is_copy = head.split(b" ")
         number = int(number_text)
         self._owed.add(run)
         if self._acking is None:
@@ -155,7 +181,7 @@ class EventStreams:
         if number <= self._came.get(run, 0):
             return  # its confirmation was lost
         self._came[run] = number
-        self._take(GmsUser(json.loads(user)), fragment)
+        self._receiver.take(GmsUser(json.loads(user)), fragment, is_copy=is_copy == b"1")
 
     def _confirm(self) -> None:
         self._acking = None
@@ -167,3 +193,8 @@ class EventStreams:
         stream = self._streams.get(run)
         if stream is not None:
             stream.confirmed(int(payload))
+
+
+def _once(events: Iterable[Event]) -> list[Event]:
+    """Only one of several copies, where the first was."""
+    return list({id(event.fragment): event for event in events}.values())

@@ -16,10 +16,10 @@ Knows: users by node.  Does not know: sessions, connections.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
-from gms_twisted.app.event_streams import EventStreams
+from gms_twisted.app.event_streams import Event, EventStreams
 from gms_twisted.app.nodes import Peers
 from gms_twisted.domain.ids import GmsUser
 from gms_twisted.domain.sources import Timers
@@ -31,7 +31,7 @@ _PART = 1000
 class UsersHere(Protocol):
     """What is asked of this node, and told to it."""
 
-    def users_here(self) -> Iterable[GmsUser]:
+    def users_here(self) -> Collection[GmsUser]:
         """Users who receive ``/_genesys`` here."""
 
     def take_kept(self, user: GmsUser) -> list[bytes]:
@@ -39,6 +39,9 @@ class UsersHere(Protocol):
 
     def receive(self, user: GmsUser, fragment: bytes) -> None:
         """Deliver what another node has for a user, or keep it."""
+
+    def receive_late(self, user: GmsUser, fragments: Iterable[bytes]) -> None:
+        """Deliver what is older than anything that is kept for a user, or keep it."""
 
     def shared(self, user: GmsUser) -> None:
         """From now on another node gets what comes for a user, too."""
@@ -58,7 +61,7 @@ class UsersElsewhere:
         self._here = here
         self._at: dict[GmsUser, set[str]] = {}
         self._of: dict[str, set[GmsUser]] = {}
-        self._streams = EventStreams(peers, timers, here.receive, here.receive)
+        self._streams = EventStreams(peers, timers, self)
         peers.hear("user", self._heard)
         peers.on_change(self._came, self._went)
 
@@ -84,20 +87,44 @@ class UsersElsewhere:
 
     def spread(self, user: GmsUser, fragment: bytes) -> int:
         """Send an event after a user; returns to how many nodes."""
-        send = self._streams.send
-        return sum(send(run, user, fragment) for run in self._at.get(user, ()))
+        send, runs = self._streams.send, self._at.get(user)
+        if not runs:
+            return 0
+        is_copy = len(runs) > 1 or user in self._here.users_here()
+        return sum(send(run, user, fragment, is_copy=is_copy) for run in runs)
 
     def sweep(self) -> None:
         """Take back what is for nodes that are dead; to be called now and then."""
         self._streams.sweep()
 
     def take_stuck(self, user: GmsUser) -> list[bytes]:
-        """Take what is on its way to the user at nodes that cannot be reached now."""
-        return self._streams.take(user)
+        """Take what is on its way to the user at nodes that cannot be reached now.
+
+        To be called when a session of the user comes here, and before it is counted.
+        """
+        return self._streams.take(user, copies=not self._is_somewhere(user))
 
     def stop(self) -> None:
         """Do nothing more by itself."""
         self._streams.stop()
+
+    def _is_somewhere(self, user: GmsUser) -> bool:
+        return user in self._at or user in self._here.users_here()
+
+    # app.event_streams.Receiver
+
+    def take(self, user: GmsUser, fragment: bytes, *, is_copy: bool) -> None:
+        """Deliver it; of a user who has gone, other sessions have got the copy that is theirs."""
+        if is_copy and user in self._at and user not in self._here.users_here():
+            return
+        self._here.receive(user, fragment)
+
+    def take_back(self, user: GmsUser, events: Iterable[Event]) -> None:
+        """Deliver it to where the user is now; whoever was there before has got the copies."""
+        is_somewhere = self._is_somewhere(user)
+        self._here.receive_late(
+            user, [event.fragment for event in events if not (is_somewhere and event.is_copy)]
+        )
 
     def _came(self, run: str) -> None:
         """Tell a node that comes everything."""
@@ -126,11 +153,12 @@ class UsersElsewhere:
 
     def _arrived(self, run: str, user: GmsUser) -> None:
         is_new = user not in self._at
+        stuck = self.take_stuck(user)
         if is_new:
             self._here.shared(user)
         self._at.setdefault(user, set()).add(run)
         self._of.setdefault(run, set()).add(user)
-        for fragment in (*self._streams.take(user), *self._here.take_kept(user)):
+        for fragment in (*stuck, *self._here.take_kept(user)):
             self._streams.send(run, user, fragment)
         if is_new:
             self._here.arrived_elsewhere(user)

@@ -437,6 +437,24 @@ class AbsentUsersTests(SynchronousTestCase):
         absent.sweep()
         self.assertEqual(len(absent), 0)
 
+    def test_older_ones(self) -> None:
+        """They come first, are the first to go, and are kept no longer than what came later."""
+        world = World()
+        user = GmsUser("u")
+        absent = AbsentUsers(world.clock, 60.0, 3)
+        absent.keep_before(user, [b"1", b"2"])
+        self.assertEqual(absent.take(user), [b"1", b"2"])
+        absent.keep(user, b"3")
+        world.clock.advance(30)
+        absent.keep(user, b"4")
+        absent.keep_before(user, [b"1", b"2"])
+        world.clock.advance(29)
+        kept = [one for _, one in absent._kept[user]]
+        self.assertEqual(kept, [b"2", b"3", b"4"])
+        world.clock.advance(1)
+        self.assertEqual(absent.take(user), [b"4"])
+        self.assertEqual(absent._bytes, 0)
+
 
 class AgreementTests(SynchronousTestCase):
     """The agreements that this part implements."""

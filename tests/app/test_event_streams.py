@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from gms_twisted.app.event_streams import ACK_S, MAX_BYTES, EventStreams
+from gms_twisted.app.event_streams import ACK_S, MAX_BYTES, Event, EventStreams
 from gms_twisted.domain.ids import GmsUser
 from tests.support.nodes import Network
 
@@ -25,15 +27,21 @@ class Node:
 
     def __init__(self, network: Network, clock: Clock, run: str) -> None:
         self.taken: list[tuple[GmsUser, bytes]] = []
-        self.returned: list[tuple[GmsUser, bytes]] = []
+        self.copies: list[bytes] = []
+        self.returned: list[tuple[GmsUser, list[bytes]]] = []
         self.node = network.node(run)
-        self.streams = EventStreams(
-            self.node,
-            clock,
-            lambda *event: self.taken.append(event),
-            lambda *event: self.returned.append(event),
-        )
+        self.streams = EventStreams(self.node, clock, self)
         self.node.on_change(self.streams.came, self.streams.went)
+
+    def take(self, user: GmsUser, fragment: bytes, *, is_copy: bool) -> None:
+        """Note it."""
+        self.taken.append((user, fragment))
+        if is_copy:
+            self.copies.append(fragment)
+
+    def take_back(self, user: GmsUser, events: Iterable[Event]) -> None:
+        """Note it."""
+        self.returned.append((user, [event.fragment for event in events]))
 
 
 class EventStreamTests(SynchronousTestCase):
@@ -100,18 +108,46 @@ class EventStreamTests(SynchronousTestCase):
         self.assertEqual(self.a.returned, [], "it lives")
         self.network.cut("b")
         self.a.streams.sweep()
-        self.assertEqual(self.a.returned, [(USER, event(2)), (USER, event(3))])
+        self.assertEqual(self.a.returned, [(USER, [event(2), event(3)])])
         self.assertEqual(self.a.streams._streams, {})
+
+    def test_copies(self) -> None:
+        """One that goes to several nodes says so, and comes back of all that die once."""
+        third = Node(self.network, self.clock, "c")
+        one, copy, other = event(1), event(2), event(3)
+        self.a.streams.send("b", USER, one)
+        for run in "bc":
+            self.a.streams.send(run, USER, copy, is_copy=True)
+        self.assertEqual((self.b.copies, third.copies), ([copy], [copy]))
+        self.a.streams.send("c", USER, other)
+        self.a.node.cut_from |= {"b", "c"}
+        stuck = self.a.streams.take(USER, copies=False)
+        self.assertEqual(stuck, [one, other])
+        for run in "bc":
+            self.network.cut(run)
+        self.a.streams.sweep()
+        self.assertEqual(self.a.returned, [(USER, [copy])])
+
+    def test_copies_for_another_way(self) -> None:
+        """Who is nowhere else takes them all, each once."""
+        Node(self.network, self.clock, "c")
+        self.a.node.swallows = True
+        copy = event(1)
+        for run in "bc":
+            self.a.streams.send(run, USER, copy, is_copy=True)
+        self.a.node.cut_from |= {"b", "c"}
+        self.assertEqual(self.a.streams.take(USER, copies=True), [copy])
+        self.assertEqual(self.a.streams.take(USER, copies=True), [])
 
     def test_taken_for_another_way(self) -> None:
         """What cannot get to a node is taken for a user who is elsewhere now, once."""
         self.a.node.swallows = True
         self.send(event(1), CHAT)
         self.assertTrue(self.a.streams.send("b", GmsUser("other"), event(2)))
-        self.assertEqual(self.a.streams.take(USER), [], "it may be there any moment")
+        self.assertEqual(self.a.streams.take(USER, copies=True), [], "it may be there any moment")
         self.a.node.cut_from.add("b")
-        self.assertEqual(self.a.streams.take(USER), [event(1), CHAT])
-        self.assertEqual(self.a.streams.take(USER), [])
+        self.assertEqual(self.a.streams.take(USER, copies=True), [event(1), CHAT])
+        self.assertEqual(self.a.streams.take(USER, copies=True), [])
         self.a.node.cut_from.clear()
         self.network.reconnect("a")
         self.assertEqual(self.b.taken, [(GmsUser("other"), event(2))])

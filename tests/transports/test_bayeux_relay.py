@@ -388,6 +388,57 @@ class UsersTests(NodesTest):
         self.a.wait(30)
         self.assertEqual(self.arrive(self.a), ["1"])
 
+    def test_died_before_what_came_later(self) -> None:
+        """What a dead node took along comes before what was kept since, whenever it is found."""
+        self.b.poll("u").online("/_genesys")
+        self.network.nodes["a" * 32].swallows = True
+        self.deliver(self.a, "1")
+        self.deliver(self.a, "2")
+        self.network.cut("b" * 32)
+        self.deliver(self.a, "3")
+        self.a.wait(30)
+        self.assertEqual(self.arrive(self.a), ["1", "2", "3"])
+
+    def test_died_with_a_copy(self) -> None:
+        """A session that goes on gets nothing twice because another one's node died."""
+        there, here = self.b.poll("u").online("/_genesys"), self.a.poll("u").online("/_genesys")
+        self.network.nodes["a" * 32].swallows = True
+        self.assertEqual(self.deliver(self.a, "1"), 2)
+        self.assertEqual(self.messages(here), ["1"])
+        self.assertEqual(here.connect(), [])
+        self.network.cut("b" * 32)
+        self.a.wait(20)
+        self.assertEqual(self.messages(here), [])
+        self.assertEqual(there.world, self.b)
+
+    def test_died_with_all_copies(self) -> None:
+        """A user who was at several nodes, all of them dead, gets what they took along once."""
+        third = World(node=self.network.node("c" * 32))
+        for world in (self.b, third):
+            world.poll("u").online("/_genesys")
+        self.network.nodes["a" * 32].swallows = True
+        self.assertEqual(self.deliver(self.a, "1"), 2)
+        for run in "bc":
+            self.network.cut(run * 32)
+        self.a.wait(30)
+        self.assertEqual(self.arrive(self.a), ["1"])
+
+    def test_left_while_a_copy_came(self) -> None:
+        """A copy for a session that has just left is not for others."""
+        third = World(node=self.network.node("c" * 32))
+        there, other = self.b.poll("u").online("/_genesys"), third.poll("u").online("/_genesys")
+        a, c = self.network.nodes["a" * 32], self.network.nodes["c" * 32]
+        there.ask("/meta/disconnect")
+        # What a believes, which has not heard yet.
+        a.told("b" * 32, "user", b'{"here": ["u"]}')
+        self.assertEqual(self.deliver(self.a, "1"), 2)
+        third.turn()
+        self.assertEqual(self.messages(other), ["1"])
+        other.received = other.connect()
+        third.turn()
+        self.assertEqual(self.messages(other), [])
+        self.assertIn("b" * 32, c.reachable)
+
     def test_node_comes(self) -> None:
         """A node that comes is told who is where."""
         self.a.poll("u").online("/_genesys")
