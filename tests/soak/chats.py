@@ -198,14 +198,14 @@ class _Chat:
 
     def _taken(self, session: str, data: dict[str, Any]) -> None:
         """Note what comes on ``/_genesys``, which may come again."""
-        if data["id"] not in self._known:
-            self._known.add(data["id"])
-            self._show(session, data["message"])
+        again = data["id"] in self._known
+        self._known.add(data["id"])
+        self._show(session, data["message"], **({"again": True} if again else {}))
 
-    def _show(self, reader: str, said: Any) -> None:
+    def _show(self, reader: str, said: Any, **more: bool) -> None:
         for text in _texts(said):
             self._seen.add(text)
-            self._clients.history.told("chat", "seen", self._key, reader=reader, text=text)
+            self._clients.history.told("chat", "seen", self._key, reader=reader, text=text, **more)
 
     async def _read_again(self) -> None:
         """Read it as the customer; the answers of a comet chat's calls carry no rows.

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from tests.soak.history import Operation, by_key
 
@@ -122,7 +121,8 @@ def check_chats(operations: Iterable[Operation]) -> list[Violation]:
     ``send`` (key: service; asked ``sender``, ``text``), ``seen`` (got ``reader``, ``text``),
     ``transcript`` (got ``texts``: all, read when nothing more was sent); one that says that
     there is no such chat has ``missing`` in ``got``.  A reader is one customer who polls, or one
-    Bayeux session; together those of a chat must have seen everything.
+    Bayeux session; together those of a chat must have seen everything.  What comes with an id that
+    its user knows has ``again`` in ``got``.
     """
     found: list[Violation] = []
     for one in by_key(operations, "chat"):
@@ -182,16 +182,38 @@ def _seen(operations: Sequence[Operation], texts: list[str]) -> Iterable[Violati
         for op in seen:
             text = str(op.got["text"])
             said = f"{text}, to {reader}"
-            if text in shown:
+            if text in shown and not op.got.get("again"):
                 yield Violation("chat", "a message was shown twice", op.key, op.begin, said)
             if text not in places:
                 yield Violation("chat", "a message was shown and is lost", op.key, op.begin, said)
             shown.add(text)
-        for one, other in pairwise(op for op in seen if str(op.got["text"]) in places):
-            if places[str(other.got["text"])] < places[str(one.got["text"])]:
-                text = f"{one.got['text']} before {other.got['text']}, to {reader}"
-                rule = "messages were shown in another order"
-                yield Violation("chat", rule, op.key, other.begin, text)
+        known = [op for op in seen if str(op.got["text"]) in places]
+        yield from _ordered(
+            reader, known, [places[str(op.got["text"])] for op in known], reader == [*readers][-1]
+        )
+
+
+def _ordered(
+    reader: str, seen: Sequence[Operation], places: list[int], is_last: bool
+) -> Iterable[Violation]:
+    """Places only grow; where they go back all that follows comes again, nothing left out.
+
+    A session may end meanwhile, but not the last one.
+    """
+    rule, top = "messages were shown in another order", -1
+    for number, place in enumerate(places):
+        before = places[number - 1] if number else -1
+        if before < top and before + 1 < place:
+            op, text = (
+                seen[number],
+                f"{seen[number].got['text']} after {seen[number - 1].got['text']}",
+            )
+            yield Violation("chat", rule, op.key, op.begin, f"{text}, to {reader}")
+        top = max(top, place)
+    if is_last and places and places[-1] < top:
+        op = seen[-1]
+        text = f"{op.got['text']} is the last, to {reader}"
+        yield Violation("chat", rule, op.key, op.begin, text)
 
 
 # Timers of sessions: each fires once.

@@ -356,6 +356,27 @@ class ChatTests(SynchronousTestCase):
                 script.add("seen", reader="r", text=text)
             self.assertEqual(self.broken(script, "1", "2"), broken, shown)
 
+    def test_what_was_shown_again(self) -> None:
+        """From an earlier one on, with nothing left out; or up to the end of a session."""
+        rule = "messages were shown in another order"
+        for shown, more, broken in (
+            ("13!1234", "", []),
+            ("13!1!234", "", []),
+            ("13!14", "2", [rule]),
+            ("13!12", "34", []),
+            ("134", "12", []),
+            ("1234!3", "", [rule]),
+            ("1233", "4", ["a message was shown twice"]),
+        ):
+            script = self.script(*((text, DONE) for text in "1234"))
+            for reader, texts in (("one", shown), ("two", more)):
+                seen: set[str] = set()
+                for text in texts.replace("!", ""):
+                    again: Any = {"again": True} if "!" in shown and text in seen else {}
+                    script.add("seen", reader=reader, text=text, **again)
+                    seen.add(text)
+            self.assertEqual(self.broken(script, *"1234"), broken, shown)
+
     def test_a_live_chat_that_is_unknown(self) -> None:
         """503 would be right, 404 is not."""
         script = self.script(("1", REFUSED)).add("refresh", "k", REFUSED, missing=True)
