@@ -22,6 +22,7 @@ from gms_twisted.app.deliveries import Delivery, DeliveryRecords, LateResult, St
 from gms_twisted.app.device_news import DeviceNews, way_of
 from gms_twisted.app.pauses import Slice
 from gms_twisted.app.pushing import Pushers
+from gms_twisted.app.setbacks import Setback
 from gms_twisted.app.subscriptions import Subscriptions
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.push_options import PushOptions
@@ -235,15 +236,17 @@ class Retries:
 
     async def run(self) -> None:
         """Look for jobs that are due, again and again; until cancelled."""
+        setback = Setback("looking for deliveries that are owed", f"within {POLL_S:g} s")
         while True:
             wait_s = POLL_S
             self._looked_at = self._timers.seconds()
             try:
                 wait_s = await self.look()
+                setback.over()
             except CancelledError:
                 raise
             except GmsError as error:
-                self.log.warn("Jobs could not be read: {error}", error=error.code)
+                setback.failed(error)
             except Exception:  # noqa: BLE001 - one bad job must not end all others
                 self.log.failure("Failed to look for jobs")
             await self._rest(wait_s)
@@ -283,7 +286,8 @@ class Retries:
             await slice_.breathe()
             if due.key not in self._running and len(self._running) < MAX_AT_A_TIME:
                 self._running.add(due.key)
-                self._tasks.spawn("a delivery that is owed", self._work(due.key))
+                again = f"within {LEASE_S:g} s"
+                self._tasks.spawn("a delivery that is owed", self._work(due.key), again)
         if not found:
             self._rest_s = min(REST_S, 2 * rest_s)
             return rest_s
