@@ -215,10 +215,10 @@ class Process(MultiService):
     def _housekeep(self) -> None:
         """See how full storage is, regularly."""
         assert self._house is not None and self._base is not None
-        self._base.tasks.spawn("housekeeping", self._house.areas.housekeep())
-        self._housekeeping = self._reactor.callLater(
-            self._house.configuration.storage.purge_interval_s, self._housekeep
-        )
+        interval_s = self._house.configuration.storage.purge_interval_s
+        work = self._house.areas.housekeep()
+        self._base.tasks.spawn("housekeeping of storage areas", work, f"within {interval_s:g} s")
+        self._housekeeping = self._reactor.callLater(interval_s, self._housekeep)
 
     # Saying so
 

@@ -93,7 +93,12 @@ class ServiceHouse:
         line = ChatLine(gateway, ids)
         answers = ChatAnswers(configuration.chat)
         self.permission = ChatPermission(
-            store, ids, records, tasks, lambda: self._configuration.chat.verify_agent_available
+            store,
+            ids,
+            records,
+            tasks,
+            reactor,
+            lambda: self._configuration.chat.verify_agent_available,
         )
         push.notifications.listeners.append(self.permission.published)
         self.delivery = CometDelivery(

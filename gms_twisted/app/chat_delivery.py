@@ -25,6 +25,7 @@ from gms_twisted.app.interfaces import UserEvents
 from gms_twisted.app.nodes import Alone, Ownership
 from gms_twisted.app.pauses import pause
 from gms_twisted.app.services import ServiceInstances
+from gms_twisted.app.setbacks import Setback
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.options import ChatOptions
 from gms_twisted.config.push_options import PushOptions
@@ -109,11 +110,12 @@ class CometDelivery:
             self._tasks.spawn("taking up the delivery of chats", self._keep_taking_up())
 
     async def _keep_taking_up(self) -> None:
+        setback = Setback("taking up the delivery of chats", f"within {AGAIN_S:g} s")
         while self._behind and not self._taking_up:
             try:
                 await self._take_up()
             except GmsError as error:
-                self.log.warn("Delivery of chats goes on later: {error}", error=error.code)
+                setback.failed(error)
                 await pause(self._timers, AGAIN_S)
 
     async def _take_up(self) -> None:

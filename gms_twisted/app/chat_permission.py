@@ -16,10 +16,11 @@ from twisted.logger import Logger
 from gms_twisted.app.chat_records import ChatRecords
 from gms_twisted.app.orchestration import json_object
 from gms_twisted.app.service_records import SERVICE, ServiceInstance
+from gms_twisted.app.setbacks import until_done
 from gms_twisted.app.tasks import Tasks
-from gms_twisted.domain.errors import GmsError, NotFound, Unavailable
+from gms_twisted.domain.errors import NotFound, Unavailable
 from gms_twisted.domain.ids import ServiceId
-from gms_twisted.domain.sources import IdSource
+from gms_twisted.domain.sources import IdSource, Timers
 from gms_twisted.store.interfaces import Delete, Kind, Put, Store, Unit, UnitId
 
 AVAILABLE = Kind("agent-available")
@@ -55,12 +56,14 @@ class ChatPermission:
         ids: IdSource,
         records: ChatRecords,
         tasks: Tasks,
+        timers: Timers,
         verify: Callable[[], bool],
     ) -> None:
         self._store = store
         self._ids = ids
         self._records = records
         self._tasks = tasks
+        self._timers = timers
         self._verify = verify
 
     async def check(self, instance: ServiceInstance) -> None:
@@ -105,18 +108,17 @@ class ChatPermission:
             self._tasks.spawn("an agent's availability", self._heard(ServiceId(service_id)))
 
     async def _heard(self, service_id: ServiceId) -> None:
+        """Nobody says it again, so it is stored whenever that can be."""
+        what = "storing that an agent is available"
+        await until_done(what, self._timers, lambda: self._store_heard(service_id))
+
+    async def _store_heard(self, service_id: ServiceId) -> None:
         record = await self._store.get(SERVICE, service_id)
         if record is None:
             return
         instance = ServiceInstance.from_record(record)
-        if instance.session is None:
-            return
-        try:
+        if instance.session is not None:
             await self._allow(instance)
-        except GmsError as error:
-            self.log.warn(
-                "Service {service_id} cannot chat: {error}", service_id=service_id, error=error.code
-            )
 
     async def _allow(self, instance: ServiceInstance) -> None:
         if await self._store.get(AVAILABLE, instance.service_id) is None:

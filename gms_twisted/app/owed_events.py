@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from gms_twisted.app.nodes import Alone, Ownership
 from gms_twisted.app.pauses import pause
 from gms_twisted.app.service_events import ServiceEvent
+from gms_twisted.app.setbacks import Setback
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.domain.errors import GmsError
 from gms_twisted.domain.sources import Timers
@@ -84,13 +85,15 @@ class OwedEvents:
     async def run(self) -> None:
         """Publish what was left at the start, and look for it now and then; until cancelled."""
         wait_s = LOOK_S if self._alone else FIRST_S
+        setback = Setback("looking for owed events", f"within {LOOK_S:g} s")
         while True:
             try:
                 await self.look()
+                setback.over()
             except CancelledError:
                 raise
             except GmsError as error:
-                self.log.warn("Owed events could not be read: {error}", error=error.code)
+                setback.failed(error)
             except Exception:  # noqa: BLE001 - one bad record must not end the looking
                 self.log.failure("Failed to look for owed events")
             await pause(self._timers, wait_s)

@@ -2,7 +2,9 @@
 
 Each is a record with a due time.  Whoever works on one first moves its due time ahead by
 :data:`LEASE_S`, so that no two processes do, and a process that dies leaves it to be found
-again.  Until it is over, the delivery record says ``pending`` (hardening N12).
+again.  Who owes a job looks for it when it is due; who knows of none looks less and less often, so
+that an idle process asks little of the store.  Until a job is over, its delivery record says
+``pending`` (hardening N12).
 
 Knows: jobs.  Does not know: publishers, what was answered.
 """
@@ -11,21 +13,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from math import inf
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from gms_twisted.app.deliveries import Delivery, DeliveryRecords, LateResult, Status
 from gms_twisted.app.device_news import DeviceNews, way_of
-from gms_twisted.app.pauses import Slice, pause
+from gms_twisted.app.pauses import Slice
 from gms_twisted.app.pushing import Pushers
+from gms_twisted.app.setbacks import Setback
 from gms_twisted.app.subscriptions import Subscriptions
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.push_options import PushOptions
 from gms_twisted.domain.errors import GmsError, Unavailable
 from gms_twisted.domain.ids import DeviceId, GmsUser, SubscriptionId
 from gms_twisted.domain.notifications import NotificationType, Outcome, Push
-from gms_twisted.domain.sources import IdSource, Timers, WallClock
+from gms_twisted.domain.sources import DelayedCall, IdSource, Timers, WallClock
 from gms_twisted.store.interfaces import (
     Change,
     ConditionFailed,
@@ -45,6 +49,10 @@ JOB = Kind("push-job")
 QUEUE = "push-jobs"
 
 POLL_S = 1.0
+"""Longest time from when a job is due to when it is looked for, while there are any."""
+REST_S = 5.0
+"""The same while there are none, for jobs of another process that died; those that are owed here
+are looked for when they are due."""
 TRY_S = 2.0
 """So long after the begin of a job's round attempts may begin; the next round comes anyway, and
 one that waits takes the place of others'."""
@@ -167,6 +175,10 @@ class Retries:
         self._options = options
         self._running: set[str] = set()
         self._closing = False
+        self._rest_s = POLL_S
+        self._owed_at = inf
+        self._looked_at = self._planned_at = timers.seconds()
+        self._resting: DelayedCall | None = None
 
     def reconfigure(self, options: PushOptions) -> None:
         """Follow other options."""
@@ -181,13 +193,12 @@ class Retries:
     def changes_for(self, delivery: Delivery) -> tuple[Change, ...]:
         """What must be stored for a delivery that is owed."""
         wait_s = LEASE_S if delivery.retry_after_s is None else delivery.retry_after_s
-        at = self._wall.now() + wait_s
+        at = self._owe(wait_s)
         return Job.of(delivery).put(), Schedule(QUEUE, delivery.push.push_id, at)
 
     def over(self, job: Job, outcome: Outcome, *, unsubscribed: bool) -> None:
         """A job's push has come to this: write that down, and owe it no more or go on."""
         attempts = job.attempts + outcome.attempts
-        now = self._wall.now()
         key = job.push.push_id
         members: dict[str, object] = {"attempts": attempts, "retried": attempts > 1}
         changes: tuple[Change, ...]
@@ -196,11 +207,12 @@ class Retries:
             not outcome.delivered
             and again_s is not None
             and attempts < self._options.retry_attempts
-            and now + again_s < job.until
+            and self._wall.now() + again_s < job.until
         ):
             # A moment at least, for what was refused without being tried.
             again_s = max(again_s, self._ids.uniform(0.0, self._options.retry_base_s))
-            changes = (replace(job, attempts=attempts).put(), Schedule(QUEUE, key, now + again_s))
+            again_at = self._owe(again_s)
+            changes = (replace(job, attempts=attempts).put(), Schedule(QUEUE, key, again_at))
             members["reason"] = outcome.reason
         else:
             changes = (Delete(JOB, key), Unschedule(QUEUE, key))
@@ -211,34 +223,77 @@ class Retries:
             }
         self._records.late(LateResult(job.push.event_id, job.push.number, members, changes))
 
+    def _owe(self, wait_s: float) -> float:
+        """Plan a look for what is about to be stored; returns when it is due, Unix seconds."""
+        now = self._timers.seconds()
+        self._owed_at = min(self._owed_at, now + wait_s)
+        self._rest_s = POLL_S
+        if self._resting is not None and self._resting.active():
+            self._resting.reset(max(0.0, self._next_at() - now))
+        return self._wall.now() + wait_s
+
     # -- working ------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Look for jobs that are due, again and again; until cancelled."""
+        setback = Setback("looking for deliveries that are owed", f"within {POLL_S:g} s")
         while True:
+            wait_s = POLL_S
+            self._looked_at = self._timers.seconds()
             try:
-                await self.look()
+                wait_s = await self.look()
+                setback.over()
             except CancelledError:
                 raise
             except GmsError as error:
-                self.log.warn("Jobs could not be read: {error}", error=error.code)
+                setback.failed(error)
             except Exception:  # noqa: BLE001 - one bad job must not end all others
                 self.log.failure("Failed to look for jobs")
-            await pause(self._timers, POLL_S)
+            await self._rest(wait_s)
 
-    async def look(self) -> None:
-        """Begin to work on what is due now."""
+    async def _rest(self, wait_s: float) -> None:
+        """Wait for so long, or until what is owed here is due."""
+        now = self._timers.seconds()
+        self._planned_at = now + wait_s
+        over: Deferred[None] = Deferred(lambda _: call.cancel())
+        self._resting = call = self._timers.callLater(
+            max(0.0, self._next_at() - now), over.callback, None
+        )
+        await over
+
+    def _next_at(self) -> float:
+        """When the next look is; two are :data:`POLL_S` apart at least."""
+        return max(self._looked_at + POLL_S, min(self._planned_at, self._owed_at))
+
+    async def look(self) -> float:
+        """Begin to work on what is due now.
+
+        :returns: seconds until the next look; it may be sooner for what is owed here meanwhile.
+        """
         free = MAX_AT_A_TIME - len(self._running)
         if free <= 0 or self._closing:
-            return
+            return POLL_S
+        if self._owed_at <= self._timers.seconds():
+            self._owed_at = inf
+        now, rest_s = self._wall.now(), self._rest_s
         # Those that run are not due, but for the moment before their lease is stored.
         limit = min(MAX_AT_A_TIME, free + len(self._running))
+        found = await self._store.due(QUEUE, now + rest_s, limit=limit)
         slice_ = Slice(self._timers)
-        for due in await self._store.due(QUEUE, self._wall.now(), limit=limit):
+        for due in found:
+            if due.at > now:
+                break
             await slice_.breathe()
             if due.key not in self._running and len(self._running) < MAX_AT_A_TIME:
                 self._running.add(due.key)
-                self._tasks.spawn("a delivery that is owed", self._work(due.key))
+                again = f"within {LEASE_S:g} s"
+                self._tasks.spawn("a delivery that is owed", self._work(due.key), again)
+        if not found:
+            self._rest_s = min(REST_S, 2 * rest_s)
+            return rest_s
+        self._rest_s = POLL_S
+        # Not all processes at the same moment: who owes it comes first.
+        return max(0.0, found[0].at - now) + self._ids.uniform(0.0, POLL_S)
 
     async def _work(self, key: str) -> None:
         try:

@@ -294,7 +294,8 @@ class SessionHost:
             self.ended_total += 1
             self.count("gms_scxml_sessions_ended_total")
             if self._kept.too_many:
-                self.tasks.spawn("forgetting of applications", self._forget_documents())
+                again = "when the next session ends"
+                self.tasks.spawn("forgetting of applications", self._forget_documents(), again)
             if self.owners is not None:
                 self.tasks.spawn("the rest of a session", self.owners.session_gone(session_id))
 

@@ -21,6 +21,7 @@ from twisted.logger import Logger
 
 from gms_twisted.app.nodes import Ownership
 from gms_twisted.app.pauses import pause
+from gms_twisted.app.setbacks import Setback
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.domain.errors import GmsError, NodeAway
 from gms_twisted.domain.sources import Timers
@@ -75,6 +76,7 @@ class SessionShards:
         self._wanted: set[str] = set()
         self._working = False
         self._first: Deferred[None] | None = None
+        self._setback = Setback("taking up sessions", f"within {AGAIN_S:g} s")
 
     # What others ask.
 
@@ -177,17 +179,14 @@ class SessionShards:
             raise
         except Exception as error:  # noqa: BLE001 - nobody else takes the shard up
             if isinstance(error, GmsError):
-                self.log.warn(
-                    "Sessions of {shard} cannot be read, tried again: {error}",
-                    shard=shard,
-                    error=error.code,
-                )
+                self._setback.failed(error)
             else:
                 self.log.failure("Failed to take up {shard}", shard=shard)
             if self._times[shard] == times:
                 self._residents.drop(shard)
             await pause(self._timers, AGAIN_S)
             return False
+        self._setback.over()
         if self._times[shard] != times:
             return False
         self._wanted.discard(shard)

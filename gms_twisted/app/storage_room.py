@@ -26,6 +26,9 @@ _SCAN_SLICE = 50
 _RECOUNT_PAUSE = 100
 """A recount that took a second is repeated after so many seconds: one percent of the time."""
 
+EMPTY_S = 60.0
+"""So long a count that found nothing is good, while the store as a whole does not change."""
+
 
 class StorageRoom:
     """Counts what is in all storage areas.
@@ -49,6 +52,7 @@ class StorageRoom:
         self._clock = clock
         self._options = options
         self._recount_at = clock.seconds()
+        self._empty: tuple[Usage, float] | None = None
 
     def reconfigure(self, options: StorageOptions) -> None:
         """Follow other limits from now on."""
@@ -86,8 +90,9 @@ class StorageRoom:
         """
         self.usage = await self._store.usage()
         began = self._clock.seconds()
-        if began < self._recount_at:
+        if began < self._recount_at or self._is_empty_still(began):
             return
+        usage = self.usage
         # A count may last longer than the time between two looks; one is enough.
         self._recount_at = inf
         try:
@@ -95,9 +100,17 @@ class StorageRoom:
             keys, data_bytes = await self._count(trim)
             self.keys += keys - before[0]
             self.data_bytes += data_bytes - before[1]
+            self._empty = None if keys else (usage, began)
         finally:
             ended = self._clock.seconds()
             self._recount_at = ended + (ended - began) * _RECOUNT_PAUSE
+
+    def _is_empty_still(self, now: float) -> bool:
+        """Tell whether nobody has stored anything since a count found nothing."""
+        if self._empty is None or self.keys:
+            return False
+        usage, counted_at = self._empty
+        return usage == self.usage and now < counted_at + EMPTY_S
 
     async def _count(self, trim: Callable[[AreaId], Awaitable[None]]) -> tuple[int, int]:
         keys = data_bytes = 0

@@ -14,9 +14,10 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from gms_twisted.app.pauses import pause
+from gms_twisted.app.setbacks import Setback
 from gms_twisted.app.subscription_records import SUBSCRIPTION, Subscription
 from gms_twisted.domain.counters import Counters
-from gms_twisted.domain.errors import TooManyRequests
+from gms_twisted.domain.errors import GmsError, TooManyRequests
 from gms_twisted.domain.notifications import NotificationType
 from gms_twisted.domain.sources import Timers
 from gms_twisted.store.interfaces import Store
@@ -67,15 +68,20 @@ class SubscriptionCount:
 
     async def run(self) -> None:
         """Count, now and again and again; until cancelled."""
+        setback = Setback("counting subscriptions", f"within {PERIOD_S:g} s")
         while True:
+            took_s = 0.0
             began = self._timers.seconds()
             try:
                 await self.recount()
+                took_s = self._timers.seconds() - began
+                setback.over()
             except CancelledError:
                 raise
-            except Exception:  # noqa: BLE001 - the store's bad day must not end the counting
+            except GmsError as error:
+                setback.failed(error)
+            except Exception:  # noqa: BLE001 - one bad record must not end the counting
                 self.log.failure("Failed to count subscriptions")
-            took_s = self._timers.seconds() - began
             await pause(self._timers, max(PERIOD_S, took_s * SHARE))
 
     async def recount(self) -> None:

@@ -12,6 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from gms_twisted.app.setbacks import Setback
 from gms_twisted.domain.errors import GmsError
 
 T = TypeVar("T")
@@ -25,11 +26,17 @@ class Tasks:
     def __init__(self) -> None:
         self._background: set[Deferred[Any]] = set()
         self._finishing: set[Deferred[Any]] = set()
+        self._setbacks: dict[str, Setback] = {}
 
-    def spawn(self, what: str, coroutine: Coroutine[Any, Any, Any]) -> Deferred[None]:
+    def spawn(
+        self, what: str, coroutine: Coroutine[Any, Any, Any], again: str = ""
+    ) -> Deferred[None]:
         """Run work that nobody awaits; a failure is logged, :meth:`stop` cancels it.
 
-        :param what: for the log, "refresh of a chat".
+        A foreseen error is one line.
+
+        :param what: for the log, "refresh of a chat"; of few sorts.
+        :param again: when the same is begun again if it failed, "within 60 s"; ``""``: never.
         :returns: fires with ``None`` when it is over; cancel it to end it early.
         """
         running: Deferred[Any] = Deferred.fromCoroutine(coroutine)
@@ -37,10 +44,26 @@ class Tasks:
 
         def over(result: object) -> None:
             self._background.discard(running)
-            if isinstance(result, Failure) and not isinstance(result.value, CancelledError):
+            if not isinstance(result, Failure):
+                if what in self._setbacks:
+                    self._setbacks.pop(what).over()
+            elif isinstance(result.value, GmsError):
+                self._not_done(what, result.value, again)
+            elif not isinstance(result.value, CancelledError):
                 self.log.failure("Failed: {what}", failure=result, what=what)
 
         return running.addBoth(over)
+
+    def _not_done(self, what: str, error: GmsError, again: str) -> None:
+        if again:
+            self._setbacks.setdefault(what, Setback(what, again)).failed(error)
+        else:
+            self.log.warn(
+                "Not done: {what}: {problem} ({code})",
+                what=what,
+                problem=str(error),
+                code=error.code,
+            )
 
     async def finish(self, what: str, coroutine: Coroutine[Any, Any, T]) -> T:
         """Await work that completes whatever happens to the one who awaits it.

@@ -53,17 +53,28 @@ end
 local function living()
   return redis.call('ZRANGEBYSCORE', alive, string.format('(%.6f', now), '+inf')
 end
-local function others(found)
-  local names = {}
-  for _, one in ipairs(found or living()) do
-    if one ~= run then names[#names + 1] = one end
+local function others(found, first)
+  local known, flat, new = {}, {}, {}
+  for place = first, #ARGV do known[ARGV[place]] = true end
+  for _, one in ipairs(found) do
+    if one ~= run then
+      flat[#flat + 1], flat[#flat + 2] = one, ''
+      if not known[one] then new[#new + 1] = one end
+    end
   end
-  if #names == 0 then return {} end
-  local abouts = redis.call('HMGET', runs, unpack(names))
-  for place, about in ipairs(abouts) do abouts[place] = about or '' end
-  return abouts
+  if #new == 0 then return flat end
+  local abouts, place = redis.call('HMGET', runs, unpack(new)), 0
+  for at = 1, #flat, 2 do
+    if not known[flat[at]] then
+      place = place + 1
+      flat[at + 1] = abouts[place] or ''
+    end
+  end
+  return flat
 end
 """
+"""``others(runs that live, first place of those known in ARGV)``: the others, each followed by what
+it is about; ``''`` for those that are known."""
 
 _JOIN = Script(
     LIB
@@ -79,7 +90,7 @@ for _, one in ipairs(gone) do forget(one) end
 redis.call('HSET', nodes, node, run)
 redis.call('HSET', runs, run, ARGV[4])
 beat()
-return {'joined', others()}
+return {'joined', others(living(), 5)}
 """
 )
 """``node run silence about``; forgets runs that were dead for an hour."""
@@ -95,10 +106,10 @@ for _, one in ipairs(found) do
   if one == run then word = 'joined' end
 end
 beat()
-return {word, others(found), clock[1], clock[2]}
+return {word, others(found, 4), clock[1], clock[2]}
 """
 )
-"""``node run silence``; ``unknown``: there is no list, or not ours."""
+"""``node run silence``, runs that are known; ``unknown``: there is no list, or not ours."""
 
 _LEAVE = Script(
     LIB
@@ -251,7 +262,10 @@ class Registry:
         return self._good >= STEADY
 
     def _see(self, others: Reply) -> None:
-        found = tuple(Run.of(about) for about in others if about)
+        known = {one.run.encode("ascii"): one for one in self.others}
+        pairs = zip(others[::2], others[1::2], strict=True)
+        runs = (Run.of(about) if about else known.get(run) for run, about in pairs)
+        found = tuple(run for run in runs if run is not None)
         if not self.is_steady:
             nodes = {one.node for one in found}
             found += tuple(one for one in self.others if one.node not in nodes)
@@ -266,7 +280,8 @@ class Registry:
 
     async def _beat_once(self) -> None:
         try:
-            word, others, *now = await self._tell(_BEAT, self._silence())
+            known = (one.run.encode("ascii") for one in self.others)
+            word, others, *now = await self._tell(_BEAT, self._silence(), *known)
         except CancelledError:
             return
         except GmsError:

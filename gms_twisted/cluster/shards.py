@@ -64,18 +64,18 @@ _LOOK = Script(
     _LIB
     + """
 local count, found, free, mine = tonumber(ARGV[3]), {}, {}, 0
-local epoch_of, owner_of, alive_now = all(epochs), all(owners), { [run] = true }
-if not lives(run) then return {'late'} end
+local epoch_of, owner_of, alive_now, runs_now = all(epochs), all(owners), {}, living()
+for _, one in ipairs(runs_now) do alive_now[one] = true end
+if not alive_now[run] then return {'late'} end
 for shard = 0, count - 1 do
   local name = 'shard:' .. shard
   local owner = owner_of[name] or ''
-  if owner ~= '' and alive_now[owner] == nil then alive_now[owner] = lives(owner) or false end
   if not alive_now[owner] then owner = '' end
   if owner == '' then free[#free + 1] = shard end
   if owner == run then mine = mine + 1 end
   found[shard + 1] = { owner, epoch_of[name] or '0' }
 end
-local share = math.ceil(count / (#others() + 1))
+local share = math.ceil(count / #runs_now)
 if ARGV[4] == '1' then free = {} end
 for _, shard in ipairs(free) do
   if mine >= share then break end

@@ -58,7 +58,8 @@ class Forgetting:
             self._sweep = self._timers.callLater(delay_s, self._begin)
 
     def _begin(self) -> None:
-        self._tasks.spawn("deleting old transcripts", self._delete_old())
+        again = f"within {SWEEP_S:g} s"
+        self._tasks.spawn("deleting old transcripts", self._delete_old(), again)
 
     async def _delete_old(self) -> None:
         try:

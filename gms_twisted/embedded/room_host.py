@@ -11,10 +11,12 @@ sockets, flex users.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from twisted.logger import Logger
 
+from gms_twisted.app.setbacks import until_done
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.options import ChatServerOptions
 from gms_twisted.domain.chat import (
@@ -38,6 +40,7 @@ from gms_twisted.embedded.rooms import (
     CustomerState,
     Party,
     RoomListener,
+    RoomNotFound,
     SessionInfo,
 )
 from gms_twisted.store.interfaces import Store
@@ -67,6 +70,7 @@ class RoomHost:
     ) -> None:
         self.home = home
         self.tasks = Tasks()
+        self._timers = timers
         self.shelf = RoomShelf(store, options, wall, ids, self.tasks, home, self._told)
         self._announce = announce
         self.shelf.shared = announce is not None
@@ -319,8 +323,13 @@ class RoomHost:
             if party is not None:
                 draft.settle_in(party)
 
-        for session in self.sessions_of(agent):
-            await self.change(session.session_id, decide)
+        async def settle() -> None:
+            for session in self.sessions_of(agent):
+                with suppress(RoomNotFound):
+                    if self._grace.is_here(agent):
+                        await self.change(session.session_id, decide)
+
+        await until_done("taking up the chats of an agent", self._timers, settle)
 
     def _grace_over(self, agent: AgentName) -> None:
         self.tasks.spawn("putting an agent's chats back", self._put_all_back(agent))

@@ -154,7 +154,7 @@ class RoomNodes:
             self._read("")
         if self._due and not self._adopting:
             self._adopting = True
-            self._tasks.spawn("adopting chats", self._adopt())
+            self._tasks.spawn("taking over chats", self._adopt(), f"within {LOOK_S:g} s")
 
     def _gained(self, shard: str) -> None:
         self._due = True
@@ -171,9 +171,9 @@ class RoomNodes:
                 if self._nodes.is_ours(f"{HOME}:{alias}"):
                     self.log.info("Takes over the chats of node {alias}", alias=alias)
                     await self._server.adopt(alias)
-        except GmsError as error:
-            self.log.warn("Chats are taken over later: {error}", error=error.code)
+        except GmsError:
             self._due = True
+            raise
         finally:
             self._adopting = False
 

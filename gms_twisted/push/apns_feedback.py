@@ -11,6 +11,7 @@ APNs: "The Feedback Service".
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 from typing import Protocol as Interface
 
@@ -26,6 +27,7 @@ from zope.interface import implementer
 from gms_twisted.apns.frames import Feedback, FeedbackReader
 from gms_twisted.app.pauses import pause
 from gms_twisted.app.pushing import CredentialsBroken, PushNews
+from gms_twisted.app.setbacks import Setback, until_done
 from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.errors import GmsError
 from gms_twisted.domain.ids import DeviceId
@@ -88,6 +90,7 @@ class ApnsFeedback:
         self._next: DelayedCall | None = None
         self._running: Deferred[None] | None = None
         self._stopped = True
+        self._setback = Setback("reading what APNs told of devices", f"within {RETRY_S:g} s")
 
     def start(self) -> None:
         """Act on what is stored, poll, and go on; nothing when the interval is 0."""
@@ -117,7 +120,11 @@ class ApnsFeedback:
         pause = self._settings.feedback_interval_s
         if result is not True:
             pause = min(pause, RETRY_S)
-        if isinstance(result, Failure) and not result.check(CancelledError):
+        if result is True:
+            self._setback.over()
+        elif isinstance(result, Failure) and isinstance(result.value, GmsError):
+            self._setback.failed(result.value)
+        elif isinstance(result, Failure) and not result.check(CancelledError):
             self.log.failure("Failed: APNs feedback", failure=result)
         if not self._stopped:
             self._next = self._timers.callLater(pause, self._begin)
@@ -139,7 +146,11 @@ class ApnsFeedback:
                 self._dialer.dial(settings.feedback_host, settings.feedback_port, lambda: reading)
             )
             while (tuples := await reading.next_batch()) is not None:
-                await self._store.keep(tuples)
+                await until_done(
+                    "storing what APNs tells of devices",
+                    self._timers,
+                    partial(self._store.keep, tuples),
+                )
                 self._counters.add("apns_feedback_total", len(tuples))
             well = True
         except CredentialsBroken as broken:

@@ -25,10 +25,11 @@ from gms_twisted.app.service_kinds import Verbatim
 from gms_twisted.app.session_chats import SessionChats
 from gms_twisted.config.options import LimitOptions
 from gms_twisted.config.ors_options import OrsOptions
-from gms_twisted.domain.errors import InvalidRequest, ServiceNotFound, TooManyRequests
+from gms_twisted.domain.errors import InvalidRequest, ServiceNotFound, TooManyRequests, Unavailable
 from gms_twisted.domain.ids import GmsUser
 from gms_twisted.domain.values import FormValue, InMemory, UploadedFile
 from tests.support.chat_house import ChatHouse
+from tests.support.log_lines import LogLines
 from tests.support.sessions import FakeSessions, Session
 
 NAME = "request-inbound-poll"
@@ -517,6 +518,24 @@ class ChatTests(SynchronousTestCase):
             rig.house.refused(service_id, Call.START, NoAgentYet)
         rig.house.permission.published(f"A2C.advanced.service.agentavailable.{service_id}")
         rig.house.call(service_id, Call.START)
+
+    def test_event_while_the_store_is_away(self) -> None:
+        """What nobody says again is stored as soon as that can be."""
+        rig = Rig(self)
+        service_id = rig.made()
+        log = LogLines(self)
+        rig.house.store.refuse = Unavailable("Redis cannot be reached.")
+        rig.house.permission.published(f"agentavailable.{service_id}")
+        rig.house.clock.advance(0.5)
+        rig.house.store.refuse = None
+        rig.house.refused(service_id, Call.START, NoAgentYet)
+        rig.house.clock.advance(0.5)
+        rig.house.call(service_id, Call.START)
+        expected = (
+            "Not done for now: storing that an agent is available; again until it is done: "
+            "Redis cannot be reached. (gms.unavailable)"
+        )
+        self.assertEqual(log.lines(), [expected])
 
     def test_waiting_again(self) -> None:
         """An agent who is gone again takes it back, but not a chat that has begun."""

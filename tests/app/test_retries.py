@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -10,9 +12,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.app.deliveries import LateResult
 from gms_twisted.app.notifications import Published
-from gms_twisted.app.retries import JOB, LEASE_S, MAX_AT_A_TIME, QUEUE, TRY_S
+from gms_twisted.app.retries import JOB, LEASE_S, MAX_AT_A_TIME, POLL_S, QUEUE, REST_S, TRY_S
 from gms_twisted.domain.errors import StoreReadOnly
 from gms_twisted.push.attempts import Again, Delivered, Rejected
+from gms_twisted.store.interfaces import Due
 from gms_twisted.store.memory import MemoryStore
 from tests.support.notification_house import NotificationHouse, PlainCredentials, SlowStore
 from tests.support.transports import ScriptedTransport
@@ -244,6 +247,115 @@ class BackgroundTests(Fixture):
         self.gateway.answer = Delivered()
         self.house.pass_time(200.0, 10.0)
         self.assertEqual((len(self.gateway.tried), self.jobs()), (1, 0))
+
+
+class CountedStore(MemoryStore):
+    """Notes when it is asked what is due.
+
+    :ivar asked: seconds of the house's clock.
+    """
+
+    def __init__(self, house: NotificationHouse) -> None:
+        super().__init__(house.wall, house.ids)
+        self._clock = house.clock
+        self.asked: list[float] = []
+
+    async def due(self, queue: str, until: float, limit: int = 100) -> Sequence[Due]:
+        """Note it."""
+        self.asked.append(self._clock.seconds())
+        return await super().due(queue, until, limit)
+
+
+class LookTests(Fixture):
+    """How often the store is asked."""
+
+    def setUp(self) -> None:
+        """Build it on a store that counts."""
+        self.house = NotificationHouse(self)
+        self.worker = Deferred()
+        self.store = CountedStore(self.house)
+        self.house = NotificationHouse(
+            self,
+            store=self.store,
+            clock=self.house.clock,
+            retry_background=True,
+            publish_timeout_s=1.0,
+        )
+        self.gateway = self.house.transport(answer=DOWN)
+        self.work(self.house)
+
+    def rest(self) -> None:
+        """Let an idle minute pass."""
+        self.house.pass_time(60.0, 0.25)
+        self.store.asked.clear()
+
+    def other(self) -> NotificationHouse:
+        """Another process, which looks after nothing yet."""
+        made = NotificationHouse(
+            self,
+            store=self.store,
+            clock=self.house.clock,
+            ids=self.house.ids,
+            retry_background=True,
+            publish_timeout_s=1.0,
+        )
+        made.transport(answer=DOWN)
+        return made
+
+    def test_idle(self) -> None:
+        """Without jobs a process soon asks no more often than it must."""
+        self.house.pass_time(60.0, 0.25)
+        self.assertEqual(self.store.asked[:5], [0.0, 1.0, 3.0, 7.0, 12.0])
+        self.assertEqual({after - one for one, after in pairwise(self.store.asked[3:])}, {REST_S})
+
+    def test_owed_here(self) -> None:
+        """What becomes owed during a long rest is tried when it is due, not at the end of it."""
+        self.gateway.answer = Again("connect", after_s=2.0)
+        self.house.subscribe()
+        self.rest()
+        self.house.pass_time(3.25, 0.25)
+        running = self.house.start(self.house.notifications.publish({"tag": "a.b"}))
+        while not running.called:
+            self.house.pass_time(0.25, 0.25)
+        published = self.successResultOf(running)
+        self.gateway.tried.clear()
+        self.gateway.answer = Delivered()
+        self.house.pass_time(1.75, 0.25)
+        self.assertEqual(self.gateway.tried, [])
+        self.house.pass_time(0.25, 0.25)
+        self.assertEqual(len(self.gateway.tried), 1)
+        self.house.turn()
+        self.assertEqual(self.statuses(published), ["delivered"])
+
+    def test_owed_elsewhere(self) -> None:
+        """What a process owes that dies is tried soon after it is due."""
+        other = self.other()
+        other.subscribe()
+        self.gateway.answer = Delivered()
+        for before_s in range(10):
+            self.rest()
+            self.gateway.tried.clear()
+            self.house.pass_time(before_s * 0.5, 0.25)
+            running = Deferred.fromCoroutine(other.notifications.publish({"tag": "a.b"}))
+            self.house.pass_time(10.0 - 0.25, 0.25)
+            self.successResultOf(running)
+            self.assertEqual(self.gateway.tried, [])
+            self.house.pass_time(POLL_S + 0.25, 0.25)
+            self.assertEqual(len(self.gateway.tried), 1, before_s)
+
+    def test_owed_elsewhere_and_soon(self) -> None:
+        """What is due before we look is found with the look; never later than its rest."""
+        other = self.other()
+        other.subscribe()
+        other.transport(answer=Again("connect", after_s=0.5))
+        self.gateway.answer = Delivered()
+        for before_s in range(10):
+            self.rest()
+            self.gateway.tried.clear()
+            self.house.pass_time(before_s * 0.5, 0.25)
+            self.house.start(other.notifications.publish({"tag": "a.b"}))
+            self.house.pass_time(1.0 + 0.5 + REST_S, 0.25)
+            self.assertEqual(len(self.gateway.tried), 1, before_s)
 
 
 class AcceptTests(Fixture):

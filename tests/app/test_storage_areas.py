@@ -22,6 +22,7 @@ from gms_twisted.app.area_records import (
     revise,
 )
 from gms_twisted.app.storage_areas import StorageAreas
+from gms_twisted.app.storage_room import EMPTY_S
 from gms_twisted.config.options import StorageOptions
 from gms_twisted.domain.errors import (
     AreaNotFound,
@@ -626,6 +627,26 @@ class RoomTests(AreasFixture):
             self.now(areas.housekeep())
             clock.advance(5)
         self.assertEqual(scans, [0.0, 101.0, 202.0])
+
+    def test_what_is_empty_is_not_counted_again(self) -> None:
+        """While nothing is stored and the store does not change, one count a minute is enough."""
+        clock, scans = self.clock, []
+
+        class Counted(MemoryStore):
+            async def scan(self, kind: Kind, *, after: str = "", limit: int = 1000) -> list[Record]:
+                scans.append(clock.seconds())
+                return list(await super().scan(kind, after=after, limit=limit))
+
+        store = Counted(self.wall, self.ids)
+        areas = StorageAreas(store, self.ids, self.wall, clock, StorageOptions(), lambda: "/")
+        for _ in range(13):
+            self.now(areas.housekeep())
+            clock.advance(5)
+        self.assertEqual(scans, [0.0, EMPTY_S])
+        theirs = StorageAreas(store, self.ids, self.wall, clock, StorageOptions(), lambda: "/")
+        self.now(theirs.create({"a": "1"}, 60))
+        self.now(areas.housekeep())
+        self.assertEqual(areas.room.keys, 1, "another node's is counted with the next look")
 
 
 class LayoutTests(SynchronousTestCase):

@@ -14,11 +14,13 @@ from gms_twisted.app.subscription_count import PERIOD_S
 from gms_twisted.app.subscription_records import IDENTITY, SUBSCRIPTION, Subscription
 from gms_twisted.app.subscription_requests import MAX_PROPERTIES
 from gms_twisted.app.subscriptions import UnknownProvider
-from gms_twisted.domain.errors import GmsError, InvalidRequest, TooManyRequests
+from gms_twisted.domain.errors import GmsError, InvalidRequest, TooManyRequests, Unavailable
 from gms_twisted.domain.ids import DeviceId, GmsUser, SubscriptionId
 from gms_twisted.domain.notifications import NotificationType
 from gms_twisted.domain.tags import matches
+from gms_twisted.store.interfaces import Kind, Record
 from gms_twisted.store.memory import MemoryStore
+from tests.support.log_lines import LogLines
 from tests.support.notification_house import TOKEN, NotificationHouse, SlowStore, subscription
 from tests.support.sqlite import SqliteTestCase
 
@@ -350,6 +352,37 @@ class LimitTests(Fixture):
         self.house.clock.advance(10)
         self.house.run(self.house.count.recount())
         self.create(subscription(subscriber="y"))
+
+    def test_count_while_the_store_is_away(self) -> None:
+        """The log says once that it is counted later; a minute after it is."""
+
+        class Away(MemoryStore):
+            away = True
+
+            async def scan(self, kind: Kind, *, after: str = "", limit: int = 1000) -> list[Record]:
+                if self.away:
+                    raise Unavailable("Redis cannot be reached.")
+                return list(await super().scan(kind, after=after, limit=limit))
+
+        store = Away(self.house.wall, self.house.ids)
+        other = NotificationHouse(self, store=store, clock=self.house.clock)
+        other.subscribe()
+        other.count.changed(NotificationType.HTTPCB, -1)
+        log = LogLines(self)
+        running = other.start(other.count.run())
+        for _ in range(3):
+            self.house.clock.advance(PERIOD_S)
+        expected = (
+            "Not done for now: counting subscriptions; again within 60 s: "
+            "Redis cannot be reached. (gms.unavailable)"
+        )
+        self.assertEqual(log.lines(), [expected])
+        store.away = False
+        self.house.clock.advance(PERIOD_S)
+        self.house.turn()
+        self.assertEqual(other.count.of(NotificationType.HTTPCB), 1)
+        running.addErrback(lambda _: None)
+        running.cancel()
 
     def test_count(self) -> None:
         """By type, with what others make and what ends by itself; never below zero."""

@@ -85,6 +85,16 @@ class RegistryTests(TestCase):
         one.beat_now()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    async def test_read_once(self) -> None:
+        """What another is about is asked for once; who comes later is read beside it."""
+        one = await self.joined(a_run(1, "a"))
+        two = await self.joined(a_run(2, "b"))
+        await self.beat(one)
+        await self.link.command(b"HDEL", self.prefix + b"runs", b"b")
+        three = await self.joined(a_run(3, "c"))
+        await self.beat(one)
+        self.assertEqual(set(one.others), {two.run, three.run})
+
     async def test_dead(self) -> None:
         """One that is silent is dead to the others."""
         one = await self.joined(a_run(1, "a"))

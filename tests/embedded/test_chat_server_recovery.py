@@ -21,7 +21,7 @@ from gms_twisted.chatserver.messages import (
 )
 from gms_twisted.config.options import ChatServerOptions
 from gms_twisted.domain.chat import AfterAction, LeaveReason
-from gms_twisted.domain.errors import Conflict, StoreReadOnly
+from gms_twisted.domain.errors import Conflict, StoreReadOnly, Unavailable
 from gms_twisted.domain.ids import AgentName, ChatSessionId
 from gms_twisted.embedded.agent_port import NAME_PREFIX
 from gms_twisted.embedded.chat_server import ChatServer
@@ -29,6 +29,7 @@ from gms_twisted.embedded.room_records import EVENT, JOIN, SESSION, USER
 from gms_twisted.embedded.room_shelf import PAGE
 from gms_twisted.store.interfaces import Committed, ConditionFailed, Unit
 from tests.support.chat_server import ChatWorld, refresh, result_of, talk, texts
+from tests.support.log_lines import LogLines
 
 QUEUE = "Environment:default"
 ANNA = AgentName("anna")
@@ -260,6 +261,23 @@ class RetentionTests(SynchronousTestCase):
             self.assertEqual(result_of(self, world.store.scan(kind)), [], kind)
         self.assertEqual(result_of(self, world.store.due("chat-retention", 2.0**40)), [])
 
+    def test_C12_what_cannot_be_deleted_goes_later(self) -> None:
+        """While the store is away the log says so, in a line; then the transcripts are deleted."""
+        world = ChatWorld(self, ChatServerOptions(transcript_retention_s=3600.0))
+        flex = world.flex()
+        who, session_id = talk(world.customer(flex))
+        flex.ask(lambda ref: FlexLogout(ref, who, session_id, 1))
+        log = LogLines(self)
+        world.store.refuse = Unavailable("Redis cannot be reached.")
+        world.advance(3661)
+        world.advance(121)
+        self.assertEqual(len(result_of(self, world.store.due("chat-retention", 2.0**40))), 1)
+        expected = "deleting old transcripts; again within 60 s: Redis cannot be reached."
+        self.assertEqual(len([one for one in log.lines() if expected in one]), 1)
+        world.store.refuse = None
+        world.advance(60)
+        self.assertEqual(result_of(self, world.store.due("chat-retention", 2.0**40)), [])
+
     def test_user_who_never_joined_is_forgotten(self) -> None:
         """A login without a join leaves nothing for long."""
         world = ChatWorld(self)
@@ -343,7 +361,23 @@ class TwoServersTests(SynchronousTestCase):
         for _ in range(4):
             self.world.advance(20)
             refresh(self.flex, self.who, self.session_id, 1)
-        room = result_of(self, self.two.rooms.session(self.session_id))
+        room = result_of(self, self.one.rooms.session(self.session_id))
+        self.assertEqual(room.agents, (ANNA,))
+
+    def test_agent_comes_while_the_store_is_away(self) -> None:
+        """Server 2 notes as soon as it can that the agent is there, so server 1 lets it be."""
+        result_of(self, self.one.rooms.accept(self.session_id, ANNA, "Anna"))
+        self.one.rooms.agent_back(ANNA)
+        result_of(self, self.two.rooms.reread(self.session_id))
+        self.one.rooms.agent_gone(ANNA)
+        self.world.store.refuse = Unavailable("Redis cannot be reached.")
+        self.two.rooms.agent_back(ANNA)
+        self.world.advance(5)
+        self.world.store.refuse = None
+        for _ in range(4):
+            self.world.advance(20)
+            refresh(self.flex, self.who, self.session_id, 1)
+        room = result_of(self, self.one.rooms.session(self.session_id))
         self.assertEqual(room.agents, (ANNA,))
 
     def test_announced_changes_are_told(self) -> None:

@@ -9,9 +9,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.apns.frames import Feedback
 from gms_twisted.app.pauses import pause
+from gms_twisted.domain.errors import Unavailable
 from gms_twisted.domain.ids import DeviceId
 from gms_twisted.push.apns_feedback import BATCH, POLL_S, RETRY_S, SLICE, ApnsFeedback
 from tests.push.apns_rig import Rig
+from tests.support.log_lines import LogLines
 
 ONE, TWO = Feedback(1_700_000_000, bytes(range(32))), Feedback(1_700_000_100, b"\2" * 32)
 
@@ -19,6 +21,8 @@ ONE, TWO = Feedback(1_700_000_000, bytes(range(32))), Feedback(1_700_000_100, b"
 class MemoryTuples:
     """Keeps tuples, and notes what happened in which order.
 
+    :ivar away: nothing can be stored for now.
+    :ivar unread: nothing can be read for now.
     :ivar slow: keeping takes time, as it does on a disk.
     """
 
@@ -28,12 +32,15 @@ class MemoryTuples:
         self.batches: list[int] = []
         self.told_before_kept = False
         self.broken = False
+        self.away = self.unread = False
         self.slow = False
 
     async def keep(self, tuples: Sequence[Feedback]) -> None:
         """Store them."""
         if self.broken:
             raise OSError("disk full")
+        if self.away:
+            raise Unavailable("Redis cannot be reached.")
         if self.slow:
             await pause(self._rig.clock, 0.01)
         self.told_before_kept |= bool(self._rig.news.dead)
@@ -42,6 +49,8 @@ class MemoryTuples:
 
     async def kept(self) -> Sequence[Feedback]:
         """Everything stored."""
+        if self.unread:
+            raise Unavailable("Redis cannot be reached.")
         return list(self.tuples)
 
     async def strike_off(self, tuples: Sequence[Feedback]) -> None:
@@ -223,6 +232,35 @@ class FeedbackTests(SynchronousTestCase):
         rig.network.advance(0.2)
         self.assertEqual(rig.news.dead, [])
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+
+    def test_store_that_is_away(self) -> None:
+        """What the service has forgotten by now is stored as soon as that can be."""
+        rig, store, feedback = self.made()
+        log = LogLines(self)
+        rig.feedback.dead = [ONE, TWO]
+        store.away = True
+        feedback.start()
+        rig.network.advance(20)
+        self.assertEqual((store.tuples, rig.news.dead), ([], []))
+        store.away = False
+        rig.network.advance(20)
+        self.assertEqual(len(rig.news.dead), 2)
+        self.assertEqual(store.tuples, [])
+        (line,) = log.lines()
+        self.assertIn("storing what APNs tells of devices; again until it is done", line)
+
+    def test_store_that_is_away_at_the_start(self) -> None:
+        """What is stored cannot be read: a line in the log, and the next poll comes sooner."""
+        rig, store, feedback = self.made()
+        store.tuples = [ONE]
+        store.unread = True
+        log = LogLines(self)
+        feedback.start()
+        rig.network.advance(RETRY_S + 1, 10)
+        self.assertEqual(len(log.lines()), 1)
+        store.unread = False
+        rig.network.advance(RETRY_S + 1, 10)
+        self.assertEqual(len(rig.news.dead), 1)
 
     def test_stopped_with_something_read(self) -> None:
         """What the service has forgotten and we have read is stored before the end."""

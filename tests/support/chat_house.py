@@ -573,6 +573,7 @@ class ChatHouse:
             self.ids,
             self.records,
             self.tasks,
+            self.clock,
             lambda: self.chat_options.verify_agent_available,
         )
         self.chats = Chats(
