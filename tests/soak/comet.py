@@ -36,6 +36,7 @@ class CometReader:
         self._ack = ack
         self._batch = 0
         self._client_id = ""
+        self._subscribed = False
         self._ids = count(1)
         self.user = user
         self.session = ""
@@ -44,29 +45,39 @@ class CometReader:
     async def go(self, until: Callable[[], bool]) -> None:
         """Be connected until it is time to end."""
         while not until():
-            if not self._client_id and not await self._begin():
-                await self._clients.pause()
+            if not self._client_id:
+                await self._begin()
+            elif not self._subscribed:
+                await self._subscribe()
+            else:
+                await self._connect()
                 continue
-            await self._connect()
+            if not self._subscribed:
+                await self._clients.pause()
         await self._send({"channel": "/meta/disconnect"})
 
-    async def _begin(self) -> bool:
-        """Shake hands and subscribe, perhaps at another node."""
+    async def _begin(self) -> None:
+        """Shake hands, perhaps at another node, and subscribe."""
         offer = {"channel": "/meta/handshake", "version": "1.0"}
         ext: dict[str, Any] = {"ext": {"ack": True}} if self._ack else {}
         kinds = {"supportedConnectionTypes": ["long-polling"]}
         said = await self._send({**offer, **kinds, **ext})
         first = said[0] if said else {}
         if not first.get("successful"):
-            return False
+            return
         self._client_id = str(first["clientId"])
         self.handshakes += 1
         self.session = f"{self.user} {self.handshakes}"
         self._batch = 0
+        self._subscribed = False
+        await self._subscribe()
+
+    async def _subscribe(self) -> None:
+        """Subscribe; once more when the answer was lost, which changes nothing."""
         said = await self._send({"channel": "/meta/subscribe", "subscription": "/_genesys"})
-        if not any(one.get("successful") for one in self._events(said)):
-            self._client_id = ""
-        return bool(self._client_id)
+        for one in self._events(said):
+            self._subscribed = self._subscribed or bool(one.get("successful"))
+            self._look_for_402(one)
 
     async def _connect(self) -> None:
         ext: dict[str, Any] = {"ext": {"ack": self._batch}} if self._ack else {}
@@ -77,9 +88,12 @@ class CometReader:
         if not replies:
             await self._clients.pause()
         for one in replies:
-            if not one.get("successful") and str(one.get("error", "")).startswith("402"):
-                self._client_id = ""
+            self._look_for_402(one)
             self._batch = int((one.get("ext") or {}).get("ack", self._batch))
+
+    def _look_for_402(self, reply: dict[str, Any]) -> None:
+        if not reply.get("successful") and str(reply.get("error", "")).startswith("402"):
+            self._client_id = ""
 
     def _events(self, said: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Hand events on; returns the replies."""
