@@ -529,6 +529,17 @@ class Comet:
         if user not in self._receivers:
             self._arrived(user)
 
+    def lost_a_session(self, user: GmsUser) -> None:
+        """A user who is somewhere was at a node, too, that is gone or cannot be reached.
+
+        The session that is left may be the next one of the same client, which has come before we
+        heard of the end of the former: what that one had not got it must get.
+        """
+        if not self._elsewhere.has(user):
+            for session in self._receivers.get(user, ()):
+                self._own.pop(session, None)
+        self._arrived(user)
+
     def left_elsewhere(self, user: GmsUser, position: int | None, *, goodbye: bool) -> None:
         """A user is at no other node any more."""
         for session in self._receivers.get(user, ()):

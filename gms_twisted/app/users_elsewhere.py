@@ -49,6 +49,9 @@ class UsersHere(Protocol):
     def arrived_elsewhere(self, user: GmsUser) -> None:
         """A user who was nowhere is at another node now."""
 
+    def lost_a_session(self, user: GmsUser) -> None:
+        """A user who is somewhere was at a node, too, that is gone or cannot be reached."""
+
     def left_elsewhere(self, user: GmsUser, position: int | None, *, goodbye: bool) -> None:
         """A user is at no other node any more, or has told its position once more."""
 
@@ -185,7 +188,10 @@ class UsersElsewhere:
         self._streams.went(run)
         for user in list(self._of.get(run, ())):
             self._forget(run, user)
-            self._tell_left(user, None, goodbye=False)
+            if self._is_somewhere(user):
+                self._here.lost_a_session(user)
+            else:
+                self._tell_left(user, None, goodbye=False)
 
 
 def _encoded(message: object) -> bytes:

@@ -358,6 +358,17 @@ class UsersTests(NodesTest):
         self.assertEqual(self.deliver(self.b, "kept"), 0)
         self.assertEqual(self.arrive(self.b), ["kept"])
 
+    def test_node_gone_with_one_of_two_sessions(self) -> None:
+        """Who has another session may be the same client, and is told to have arrived again."""
+        third = World(node=self.network.node("c" * 32))
+        here, afar = Presences(self.a), Presences(third)
+        self.b.poll("u").online("/_genesys")
+        self.a.poll("u").online("/_genesys")
+        self.network.cut("b" * 32)
+        for seen in (here, afar):
+            self.assertEqual(seen.log, [("arrived", USER)] * 2)
+        self.assertEqual(self.a.comet._own, {})
+
     def test_connection_broke(self) -> None:
         """What was on its way when a connection broke comes with the next one."""
         client = self.b.poll("u").online("/_genesys")
