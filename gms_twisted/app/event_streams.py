@@ -35,6 +35,9 @@ _ACK = "event-ack"
 ACK_S = 0.05
 """So long may a confirmation wait for others."""
 
+LATE_S = 0.5
+"""A node that has not confirmed an event for so long may be dead."""
+
 MAX_BYTES = 8 * 1024 * 1024
 """Of what is not confirmed, for each node; more is refused."""
 
@@ -43,12 +46,14 @@ class Event(NamedTuple):
     """An event on its way.
 
     :ivar is_copy: other sessions of the user get it, too.
+    :ivar since: when it was sent first, on the clock of timers.
     """
 
     number: int
     user: GmsUser
     fragment: bytes
     is_copy: bool
+    since: float
 
 
 class Receiver(Protocol):
@@ -108,7 +113,7 @@ class EventStreams:
         if stream.bytes + len(fragment) > MAX_BYTES:
             return False
         stream.number += 1
-        event = Event(stream.number, user, fragment, is_copy)
+        event = Event(stream.number, user, fragment, is_copy, self._timers.seconds())
         stream.unconfirmed.append(event)
         stream.bytes += len(fragment)
         self._tell(run, event)
@@ -134,18 +139,26 @@ class EventStreams:
     def take(self, user: GmsUser, *, copies: bool) -> list[bytes]:
         """Take what is on its way to a user at nodes that cannot be reached now, in order.
 
+        What is on its way to one that does not confirm is taken, too, and may come there as well:
+        as a copy, that is.  If the node is dead, it would otherwise come back after newer events.
+
         :param copies: also those, each once.
         """
         taken: list[Event] = []
         reachable = self._peers.reachable
+        late = self._timers.seconds() - LATE_S
         for run, stream in self._streams.items():
-            if run in reachable or not stream.unconfirmed:
+            is_gone = run not in reachable
+            if not stream.unconfirmed or not (is_gone or stream.unconfirmed[0].since < late):
                 continue
             stuck: list[Event] = []
             others: list[Event] = []
             for event in stream.unconfirmed:
                 is_his = event.user == user and (copies or not event.is_copy)
-                (stuck if is_his else others).append(event)
+                if is_his:
+                    stuck.append(event)
+                if not (is_his and is_gone):
+                    others.append(event._replace(is_copy=event.is_copy or is_his))
             if stuck:
                 stream.keep(others)
                 taken += stuck

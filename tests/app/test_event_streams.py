@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from gms_twisted.app.event_streams import ACK_S, MAX_BYTES, Event, EventStreams
+from gms_twisted.app.event_streams import ACK_S, LATE_S, MAX_BYTES, Event, EventStreams
 from gms_twisted.domain.ids import GmsUser
 from tests.support.nodes import Network
 
@@ -28,6 +28,7 @@ class Node:
     def __init__(self, network: Network, clock: Clock, run: str) -> None:
         self.taken: list[tuple[GmsUser, bytes]] = []
         self.copies: list[bytes] = []
+        self.copies_back: list[bytes] = []
         self.returned: list[tuple[GmsUser, list[bytes]]] = []
         self.node = network.node(run)
         self.streams = EventStreams(self.node, clock, self)
@@ -41,7 +42,9 @@ class Node:
 
     def take_back(self, user: GmsUser, events: Iterable[Event]) -> None:
         """Note it."""
+        events = list(events)
         self.returned.append((user, [event.fragment for event in events]))
+        self.copies_back += [event.fragment for event in events if event.is_copy]
 
 
 class EventStreamTests(SynchronousTestCase):
@@ -151,6 +154,24 @@ class EventStreamTests(SynchronousTestCase):
         self.a.node.cut_from.clear()
         self.network.reconnect("a")
         self.assertEqual(self.b.taken, [(GmsUser("other"), event(2))])
+
+    def test_taken_from_a_node_that_does_not_confirm(self) -> None:
+        """It may be dead: all of the user's goes another way, too, and does not come back."""
+        self.a.node.swallows = True
+        first, second, other = event(1), event(2), event(3)
+        self.send(first)
+        self.clock.advance(LATE_S)
+        self.assertEqual(self.a.streams.take(USER, copies=False), [], "it may be slow")
+        self.clock.advance(0.01)
+        self.send(second)
+        self.a.streams.send("b", GmsUser("other"), other)
+        self.assertEqual(self.a.streams.take(USER, copies=False), [first, second])
+        self.assertEqual(self.a.streams.take(USER, copies=False), [])
+        self.network.cut("b")
+        self.a.streams.sweep()
+        back = [(user, fragments) for user, fragments in self.a.returned]
+        self.assertEqual(back, [(USER, [first, second]), (GmsUser("other"), [other])])
+        self.assertEqual(self.a.copies_back, [first, second])
 
     def test_bounded(self) -> None:
         """A node that confirms nothing is not sent more than so many bytes."""

@@ -410,6 +410,18 @@ class UsersTests(NodesTest):
         self.a.wait(30)
         self.assertEqual(self.arrive(self.a), ["1", "2", "3"])
 
+    def test_moved_before_the_death_was_noticed(self) -> None:
+        """Who comes to another node gets what the dead one took along, before what is new."""
+        self.b.poll("u").online("/_genesys")
+        self.network.nodes["a" * 32].swallows = True
+        self.deliver(self.a, "1")
+        self.a.wait(1)
+        self.deliver(self.a, "2")
+        self.assertEqual(self.arrive(self.a), ["1", "2"])
+        self.network.cut("b" * 32)
+        self.a.wait(30)
+        self.assertEqual(self.arrive(self.a), [], "they do not come again")
+
     def test_died_with_a_copy(self) -> None:
         """A session that goes on gets nothing twice because another one's node died."""
         there, here = self.b.poll("u").online("/_genesys"), self.a.poll("u").online("/_genesys")
