@@ -136,20 +136,25 @@ class EventStreams:
         for event in stream.unconfirmed if stream is not None else ():
             self._tell(run, event)
 
-    def take(self, user: GmsUser, *, copies: bool) -> list[bytes]:
+    def take(self, user: GmsUser, *, copies: bool, but: str = "") -> list[bytes]:
         """Take what is on its way to a user at nodes that cannot be reached now, in order.
 
         What is on its way to one that does not confirm is taken, too, and may come there as well:
         as a copy, that is.  If the node is dead, it would otherwise come back after newer events.
 
         :param copies: also those, each once.
+        :param but: not what is on its way to this node.
         """
         taken: list[Event] = []
         reachable = self._peers.reachable
         late = self._timers.seconds() - LATE_S
         for run, stream in self._streams.items():
             is_gone = run not in reachable
-            if not stream.unconfirmed or not (is_gone or stream.unconfirmed[0].since < late):
+            if (
+                run == but
+                or not stream.unconfirmed
+                or not (is_gone or stream.unconfirmed[0].since < late)
+            ):
                 continue
             stuck: list[Event] = []
             others: list[Event] = []

@@ -156,7 +156,7 @@ class UsersElsewhere:
 
     def _arrived(self, run: str, user: GmsUser) -> None:
         is_new = user not in self._at
-        stuck = self.take_stuck(user)
+        stuck = self._streams.take(user, copies=not self._is_somewhere(user), but=run)
         if is_new:
             self._here.shared(user)
         self._at.setdefault(user, set()).add(run)

@@ -165,6 +165,7 @@ class EventStreamTests(SynchronousTestCase):
         self.clock.advance(0.01)
         self.send(second)
         self.a.streams.send("b", GmsUser("other"), other)
+        self.assertEqual(self.a.streams.take(USER, copies=False, but="b"), [])
         self.assertEqual(self.a.streams.take(USER, copies=False), [first, second])
         self.assertEqual(self.a.streams.take(USER, copies=False), [])
         self.network.cut("b")

@@ -21,8 +21,8 @@ RECOVERY_S = 60.0
 """So long after the end of a fault a node must be well again."""
 DEAD_S = 15.0
 """A node that is stopped for so long is dead to the others."""
-END_S = 12.0
-"""So long after it wakes such a node must have ended itself."""
+END_S = 30.0
+"""So long after it wakes such a node must have ended itself; its wire to Redis may be cut, too."""
 
 
 @dataclass(slots=True)

@@ -422,6 +422,18 @@ class UsersTests(NodesTest):
         self.a.wait(30)
         self.assertEqual(self.arrive(self.a), [], "they do not come again")
 
+    def test_told_again_where_it_is(self) -> None:
+        """A node that comes back, and has not confirmed for long, gets each event once."""
+        client = self.b.poll("u").online("/_genesys")
+        self.network.nodes["b" * 32].swallows = True
+        self.deliver(self.a, "1")
+        self.a.wait(1)
+        self.network.reconnect("b" * 32)
+        self.turn()
+        self.assertEqual(self.messages(client), ["1"])
+        client.received = client.connect()
+        self.assertEqual(self.messages(client), [])
+
     def test_died_with_a_copy(self) -> None:
         """A session that goes on gets nothing twice because another one's node died."""
         there, here = self.b.poll("u").online("/_genesys"), self.a.poll("u").online("/_genesys")
