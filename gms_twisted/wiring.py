@@ -47,6 +47,7 @@ from gms_twisted.app.ops_services import StoredServices
 from gms_twisted.app.ops_sessions import SessionOverview
 from gms_twisted.app.ops_sources import OpsSources
 from gms_twisted.app.poking import Poking
+from gms_twisted.app.reloads import Configured
 from gms_twisted.app.storage_areas import StorageAreas
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.app.traffic import Traffic
@@ -283,6 +284,7 @@ class House:
         self.nodes = nodes
         self._listeners = listeners
         self.configuration = configuration = base.configuration
+        self.configured = Configured(base.wall)
         self.loopback_only = all(listener.is_loopback for listener in listeners)
         reactor, store, ids, wall, tasks = base.reactor, base.store, base.ids, base.wall, base.tasks
         limits = configuration.limits
@@ -563,6 +565,7 @@ class House:
         sessions, server = self.orchestration.embedded, self._base.chat_server
         return NodeFigures(
             health=self.health,
+            configured=self.configured,
             lag=self._base.lag,
             bayeux=lambda: len(self.comet.server.sessions),
             users=lambda: len(self.comet.users_here()),

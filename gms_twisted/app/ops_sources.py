@@ -55,10 +55,11 @@ class NodeSource(Protocol):
         """Rows of ``node``, ``address``, ``started``, ``here``, ``home``, ``reachable``.
 
         Further ``shards`` (``None`` for a process that is alone), ``answered``, and of a node
-        that has: ``status``, ``ok``, ``bayeux`` (sessions), ``users``, ``orchestration``
-        (sessions, ``None`` where none run), ``chats`` (open ones, ``None`` without a chat
-        server), ``lag_s`` (the longest of the last minute), ``memory_bytes`` and
-        ``deliveries`` (a second).
+        that has: ``status``, ``ok``, ``configured`` (when its configuration was last applied),
+        ``refused`` (why a later one was not, ``""``: none was), ``bayeux`` (sessions),
+        ``users``, ``orchestration`` (sessions, ``None`` where none run), ``chats`` (open ones,
+        ``None`` without a chat server), ``lag_s`` (the longest of the last minute),
+        ``memory_bytes`` and ``deliveries`` (a second).
         """
 
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.app.health import Health, NodeHealth
@@ -14,9 +15,11 @@ from gms_twisted.app.nodes import HOME, Alone
 from gms_twisted.app.ops_everywhere import SessionsEverywhere
 from gms_twisted.app.ops_nodes import KIND, NodeFigures, NodeOverview
 from gms_twisted.app.ops_sources import Json
+from gms_twisted.app.reloads import Configured
 from gms_twisted.cluster.shards import SHARDS
 from gms_twisted.domain.errors import InvalidRequest, NodeAway
 from tests.support.nodes import MemoryNode, MemoryRun, Network
+from tests.support.sources import ManualWallClock
 
 
 class Lag:
@@ -31,8 +34,17 @@ def figures(sessions: int, *, ok: bool = True) -> NodeFigures:
     """What a node with so many sessions says."""
     health = NodeHealth()
     health.add("part", lambda: Health(ok))
+    configured = Configured(ManualWallClock(Clock(), 7.5))
     return NodeFigures(
-        health, Lag(), lambda: sessions, lambda: 3, lambda: 4, None, lambda: 5000, lambda: 6.5
+        health,
+        configured,
+        Lag(),
+        lambda: sessions,
+        lambda: 3,
+        lambda: 4,
+        None,
+        lambda: 5000,
+        lambda: 6.5,
     )
 
 
@@ -77,6 +89,7 @@ class NodeOverviewTests(Case):
             {
                 **{"node": 1, "address": "host-1", "started": 1.5, "here": True, "home": True},
                 **{"reachable": True, "answered": True, "shards": SHARDS, "status": "ready"},
+                **{"configured": 7.5, "refused": ""},
                 **{"ok": True, "bayeux": 10, "users": 3, "orchestration": 4, "chats": None},
                 **{"lag_s": 0.1235, "memory_bytes": 5000, "deliveries": 6.5},
             },

@@ -47,6 +47,10 @@ export const nodeColumns = [
   text("address", "ops.col.address"),
   time("started", "ops.fact.uptime", since),
   {
+    key: "configured", label: "ops.configuration", sign: (row) => [row.configured, row.refused],
+    cell: (row) => (row.refused ? h("span", { title: clean(row.refused, 300) }, state("amber", t("connection.refused"))) : since(row.configured)),
+  },
+  {
     key: "lag_s", label: "ops.col.lag", number: true,
     cell: (row) => {
       if (!Number.isFinite(row.lag_s)) return "\u2013";
