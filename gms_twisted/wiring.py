@@ -132,6 +132,10 @@ class Settings:
     output: TextIO | None = None
 
 
+SWEEPING = "sweeping"
+"""Name of what one node does for all: giving back what expired data in Redis uses."""
+
+
 def listen_on(configuration: Configuration, settings: Settings) -> Sequence[str]:
     """Endpoint descriptions, from whoever says them first."""
     return descriptions(configuration.server, settings.listen)
@@ -201,7 +205,10 @@ class Foundation:
         run = self.run(self.ids.hex(32), place)
         options = self.configuration.cluster
         told, ids = self.shared.told, self.ids
-        return Cluster(store.link, store.prefix, run, options, self.reactor, ids, lost, told, HOME)
+        link, prefix = store.link, store.prefix
+        made = Cluster(link, prefix, run, options, self.reactor, ids, lost, told, HOME)
+        store.sweeps = lambda: made.is_ours(SWEEPING)
+        return made
 
     def run(self, word: str = "", place: str = "") -> Run:
         """Describe this process to others, and to people."""

@@ -22,6 +22,8 @@ from gms_twisted.config.ini import Loaded, load_text
 from gms_twisted.process import Process
 from gms_twisted.store.interfaces import StoreFault
 from gms_twisted.store.memory import MemoryStore
+from gms_twisted.store.redis import RedisStore
+from gms_twisted.wiring import Foundation
 from tests.support.front import RawConnection
 from tests.support.house import HousePort, HouseReactor, configuration_of, settings_for
 from tests.support.nodes import MemoryNode, Network
@@ -166,6 +168,18 @@ class StartTests(ProcessCase):
         self.assertIn("chat/flex_port 8080 on 127.0.0.1 is taken", self.said.getvalue())
         self.assertTrue(self.reactor.stopped)
         self.stop(process)
+
+    def test_one_node_sweeps_for_all(self) -> None:
+        """A node does from when that is its own."""
+        self.folder.mkdir()
+        configuration = configuration_of("store/url=redis://127.0.0.1:1")
+        base = Foundation(
+            configuration, settings_for(self.folder, self.reread, LISTEN), self.reactor
+        )
+        assert isinstance(base.store, RedisStore)
+        self.assertTrue(base.store.sweeps())
+        self.assertIsNotNone(base.cluster(lambda why: None))
+        self.assertFalse(base.store.sweeps())
 
     def test_told_to_end_while_it_starts(self) -> None:
         """Ends, and says nothing of a failure."""
