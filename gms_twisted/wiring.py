@@ -40,7 +40,7 @@ from gms_twisted.app.loop_lag import LoopLag
 from gms_twisted.app.node_metrics import NodeMetrics
 from gms_twisted.app.nodes import HOME, Nodes
 from gms_twisted.app.ops import Ops
-from gms_twisted.app.ops_everywhere import SessionsEverywhere
+from gms_twisted.app.ops_everywhere import ProblemsEverywhere, SessionsEverywhere
 from gms_twisted.app.ops_health import HealthWatch
 from gms_twisted.app.ops_nodes import NodeFigures, NodeOverview
 from gms_twisted.app.ops_services import StoredServices
@@ -557,7 +557,7 @@ class House:
             numbers=NumberViews(base.store, self.access.pools),
             notifications=self.push.views,
             senders=self.push.senders,
-            problems=base.problems,
+            problems=ProblemsEverywhere(base.problems, self.nodes),
             sessions=(
                 None
                 if sessions is None

@@ -154,10 +154,14 @@ class SenderSource(Protocol):
 
 
 class ProblemSource(Protocol):
-    """The last warnings and failures of the log."""
+    """The last warnings and failures of the logs of all nodes."""
 
-    def problems(self) -> Sequence[Json]:
-        """Rows of ``id``, ``at``, ``level``, ``who``, ``text``, ``traceback``, newest first."""
+    async def problems(self, after: str, limit: int, text: str) -> Json:
+        """Page of ``id``, ``at``, ``level``, ``who``, ``text``, ``traceback``.
+
+        Further ``node``, its number, where there are several; the newest of each are in every
+        page.  Beside the rows ``total`` and ``away``: numbers of nodes whose rows are missing.
+        """
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ export function madeUp() {
   const bookings = (group, count, digits) => Array.from({ length: count }, (_, index) => ({ number: `+1415555${String(100 + index).padStart(4, "0")}`, service: serviceIds[index * 3], phone: "***34", code: digits ? "***" : "", until: now + 4 + index * 3, group }));
   return {
     health: {
-      status: "ready", ok: true, since: now - 5 * 3600, started: now - 5 * 3600,
+      status: "ready", ok: true, since: now - 5 * 3600, started: now - 5 * 3600, node: 1, ill: [],
       parts: [
         { name: "storage", ok: true, since: now - 5 * 3600, details: { keys: 1204, bytes: 48203112, full: false, writable: true, damaged_records: 0 } },
         { name: "bayeux", ok: true, since: now - 5 * 3600, details: { sessions: 214, held: 201, queued_bytes: 18044 } },
@@ -103,9 +103,9 @@ export function madeUp() {
       ...Array.from({ length: 210 }, (_, index) => ["limits", `limit_${String(index).padStart(3, "0")}`, String(index * 10)]),
     ].map(([section, option, value]) => ({ section, option, value })),
     errors: [
-      { id: "3", at: now - 40, level: "critical", who: "app.tasks", text: "Failed: push to a device", traceback: "Traceback (most recent call last):\n  File \"sender.py\", line 214, in attempt\n    raise ConnectionLost()\nConnectionLost: Connection to the other side was lost in a non-clean fashion." },
-      { id: "2", at: now - 600, level: "warn", who: "push.sender", text: "Provider SalesApp: the certificate ends in 4 days", traceback: "" },
-      { id: "1", at: now - 7200, level: "error", who: "process", text: "Configuration not applied: 2 faults; the old one stays", traceback: "" },
+      { id: "3", node: 1, at: now - 40, level: "critical", who: "app.tasks", text: "Failed: push to a device", traceback: "Traceback (most recent call last):\n  File \"sender.py\", line 214, in attempt\n    raise ConnectionLost()\nConnectionLost: Connection to the other side was lost in a non-clean fashion." },
+      { id: "2", node: 2, at: now - 600, level: "warn", who: "push.sender", text: "Provider SalesApp: the certificate ends in 4 days", traceback: "" },
+      { id: "1", node: 301, at: now - 7200, level: "error", who: "process", text: "Configuration not applied: 2 faults; the old one stays", traceback: "" },
     ],
     /** Sections that this server does not have, and lines of the traffic: `traffic pushes`. */
     missing: new Set(),
@@ -176,7 +176,7 @@ export function answerOps(world, agent, data, refusal) {
     delivery: () => one(state.deliveries),
     senders: () => section("senders", state.senders),
     configuration: () => page(state.configuration),
-    errors: () => section("errors", state.errors),
+    errors: () => ({ ...section("errors", state.errors), away: state.errorsAway ?? [] }),
   };
   if (!Object.hasOwn(calls, data.do)) throw refusal(400, "do: no such call.", "gms.invalid_request");
   world.asked?.(data);
