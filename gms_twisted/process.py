@@ -32,6 +32,7 @@ from gms_twisted import __version__
 from gms_twisted.app.kept_secrets import VISITOR_KEY, kept_secret
 from gms_twisted.app.nodes import Alone
 from gms_twisted.app.pauses import pause, within
+from gms_twisted.app.reloads import Reloads
 from gms_twisted.banner import banner, start_warnings
 from gms_twisted.cluster.cluster import Cluster
 from gms_twisted.config.describe import changes
@@ -46,6 +47,7 @@ from gms_twisted.store.moving import refuse_unfinished
 from gms_twisted.system import monotonic
 from gms_twisted.transports.listening import CannotListen
 from gms_twisted.wiring import Foundation, House, Settings, listen_on
+from gms_twisted.workers.leash import Orders
 
 LAST_REQUESTS_S = 1.0
 """Time that a worker which makes way leaves to connections without a request."""
@@ -70,6 +72,7 @@ class Process(MultiService):
         self._ending = False
         self._exit_status = 0
         self._cluster: Cluster | None = None
+        self._reloads: Reloads | None = None
         self._lost_lines = 0
         self._problems = RecentProblems()
         # First thing: a reload that comes early must not end the process.
@@ -116,9 +119,8 @@ class Process(MultiService):
         globalLogPublisher.addObserver(self._problems)
         self._reactor.callWhenRunning(self._install_signals)
         if self._leash is not None:
-            self._leash.follow(
-                self._reactor, self._asked_to_reload, self._make_way, self._parent_gone
-            )
+            orders = Orders(self._asked_to_reload, self._tell_others, self._make_way)
+            self._leash.follow(self._reactor, orders, self._parent_gone)
         self._opening = Deferred.fromCoroutine(self._open())
         self._opening.addErrback(self._not_opened)
 
@@ -132,8 +134,11 @@ class Process(MultiService):
         await refuse_unfinished(base.store)
         await base.open_chat_server(self._cluster)
         key = await kept_secret(base.store, base.ids, VISITOR_KEY)
-        house = House(base, self._doorway.listeners, key, self._cluster or Alone())
+        nodes = self._cluster or Alone()
+        house = House(base, self._doorway.listeners, key, nodes)
         self._house = house
+        worker = self._leash is not None
+        self._reloads = Reloads(nodes, self._asked_by_another, is_worker=worker)
         await house.areas.housekeep()
         if self._cluster is not None:
             await self._cluster.own()
@@ -301,11 +306,30 @@ class Process(MultiService):
         self._reload_wanted = False
         if self._house is None or not self.running:
             return  # at the end nothing is begun any more
-        good = self._apply(self._house)
+        refused = self._apply(self._house)
         if self._leash is not None:
-            self._leash.applied(good)
+            self._leash.applied(not refused)
+        elif not refused:
+            self._tell_others()
 
-    def _apply(self, house: House) -> bool:
+    def _tell_others(self) -> None:
+        """Have the nodes of other machines read theirs, too."""
+        if self._reloads is not None and self._base is not None and self.running:
+            work = self._reloads.tell_others()
+            self._base.tasks.spawn("having other nodes read their configuration", work)
+
+    def _asked_by_another(self) -> str:
+        if self._house is None or not self.running:
+            return "It ends."
+        return self._apply(self._house)
+
+    def _apply(self, house: House) -> str:
+        """Go by what is in the file now; returns why not, ``""`` when it counts."""
+        refused = self._applied(house)
+        house.configured.was_read(refused)
+        return refused
+
+    def _applied(self, house: House) -> str:
         loaded = self._settings.reread()
         for problem in (*loaded.faults, *loaded.warnings):
             self.log.warn("{problem}", problem=str(problem))
@@ -314,17 +338,17 @@ class Process(MultiService):
                 "Configuration not applied: {count} faults; the old one stays",
                 count=len(loaded.faults),
             )
-            return False
+            return str(loaded.faults[0])
         later = changes(house.configuration, loaded.configuration).at_restart
         try:
             house.reconfigure(loaded.configuration)
         except (ValueError, CannotListen, OSError) as error:
             self.log.error("Configuration not applied: {error}; the old one stays", error=error)
-            return False
+            return str(error) or type(error).__name__
         self.log.info("Configuration applied")
         for name in later:
             self.log.warn("{option} counts from the next start on", option=name)
-        return True
+        return ""
 
     # Ending
 

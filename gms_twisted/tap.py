@@ -69,6 +69,9 @@ SIGUSR2 replaces one worker after the other."""
             raise usage.UsageError("--log-format is text or json")
         if self["log-level"] not in ("debug", "info", "warn", "error"):
             raise usage.UsageError("--log-level is debug, info, warn or error")
+        if self["config"]:
+            # Before twistd goes to its --rundir: the file is read again on SIGHUP.
+            self["config"] = str(Path(self["config"]).absolute())
 
 
 def read_configuration(options: Options, examined: Examined | None = None) -> Loaded:

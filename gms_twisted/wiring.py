@@ -40,13 +40,14 @@ from gms_twisted.app.loop_lag import LoopLag
 from gms_twisted.app.node_metrics import NodeMetrics
 from gms_twisted.app.nodes import HOME, Nodes
 from gms_twisted.app.ops import Ops
-from gms_twisted.app.ops_everywhere import SessionsEverywhere
+from gms_twisted.app.ops_everywhere import ProblemsEverywhere, SessionsEverywhere
 from gms_twisted.app.ops_health import HealthWatch
 from gms_twisted.app.ops_nodes import NodeFigures, NodeOverview
 from gms_twisted.app.ops_services import StoredServices
 from gms_twisted.app.ops_sessions import SessionOverview
 from gms_twisted.app.ops_sources import OpsSources
 from gms_twisted.app.poking import Poking
+from gms_twisted.app.reloads import Configured
 from gms_twisted.app.storage_areas import StorageAreas
 from gms_twisted.app.tasks import Tasks
 from gms_twisted.app.traffic import Traffic
@@ -131,6 +132,10 @@ class Settings:
     output: TextIO | None = None
 
 
+SWEEPING = "sweeping"
+"""Name of what one node does for all: giving back what expired data in Redis uses."""
+
+
 def listen_on(configuration: Configuration, settings: Settings) -> Sequence[str]:
     """Endpoint descriptions, from whoever says them first."""
     return descriptions(configuration.server, settings.listen)
@@ -200,7 +205,10 @@ class Foundation:
         run = self.run(self.ids.hex(32), place)
         options = self.configuration.cluster
         told, ids = self.shared.told, self.ids
-        return Cluster(store.link, store.prefix, run, options, self.reactor, ids, lost, told, HOME)
+        link, prefix = store.link, store.prefix
+        made = Cluster(link, prefix, run, options, self.reactor, ids, lost, told, HOME)
+        store.sweeps = lambda: made.is_ours(SWEEPING)
+        return made
 
     def run(self, word: str = "", place: str = "") -> Run:
         """Describe this process to others, and to people."""
@@ -283,6 +291,7 @@ class House:
         self.nodes = nodes
         self._listeners = listeners
         self.configuration = configuration = base.configuration
+        self.configured = Configured(base.wall)
         self.loopback_only = all(listener.is_loopback for listener in listeners)
         reactor, store, ids, wall, tasks = base.reactor, base.store, base.ids, base.wall, base.tasks
         limits = configuration.limits
@@ -548,7 +557,7 @@ class House:
             numbers=NumberViews(base.store, self.access.pools),
             notifications=self.push.views,
             senders=self.push.senders,
-            problems=base.problems,
+            problems=ProblemsEverywhere(base.problems, self.nodes),
             sessions=(
                 None
                 if sessions is None
@@ -563,6 +572,7 @@ class House:
         sessions, server = self.orchestration.embedded, self._base.chat_server
         return NodeFigures(
             health=self.health,
+            configured=self.configured,
             lag=self._base.lag,
             bayeux=lambda: len(self.comet.server.sessions),
             users=lambda: len(self.comet.users_here()),

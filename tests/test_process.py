@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import json
 import resource
 import signal
 import sys
@@ -16,12 +17,16 @@ from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from gms_twisted.app.reloads import KIND, Reloads
 from gms_twisted.config.ini import Loaded, load_text
 from gms_twisted.process import Process
 from gms_twisted.store.interfaces import StoreFault
 from gms_twisted.store.memory import MemoryStore
+from gms_twisted.store.redis import RedisStore
+from gms_twisted.wiring import Foundation
 from tests.support.front import RawConnection
 from tests.support.house import HousePort, HouseReactor, configuration_of, settings_for
+from tests.support.nodes import MemoryNode, Network
 
 LISTEN = ("tcp:8080:interface=127.0.0.1",)
 SIGNALS = (signal.SIGHUP, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
@@ -164,6 +169,18 @@ class StartTests(ProcessCase):
         self.assertTrue(self.reactor.stopped)
         self.stop(process)
 
+    def test_one_node_sweeps_for_all(self) -> None:
+        """A node does from when that is its own."""
+        self.folder.mkdir()
+        configuration = configuration_of("store/url=redis://127.0.0.1:1")
+        base = Foundation(
+            configuration, settings_for(self.folder, self.reread, LISTEN), self.reactor
+        )
+        assert isinstance(base.store, RedisStore)
+        self.assertTrue(base.store.sweeps())
+        self.assertIsNotNone(base.cluster(lambda why: None))
+        self.assertFalse(base.store.sweeps())
+
     def test_told_to_end_while_it_starts(self) -> None:
         """Ends, and says nothing of a failure."""
         self.patch(MemoryStore, "start", lambda _: Deferred())
@@ -290,6 +307,54 @@ class ReloadTests(ProcessCase):
         later = [event["option"] for event in self.events if "option" in event]
         self.assertIn("server/web_port", [str(one) for one in later])
         self.stop(process)
+
+    def among_others(self, process: Process) -> tuple[MemoryNode, list[str]]:
+        """Give a process another node, and note by whom that is asked to read its own."""
+        network = Network()
+        other, node = network.node("b"), network.node("a")
+        asked: list[str] = []
+
+        async def answer(run: str, payload: bytes) -> bytes:
+            asked.append(run)
+            return b'{"refused": ""}'
+
+        other.serve_async(KIND, answer)
+        process._reloads = Reloads(node, process._asked_by_another, is_worker=False)
+        return other, asked
+
+    def test_R13_other_nodes_are_told(self) -> None:
+        """Of what counts here; what is refused here stays here."""
+        process = self.build()
+        self.start(process)
+        _, asked = self.among_others(process)
+        self.configuration += "[http]\nmax_body = much\n"
+        self.hang_up()
+        self.assertEqual(asked, [])
+        self.configuration = "[store]\nurl = memory:\n"
+        self.hang_up()
+        self.assertEqual(asked, ["a"])
+        self.stop(process)
+
+    def test_R13_asked_by_another_node(self) -> None:
+        """It reads its own, answers whether it goes by that, and tells nobody."""
+        process = self.build()
+        self.start(process)
+        other, asked = self.among_others(process)
+        assert process._house is not None
+
+        def ask() -> object:
+            return json.loads(self.successResultOf(other.call("a", KIND, b"", 1.0)))
+
+        self.configuration += "[storage]\nmax_keys = 2\n"
+        self.assertEqual(ask(), {"refused": ""})
+        self.assertEqual(process._house.configuration.storage.max_keys, 2)
+        self.configuration += "[http]\nmax_body = much\n"
+        refused = "gms.ini:6: http/max_body"
+        self.assertIn(refused, str(ask()))
+        self.assertIn(refused, process._house.configured.refused)
+        self.assertEqual(asked, [])
+        self.stop(process)
+        self.assertEqual(ask(), {"refused": "It ends."})
 
     def test_what_is_meant_for_a_parent_does_no_harm(self) -> None:
         """SIGUSR2 without workers is said, and that is all."""

@@ -90,6 +90,18 @@ class ConfigurationTests(SynchronousTestCase):
         path.write_text("[storage]\nmax_keys = 5\nmax_keys = 6\nmax_areas = many\n")
         self.assertNotEqual(read_configuration(options).faults, (), "it is read anew")
 
+    def test_twistd_goes_elsewhere(self) -> None:
+        """A relative path means what it meant where it was typed, also when it is read again."""
+        path = Path(self.mktemp())
+        path.write_text("[storage]\nmax_keys = 5\n")
+        options = Options()
+        options.parseOptions(["-c", str(path)])
+        elsewhere = Path(self.mktemp())
+        elsewhere.mkdir()
+        self.addCleanup(os.chdir, Path.cwd())
+        os.chdir(elsewhere)
+        self.assertEqual(read_configuration(options).configuration.storage.max_keys, 5)
+
     def test_a_bad_configuration_ends_the_program(self) -> None:
         """Every fault on standard error, and their number; nothing is built."""
         errors = io.StringIO()

@@ -19,6 +19,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import ILogObserver, LogLevel
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from gms_twisted.app.reloads import Reloads
 from gms_twisted.config.ini import load_text
 from gms_twisted.process import Process
 from gms_twisted.store.interfaces import StoreFault
@@ -27,6 +28,7 @@ from gms_twisted.transports.listening import CannotListen, Listener, adopt, bind
 from gms_twisted.workers.handover import (
     MAKE_WAY,
     RELOAD,
+    TELL_OTHERS,
     Applied,
     Fault,
     HandOver,
@@ -39,6 +41,7 @@ from gms_twisted.workers.leash import Leash, receive
 from gms_twisted.workers.worker import make_worker, options_of
 from tests.support.front import RawConnection
 from tests.support.house import configuration_of, settings_for
+from tests.support.nodes import Network
 from tests.test_process import LISTEN, NODE, ProcessCase
 
 TOLD = HandOver(2, "", "/data", "json", "info", ("store/url=memory:",), LISTEN, "s", True)
@@ -148,6 +151,26 @@ class WorkerTests(WorkerCase):
         self.order(line_of(RELOAD))
         self.assertEqual(self.leash.reports(), [Applied(False)])
         self.order(b'{"do": "something of a later version"}\n')
+        self.stop(process)
+
+    def test_it_tells_other_machines_when_told(self) -> None:
+        """Not when it reads its own: the parent says when all workers have."""
+        network = Network()
+        other = network.node("b")
+        asked: list[str] = []
+
+        async def answer(run: str, payload: bytes) -> bytes:
+            asked.append(run)
+            return b'{"refused": ""}'
+
+        other.serve_async("reload", answer)
+        process = self.build_worker()
+        self.start(process)
+        process._reloads = Reloads(network.node("a"), lambda: "", is_worker=True)
+        self.order(line_of(RELOAD))
+        self.assertEqual(asked, [])
+        self.order(line_of(TELL_OTHERS))
+        self.assertEqual(asked, ["a"])
         self.stop(process)
 
     def test_told_too_early_it_reads_it_when_it_is_open(self) -> None:

@@ -24,6 +24,7 @@ from gms_twisted.workers.handover import (
     MAKE_WAY,
     RELOAD,
     REPORTS,
+    TELL_OTHERS,
     Applied,
     Fault,
     HandOver,
@@ -366,6 +367,29 @@ class ReloadTests(WorkersCase):
         second.say(Applied(True))
         self.assertIn("Configuration applied by 2 workers", self.logged())
 
+    def test_one_of_them_tells_other_machines(self) -> None:
+        """When all have read it; one that is ready."""
+        self.start()
+        first, second = self.reactor.spawned
+        self.signal(signal.SIGHUP)
+        first.end(1)
+        second.say(Applied(True))
+        self.assertEqual(second.told[1:], [line_of(RELOAD), line_of(TELL_OTHERS)])
+        self.reactor.advance(1)
+        self.assertEqual(len(self.reactor.spawned[2].told), 1)
+
+    def test_none_tells_other_machines(self) -> None:
+        """What was refused goes nowhere; nobody who could is said."""
+        self.start()
+        first, second = self.reactor.spawned
+        self.signal(signal.SIGHUP)
+        first.say(Applied(False))
+        self.assertNotIn(line_of(TELL_OTHERS), (*first.told, *second.told))
+        self.signal(signal.SIGHUP)
+        first.end(1)
+        second.end(1)
+        self.assertIn("No worker is ready to tell other machines", self.logged())
+
     def test_a_fault_is_said_and_no_worker_hears_of_it(self) -> None:
         """With file and line."""
         self.start()
@@ -411,7 +435,7 @@ class ReloadTests(WorkersCase):
         for _ in range(2):
             first.say(Applied(True))
             second.say(Applied(True))
-        self.assertEqual(first.told[1:], [line_of(RELOAD)] * 2)
+        self.assertEqual(first.told[1:], [line_of(RELOAD), line_of(TELL_OTHERS)] * 2)
 
     def test_what_is_the_parents_own_counts_later(self) -> None:
         """It is named."""

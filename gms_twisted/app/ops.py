@@ -191,7 +191,16 @@ class Ops:
         details = self._health.details()
         masked = shown(details)
         assert isinstance(masked, Mapping)
-        return masked
+        return {**masked, **await self._elsewhere()}
+
+    async def _elsewhere(self) -> Json:
+        """Which node tells of itself, and which of the others nobody should forget for that."""
+        source = self.sources.nodes
+        rows = () if source is None else await source.nodes()
+        others = [row for row in rows if not row["here"]]
+        ill = [row["node"] for row in others if not row["answered"] or not row.get("ok")]
+        here = next((row["node"] for row in rows if row["here"]), None)
+        return {"node": here if others else None, "ill": ill}
 
     async def _traffic_now(self, data: Data) -> Json:
         number = data.get("after", 0)
@@ -323,7 +332,7 @@ class Ops:
         source = self.sources.problems
         if source is None:
             return UNAVAILABLE
-        return {"available": True, **listed(source.problems(), *_cut(data))}
+        return {"available": True, **await source.problems(*_cut(data))}
 
 
 def _text(data: Data, name: str, limit: int = 256) -> str:

@@ -22,6 +22,7 @@ from twisted.internet.defer import Deferred
 from gms_twisted.app.health import NodeHealth
 from gms_twisted.app.nodes import HOME, Member, Nodes
 from gms_twisted.app.ops_sources import Json
+from gms_twisted.app.reloads import Configured
 from gms_twisted.domain.errors import GmsError
 
 KIND = "figures"
@@ -41,6 +42,7 @@ class Lag(Protocol):
 class NodeFigures:
     """What a node says of itself.
 
+    :ivar configured: since when it goes by its configuration.
     :ivar bayeux: Bayeux sessions.
     :ivar users: users who receive ``/_genesys``.
     :ivar orchestration: orchestration sessions; ``None``: none can run here.
@@ -50,6 +52,7 @@ class NodeFigures:
     """
 
     health: NodeHealth
+    configured: Configured
     lag: Lag
     bayeux: Callable[[], int]
     users: Callable[[], int]
@@ -64,6 +67,8 @@ class NodeFigures:
         return {
             "status": health["status"],
             "ok": health["ok"],
+            "configured": self.configured.at,
+            "refused": self.configured.refused,
             "bayeux": self.bayeux(),
             "users": self.users(),
             "orchestration": None if self.orchestration is None else self.orchestration(),

@@ -55,10 +55,11 @@ class NodeSource(Protocol):
         """Rows of ``node``, ``address``, ``started``, ``here``, ``home``, ``reachable``.
 
         Further ``shards`` (``None`` for a process that is alone), ``answered``, and of a node
-        that has: ``status``, ``ok``, ``bayeux`` (sessions), ``users``, ``orchestration``
-        (sessions, ``None`` where none run), ``chats`` (open ones, ``None`` without a chat
-        server), ``lag_s`` (the longest of the last minute), ``memory_bytes`` and
-        ``deliveries`` (a second).
+        that has: ``status``, ``ok``, ``configured`` (when its configuration was last applied),
+        ``refused`` (why a later one was not, ``""``: none was), ``bayeux`` (sessions),
+        ``users``, ``orchestration`` (sessions, ``None`` where none run), ``chats`` (open ones,
+        ``None`` without a chat server), ``lag_s`` (the longest of the last minute),
+        ``memory_bytes`` and ``deliveries`` (a second).
         """
 
 
@@ -153,10 +154,14 @@ class SenderSource(Protocol):
 
 
 class ProblemSource(Protocol):
-    """The last warnings and failures of the log."""
+    """The last warnings and failures of the logs of all nodes."""
 
-    def problems(self) -> Sequence[Json]:
-        """Rows of ``id``, ``at``, ``level``, ``who``, ``text``, ``traceback``, newest first."""
+    async def problems(self, after: str, limit: int, text: str) -> Json:
+        """Page of ``id``, ``at``, ``level``, ``who``, ``text``, ``traceback``.
+
+        Further ``node``, its number, where there are several; the newest of each are in every
+        page.  Beside the rows ``total`` and ``away``: numbers of nodes whose rows are missing.
+        """
 
 
 @dataclass(frozen=True)

@@ -98,12 +98,15 @@ return {'joined', others(living(), 5)}
 _BEAT = Script(
     LIB
     + """
-local now_is = redis.call('HGET', nodes, node)
-if not now_is then return {'unknown', {}} end
-if now_is ~= run then return {'gone', {}} end
 local found, word = living(), 'late'
 for _, one in ipairs(found) do
   if one == run then word = 'joined' end
+end
+-- Whoever has taken our number has made us dead before.
+if word == 'late' then
+  local now_is = redis.call('HGET', nodes, node)
+  if not now_is then return {'unknown', {}} end
+  if now_is ~= run then return {'gone', {}} end
 end
 beat()
 return {word, others(found, 4), clock[1], clock[2]}

@@ -48,7 +48,7 @@ Knows: the contract, keys as scripts name them.  Does not know: sockets, Lua.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -95,6 +95,9 @@ PREFIX = b"gms:1:"
 MAX_CHUNKS = 1 << 20
 
 _PAGE = 200
+
+FILES_EVERY_S = 60.0
+"""Time between two looks for files that are over, while there are none."""
 
 _SAME = Script(redis_scripts.SAME)
 _COMMIT = Script(redis_scripts.COMMIT)
@@ -152,6 +155,7 @@ class RedisStore:
     :param node: who we are, a word of this data directory: files that an earlier run left to
         nobody are dropped.
     :ivar prefix: of all keys.
+    :ivar sweeps: tells whether it is this node that sweeps, of several.
     """
 
     log = Logger()
@@ -178,6 +182,8 @@ class RedisStore:
         self._writable = True
         self._full = False
         self._usage = Usage(0, 0, 0)
+        self._files_at = 0.0
+        self.sweeps: Callable[[], bool] = lambda: True
 
     def reconfigure(self, options: RedisOptions) -> None:
         """Take other limits from now on."""
@@ -350,13 +356,19 @@ class RedisStore:
     # Housekeeping.
 
     async def sweep(self, limit: int = 200) -> int:
-        """Remove a slice of what is over."""
+        """Remove a slice of what is over; where another node does, see whether one could."""
+        if not self.sweeps():
+            await self._try()
+            return 0
         now = self._wall.now()
-        removed: int = await self._write(
-            *(_SWEEP, b"%d" % limit, timed(now - DOWNLOAD_GRACE_S)),
-            *(timed(now - UNCLAIMED_FILE_S), b"%d" % CHUNK_BYTES),
-            safe=False,
-        )
+        # Files come there long before they are over, so these need not be looked for each time.
+        files = not now < self._files_at <= now + FILES_EVERY_S
+        until = (now - DOWNLOAD_GRACE_S, now - UNCLAIMED_FILE_S)
+        times = (timed(one) if files else b"" for one in until)
+        arguments = (b"%d" % limit, *times, b"%d" % CHUNK_BYTES)
+        removed: int = await self._write(_SWEEP, *arguments, safe=False)
+        if files and not removed:
+            self._files_at = now + FILES_EVERY_S
         return removed
 
     async def usage(self) -> Usage:

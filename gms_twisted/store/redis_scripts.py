@@ -363,7 +363,7 @@ SWEEP = (
 freeing()
 local limit, removed = tonumber(ARGV[2]), 0
 local function each(zset, until_, act)
-  if removed >= limit then return end
+  if removed >= limit or until_ == '' then return end
   local found = redis.call('ZRANGEBYSCORE', zset, '-inf', until_, 'LIMIT', 0, limit - removed)
   for _, member in ipairs(found) do
     act(member)
@@ -395,4 +395,4 @@ each(at('files', 'unclaimed'), ARGV[4], forget(at('files', 'unclaimed')))
 return removed
 """
 )
-"""``now limit condemned-until unclaimed-until chunk-bytes``: one slice."""
+"""``now limit condemned-until unclaimed-until chunk-bytes``: one slice; no time, none of these."""

@@ -36,6 +36,7 @@ class Sweeper(Service):
         self._interval_s = interval_s
         self._next: DelayedCall | None = None
         self._sweeping: Deferred[None] | None = None
+        self._is_said = False
 
     def startService(self) -> None:
         """Arm the first sweep."""
@@ -72,9 +73,14 @@ class Sweeper(Service):
         self._sweeping = None
         if isinstance(result, Failure) and not isinstance(result.value, CancelledError):
             if isinstance(result.value, GmsError):
-                self.log.warn("Could not sweep: {why}", why=str(result.value))
+                # Once, not with every try while the store is away.
+                say = self.log.debug if self._is_said else self.log.warn
+                self._is_said = True
+                say("Could not sweep, tried again: {why}", why=str(result.value))
             else:
                 self.log.failure("Could not sweep", failure=result)
+        elif not isinstance(result, Failure):
+            self._is_said = False
         if self.running:
             self._next = self._timers.callLater(self._interval_s, self._begin)
 

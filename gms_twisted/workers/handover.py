@@ -2,8 +2,8 @@
 
 ::
 
-    parent -> worker   standard input: the hand-over, then {"do": "reload"} or
-                       {"do": "make way"}; its end is the parent's end
+    parent -> worker   standard input: the hand-over, then {"do": "reload"}, {"do": "tell others"}
+                       or {"do": "make way"}; its end is the parent's end
     worker -> parent   descriptor REPORTS: ready, fault, applied
                        standard output: the lines of its log; standard error: what else it says
     listening sockets  from descriptor FIRST_LISTENER on, in the order of the hand-over
@@ -33,6 +33,9 @@ MAX_LINE_BYTES = 1024 * 1024
 
 RELOAD = {"do": "reload"}
 """Read the configuration again, and say whether it is in use."""
+
+TELL_OTHERS = {"do": "tell others"}
+"""The configuration counts here: have the nodes of other machines read theirs."""
 
 MAKE_WAY = {"do": "make way"}
 """Drain and end; others serve."""

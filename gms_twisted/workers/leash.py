@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from twisted.internet.interfaces import IProtocolFactory, IReadDescriptor
@@ -24,6 +24,7 @@ from gms_twisted.workers.handover import (
     MAX_LINE_BYTES,
     RELOAD,
     REPORTS,
+    TELL_OTHERS,
     Applied,
     Fault,
     HandOver,
@@ -35,6 +36,20 @@ from gms_twisted.workers.handover import (
 )
 
 _READ_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What a worker does when its parent says so.
+
+    :ivar reload: reads the configuration again, and reports.
+    :ivar tell_others: has other machines read theirs.
+    :ivar make_way: drains and ends.
+    """
+
+    reload: Callable[[], None]
+    tell_others: Callable[[], None]
+    make_way: Callable[[], None]
 
 
 class Leash:
@@ -97,18 +112,21 @@ class Leash:
     def follow(
         self,
         reactor: Any,
-        reload: Callable[[], None],
-        end: Callable[[], None],
+        orders: Orders,
         gone: Callable[[], None],
     ) -> None:
         """Do what the parent says, and be told when it is gone."""
 
         def make_way() -> None:
             self.makes_way = True
-            end()
+            orders.make_way()
 
-        orders = {line_of(RELOAD): reload, line_of(MAKE_WAY): make_way}
-        reactor.addReader(_Orders(reactor, self._orders, self._rest, orders, gone))
+        by_line = {
+            line_of(RELOAD): orders.reload,
+            line_of(TELL_OTHERS): orders.tell_others,
+            line_of(MAKE_WAY): make_way,
+        }
+        reactor.addReader(_Orders(reactor, self._orders, self._rest, by_line, gone))
 
     # What the parent is told.
 

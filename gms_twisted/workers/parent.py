@@ -5,7 +5,8 @@
     privilegedStartService   bind every port; nothing here accepts
     startService             start the workers; say so when all are ready
     a worker crashed         start it again, after a pause; the others serve
-    SIGHUP                   check the configuration, then have all workers read it
+    SIGHUP                   check the configuration, have all workers read it, and one of them
+                             tell other machines
     SIGUSR2                  one worker after the other drains and is replaced
     SIGTERM, SIGINT          all drain and end; a second one ends at once
 
@@ -274,6 +275,8 @@ class Parent(MultiService):
                 return
             applied += bool(good)
         self.log.info("Configuration applied by {count} workers", count=applied)
+        if not any(slot.tell_others() for slot in self._slots):
+            self.log.warn("No worker is ready to tell other machines of the configuration")
 
     async def _roll(self) -> None:
         """Replace all workers, one after the other."""

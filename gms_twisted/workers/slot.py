@@ -31,6 +31,7 @@ from gms_twisted.workers.handover import (
     MAX_LINE_BYTES,
     RELOAD,
     REPORTS,
+    TELL_OTHERS,
     Applied,
     Fault,
     HandOver,
@@ -189,6 +190,13 @@ class Slot:
             self._applied.append(applied)
             self._process.tell(line_of(RELOAD))
         return applied
+
+    def tell_others(self) -> bool:
+        """Have the process tell other machines; ``False``: there is none that could."""
+        if self._process is None or self._ending or self.ready is None:
+            return False
+        self._process.tell(line_of(TELL_OTHERS))
+        return True
 
     # What the process does.
 

@@ -20,7 +20,7 @@ from gms_twisted.app.interfaces import HandshakeRefused
 from gms_twisted.app.ops import EVENTS, MAX_ROWS, MAX_WINDOWS, NotOperator, Ops
 from gms_twisted.app.ops_health import HealthWatch
 from gms_twisted.app.ops_services import LOOKED_AT, StoredServices
-from gms_twisted.app.ops_sources import SEARCHED, Json, OpsSources
+from gms_twisted.app.ops_sources import SEARCHED, Json, OpsSources, listed
 from gms_twisted.app.service_records import SERVICE, ServiceInstance
 from gms_twisted.app.traffic import Traffic
 from gms_twisted.config.describe import describe
@@ -113,9 +113,10 @@ class Senders:
 class Problems:
     """Many problems."""
 
-    def problems(self) -> Sequence[Json]:
+    async def problems(self, after: str, limit: int, text: str) -> Json:
         """Newest first."""
-        return [{"id": str(n), "at": 1.0, "level": "warn", "text": f"odd {n}"} for n in range(199)]
+        rows = [{"id": str(n), "at": 1.0, "level": "warn", "text": f"odd {n}"} for n in range(199)]
+        return listed(rows, after, limit, text)
 
 
 class Chats:
@@ -139,8 +140,13 @@ class Nodes:
     async def nodes(self) -> Sequence[Json]:
         """The second does not answer."""
         return [
-            {"node": 1, "address": "host-1, process 7", "answered": True, "lag_s": 0.01},
-            {"node": 2, "address": "host-2, process 8", "answered": False},
+            {
+                **{"node": 1, "address": "host-1, process 7", "answered": True, "here": True},
+                **{"ok": False, "lag_s": 0.01},
+            },
+            {"node": 2, "address": "host-2, process 8", "answered": False, "here": False},
+            {"node": 3, "address": "host-3", "answered": True, "ok": True, "here": False},
+            {"node": 4, "address": "host-4", "answered": True, "ok": False, "here": False},
         ]
 
 
@@ -375,6 +381,7 @@ class AnswerTests(OpsCase):
         """Both answer at once, with the server's time."""
         health = self.ask("health")
         self.assertEqual((health["ok"], health["status"]), (True, "ready"))
+        self.assertEqual((health["node"], health["ill"]), (1, [2, 4]), "whose it is")
         traffic = self.ask("traffic", after=0)
         self.assertEqual(traffic["samples"], [])
         self.assertEqual(traffic["now"], self.wall.now())
@@ -400,8 +407,8 @@ class AnswerTests(OpsCase):
     def test_nodes(self) -> None:
         """All of them, or those that a word is found in."""
         answer = self.ask("nodes")
-        self.assertEqual([row["node"] for row in answer["rows"]], [1, 2])
-        self.assertEqual((answer["total"], answer["rows"][0]["lag_s"]), (2, 0.01))
+        self.assertEqual([row["node"] for row in answer["rows"]], [1, 2, 3, 4])
+        self.assertEqual((answer["total"], answer["rows"][0]["lag_s"]), (4, 0.01))
         self.assertEqual([row["node"] for row in self.ask("nodes", text="HOST-2")["rows"]], [2])
 
     def test_a_session(self) -> None:

@@ -7,16 +7,19 @@ from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.app.health import Health, NodeHealth
 from gms_twisted.app.nodes import HOME, Alone
-from gms_twisted.app.ops_everywhere import SessionsEverywhere
+from gms_twisted.app.ops_everywhere import ProblemsEverywhere, SessionsEverywhere
 from gms_twisted.app.ops_nodes import KIND, NodeFigures, NodeOverview
 from gms_twisted.app.ops_sources import Json
+from gms_twisted.app.reloads import Configured
 from gms_twisted.cluster.shards import SHARDS
 from gms_twisted.domain.errors import InvalidRequest, NodeAway
 from tests.support.nodes import MemoryNode, MemoryRun, Network
+from tests.support.sources import ManualWallClock
 
 
 class Lag:
@@ -31,8 +34,17 @@ def figures(sessions: int, *, ok: bool = True) -> NodeFigures:
     """What a node with so many sessions says."""
     health = NodeHealth()
     health.add("part", lambda: Health(ok))
+    configured = Configured(ManualWallClock(Clock(), 7.5))
     return NodeFigures(
-        health, Lag(), lambda: sessions, lambda: 3, lambda: 4, None, lambda: 5000, lambda: 6.5
+        health,
+        configured,
+        Lag(),
+        lambda: sessions,
+        lambda: 3,
+        lambda: 4,
+        None,
+        lambda: 5000,
+        lambda: 6.5,
     )
 
 
@@ -77,6 +89,7 @@ class NodeOverviewTests(Case):
             {
                 **{"node": 1, "address": "host-1", "started": 1.5, "here": True, "home": True},
                 **{"reachable": True, "answered": True, "shards": SHARDS, "status": "ready"},
+                **{"configured": 7.5, "refused": ""},
                 **{"ok": True, "bayeux": 10, "users": 3, "orchestration": 4, "chats": None},
                 **{"lag_s": 0.1235, "memory_bytes": 5000, "deliveries": 6.5},
             },
@@ -276,3 +289,63 @@ class SessionsEverywhereTests(Case):
         answer = self.result(self.one.call("b", "overview", b'["page", null, 0, ""]', 1.0))
         self.assertEqual(json.loads(answer)["live"], 1)
         self.assertNotIn("rows", json.loads(answer))
+
+
+class Problems:
+    """The log of one node, newest first."""
+
+    def __init__(self, *at: int) -> None:
+        self.rows = [{"id": str(one), "at": one, "text": f"odd {one}"} for one in at]
+
+    def problems(self) -> Sequence[Json]:
+        """All of it."""
+        return self.rows
+
+
+class ProblemsEverywhereTests(Case):
+    """What the logs of two nodes have."""
+
+    def setUp(self) -> None:
+        """Have both tell."""
+        super().setUp()
+        self.everywhere = ProblemsEverywhere(Problems(9, 7, 5, 3, 1), self.one)
+        ProblemsEverywhere(Problems(8, 6), self.two)
+
+    def page(self, after: str = "", limit: int = 4, text: str = "") -> Any:
+        """A page of all."""
+        return self.result(self.everywhere.problems(after, limit, text))
+
+    def test_pages(self) -> None:
+        """The newest of each, with its node; who has no more is asked only how many there are."""
+        first = self.page()
+        rows = [(row["at"], row["node"]) for row in first["rows"]]
+        self.assertEqual(rows, [(9, 1), (8, 2), (7, 1), (6, 2)])
+        self.assertEqual((first["next"], first["total"], first["away"]), ("1:2", 7, []))
+        last = self.page(first["next"])
+        self.assertEqual([row["at"] for row in last["rows"]], [5, 3, 1])
+        self.assertEqual((last["next"], last["total"]), (None, 7))
+
+    def test_search(self) -> None:
+        """At all nodes."""
+        page = self.page(text="odd 8")
+        self.assertEqual(([row["at"] for row in page["rows"]], page["total"]), ([8], 1))
+
+    def test_a_node_that_does_not_answer(self) -> None:
+        """Its rows are missing, and that is told."""
+        self.one.cut_from.add("b")
+        page = self.page()
+        self.assertEqual([row["at"] for row in page["rows"]], [9, 7])
+        self.assertEqual((page["away"], page["total"]), ([2], 5))
+
+    def test_after_what_is_none(self) -> None:
+        """A refusal, not a fault."""
+        failed = Deferred.fromCoroutine(self.everywhere.problems("nonsense", 4, ""))
+        self.failureResultOf(failed, InvalidRequest)
+
+    def test_alone(self) -> None:
+        """Without nodes it is the log of this process."""
+        alone = ProblemsEverywhere(Problems(2, 1), Alone())
+        page = self.result(alone.problems("", 1, ""))
+        self.assertEqual(
+            page, {"rows": [{"id": "2", "at": 2, "text": "odd 2"}], "next": "1", "total": 2}
+        )

@@ -165,10 +165,13 @@ class RegistryTests(TestCase):
         one = await self.joined(a_run(1, "a"))
         two = await self.joined(a_run(2, "b"))
         await self.beat(one, two)
-        await self.link.command(b"RENAME", self.prefix + b"nodes", self.prefix + b"away")
+        names = (b"nodes", b"alive", b"runs")
+        for name in names:
+            await self.link.command(b"RENAME", self.prefix + name, self.prefix + b"no-" + name)
         await self.beat(one)
         self.assertEqual((self.lost, one.others), ([], (two.run,)))
-        await self.link.command(b"RENAME", self.prefix + b"away", self.prefix + b"nodes")
+        for name in names:
+            await self.link.command(b"RENAME", self.prefix + b"no-" + name, self.prefix + name)
         await self.beat(one)
         self.assertEqual(self.lost, [])
 
@@ -178,7 +181,7 @@ class RegistryTests(TestCase):
         self.clock.advance(BEAT_S)
         await one.beaten()
         self.assertEqual(one.beaten_at, BEAT_S)
-        await self.link.command(b"HDEL", self.prefix + b"nodes", b"1")
+        await self.link.command(b"DEL", self.prefix + b"nodes", self.prefix + b"alive")
         self.clock.advance(BEAT_S)
         await one.beaten()
         self.assertEqual((one.beaten_at, self.lost), (BEAT_S, []), "it knows nobody")

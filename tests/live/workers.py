@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -47,6 +48,40 @@ def lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def port_of(server: Server) -> int:
+    """Where it listens."""
+    return int(server.url.rsplit(":", 1)[1])
+
+
+@dataclass(frozen=True)
+class Socket:
+    """One of this machine's, as the kernel tells of it.
+
+    :ivar peer: the other end's port.
+    :ivar queue: bytes that nobody has read, or of a listener: connections that nobody has accepted.
+    """
+
+    listens: bool
+    peer: int
+    queue: int
+    accepted: bool
+
+    def is_read(self, peer: int) -> bool:
+        """Tell whether all that came from a port was read by who has accepted it."""
+        return self.peer == peer and self.accepted and not self.queue
+
+
+def sockets(port: int) -> list[Socket]:
+    """All TCP sockets whose own port is this one."""
+    found = []
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, state, queues, _, _, _, _, inode, *_ = line.split()
+        if int(local.rpartition(":")[2], 16) == port:
+            peer, queue = (int(one.rpartition(":")[2], 16) for one in (remote, queues))
+            found.append(Socket(state == "0A", peer, queue, inode != "0"))
+    return found
 
 
 class Stream(threading.Thread):
@@ -134,7 +169,8 @@ class LifeTests(WorkersCase):
                 os.kill(pid, signal.SIGSTOP)
             waiting = Stream(server.url, keeps=False)
             waiting.start()
-            time.sleep(0.3)
+            port = port_of(server)
+            self.until(lambda: any(one.listens and one.queue for one in sockets(port)), server)
             os.kill(first, signal.SIGKILL)
             os.kill(second, signal.SIGCONT)
             self.until(lambda: waiting.count > 50)
@@ -154,7 +190,7 @@ class LifeTests(WorkersCase):
         self.assertEqual(server.stop(), 0, server.said)
         self.assertEqual([pid for pid in pids if lives(pid)], [])
         with self.assertRaises(OSError):
-            socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1])), 5)
+            socket.create_connection(("127.0.0.1", port_of(server)), 5)
         self.assertNotIn("has ended", server.said)
         self.assertNotIn("Traceback", server.said)
 
@@ -170,14 +206,15 @@ class LifeTests(WorkersCase):
         """With status 1, though a request is under way."""
         server = self.server()
         server.start()
-        pids = children(server.pid)
-        with socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1]))) as client:
+        pids, port = children(server.pid), port_of(server)
+        with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(
                 b"POST /genesys/1/storage/60 HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
             )
-            time.sleep(0.5)
+            mine = client.getsockname()[1]
+            self.until(lambda: any(one.is_read(mine) for one in sockets(port)), server)
             os.kill(server.pid, signal.SIGTERM)
-            time.sleep(0.5)
+            self.until(lambda: not any(one.listens for one in sockets(port)), server)
             self.assertTrue(lives(server.pid), server.said)
             self.assertEqual(server.stop(), 1, server.said)
         self.until(lambda: not any(map(lives, pids)), server)
@@ -309,6 +346,44 @@ class ChangeTests(WorkersCase):
             connection.request("GET", "/genesys/1/node")
             self.assertEqual(connection.getresponse().status, 200)
             connection.close()
+
+    def test_R13_SIGHUP_of_one_machine_reaches_the_others(self) -> None:
+        """Each reads its own file; who refuses it is named, and goes by the old one."""
+        text = "[storage]\nmax_keys = {}\n"
+        files = [self.folder / name for name in ("one.ini", "two.ini")]
+
+        def write(keys: int) -> None:
+            for file in files:
+                file.write_text(text.format(keys))
+
+        def takes(server: Server) -> set[int]:
+            url = f"{server.url}/genesys/1/storage/60"
+            return {post(url, a="1", b="2", c="3")[0] for _ in range(20)}
+
+        def reaches(server: Server, count: int) -> bool:
+            cluster = json.loads(get(f"{server.url}/health")[1])["parts"]["cluster"]
+            return [one["reachable"] for one in cluster["nodes"]] == [True] * count
+
+        write(5)
+        common = ("--set", "cluster/secret=of the test")
+        two = Server(
+            "--set", f"store/url={self.redis.url}", "--set", "server/node_id=2",
+            "--config", str(files[1]), *common, data=self.folder / "two",
+        )  # fmt: skip
+        with self.server("--config", str(files[0]), *common) as one, two:
+            self.until(lambda: reaches(one, 3) and reaches(two, 3), two)
+            write(2)
+            os.kill(two.pid, signal.SIGHUP)
+            for node in (101, 102):
+                self.wait_for(two, f"Configuration applied by node {node} (")
+            self.assertEqual((takes(one), takes(two)), ({400}, {400}))
+            self.assertNotIn("applied by node 2 (", one.said)
+            write(5)
+            files[1].write_text("[http]\nmax_body = much\n")
+            os.kill(one.pid, signal.SIGHUP)
+            self.wait_for(one, "Configuration not applied by node 2 (")
+            self.assertIn("http/max_body", one.said)
+            self.assertEqual((takes(one), takes(two)), ({200}, {400}))
 
     def test_a_rolling_restart_fails_no_request(self) -> None:
         """Those on connections of their own, and those on one that is kept."""

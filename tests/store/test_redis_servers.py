@@ -290,6 +290,8 @@ class DiskTests(RedisTestCase):
         server = self.server()
         store = await self.store(server.url)
         await store.commit(self.put("a"))
+        other = await self.store(server.url)
+        other.sweeps = lambda: False
         obstacle = server.path / "dump.rdb"
         obstacle.mkdir()
         server.ask("CONFIG", "SET", "save", "3600 1")
@@ -297,6 +299,8 @@ class DiskTests(RedisTestCase):
         await self.refused(StoreReadOnly, store.commit(self.put("b")))
         await self.refused(StoreReadOnly, self.commit(store, Delete(AREA, "a")))
         await self.refused(StoreReadOnly, store.sweep())
+        self.assertEqual(await other.sweep(), 0)
+        self.assertFalse((await other.usage()).writable, "who does not sweep notices it, too")
         self.assertEqual(await self.value(store, "a"), b"x")
         self.assertIsNone(await self.value(store, "b"))
         self.assertFalse((await store.usage()).writable)

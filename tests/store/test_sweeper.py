@@ -10,6 +10,7 @@ from gms_twisted.domain.errors import StoreReadOnly
 from gms_twisted.store.interfaces import Kind, Put, Unit, UnitId
 from gms_twisted.store.memory import MemoryStore
 from gms_twisted.store.sweeper import FIRST_AFTER_S, SLICE_ITEMS, Sweeper
+from tests.support.log_lines import LogLines
 from tests.support.sources import CountingIds, ManualWallClock
 
 
@@ -85,10 +86,16 @@ class SweeperTests(SynchronousTestCase):
     def test_a_failure_does_not_end_it(self) -> None:
         """When the store refuses, the next sweep comes all the same."""
         self.store.refuse = StoreReadOnly("The disk is broken.")
-        self.clock.advance(FIRST_AFTER_S)
+        log = LogLines(self)
+        self.clock.pump([FIRST_AFTER_S, 5, 5])
+        self.assertEqual(log.lines(), ["Could not sweep, tried again: The disk is broken."])
         self.store.refuse = None
         self.clock.advance(5)
         self.assertEqual(self.store.slices, [SLICE_ITEMS])
+        self.clock.pump([0.0, 0.0, 0.0])
+        self.store.refuse = StoreReadOnly("The disk is broken.")
+        self.clock.pump([0.0, 5, 5])
+        self.assertEqual(len(log.lines()), 2, "it had gone well")
 
     def test_stop_before_the_first(self) -> None:
         """A stopped sweeper leaves no timer."""

@@ -5,6 +5,7 @@ import { BayeuxClient } from "../lib/bayeux.js";
 import { ConnectionState } from "../lib/connection.js";
 import { fill, h, icon, iconButton } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
+import { cleanName } from "../lib/text.js";
 import { setServerTime } from "../lib/times.js";
 import { themeButton, toast } from "../lib/ui.js";
 import { hasDetails, showDetails } from "./details.js";
@@ -18,6 +19,8 @@ const SECTIONS = [
 ];
 const TICK_MS = 500;
 const SETTLE_MS = 1500;
+/** Sections that are of one node, the one that answers. */
+const OF_ONE = new Set(["health", "traffic", "senders", "configuration"]);
 const SLOW = { configuration: 30000, errors: 5000, senders: 5000 };
 const LOST = new Set(["lost", "offline", "timeout", "closed"]);
 const SHORTCUTS = [
@@ -39,6 +42,7 @@ export class Ops {
     this.pill = h("a.health-pill.chip", { href: "#health", hidden: true });
     this.links = new Map();
     this.sections = new Map();
+    this.ofNodes = [];
     this.element = this.build();
   }
 
@@ -50,7 +54,7 @@ export class Ops {
     })));
     const sections = SECTIONS.map(([name]) => {
       const element = h("section.section", { id: name, aria: { labelledby: `${name}-title` } },
-        h("header.section-head", {}, h("h2", { id: `${name}-title`, tabindex: "-1" }, t(`ops.${name}`)), h("p.muted", {}, t(`ops.${name}.about`))),
+        h("header.section-head", {}, h("h2", { id: `${name}-title`, tabindex: "-1" }, t(`ops.${name}`), OF_ONE.has(name) && [" ", this.ofNode()]), h("p.muted", {}, t(`ops.${name}.about`))),
         this.views[name].element);
       this.sections.set(name, element);
       return element;
@@ -263,7 +267,24 @@ export class Ops {
 
   // ---- looking around -----------------------------------------------------------------------
 
-  setHealth({ ok }, text) {
+  /** Where a section says which node it is of. */
+  ofNode() {
+    const place = h("span.chip", { hidden: true });
+    this.ofNodes.push(place);
+    return place;
+  }
+
+  setNode(node) {
+    if (this.node === node) return;
+    this.node = node;
+    for (const place of this.ofNodes) {
+      place.hidden = !node;
+      place.textContent = node ? t("ops.node.at", { node: cleanName(node, 10) }) : "";
+    }
+  }
+
+  setHealth({ ok, node }, text) {
+    this.setNode(node);
     const key = `${ok}${text}`;
     if (this.healthKey === key) return;
     this.healthKey = key;

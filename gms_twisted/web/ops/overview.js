@@ -26,7 +26,8 @@ function verdict(health) {
   if (health.status === "draining") return t("ops.health.draining");
   if (health.status === "read-only") return t("ops.health.readonly");
   const parts = health.parts.filter((part) => !part.ok).map((part) => partName(part.name));
-  return t("ops.health.bad", { parts: parts.join(", ") });
+  const nodes = (health.ill ?? []).map((node) => t("ops.node.at", { node: cleanName(node, 10) }));
+  return t("ops.health.bad", { parts: [...parts, ...nodes].join(", ") });
 }
 
 /** Something from the server that may be there, failing or still to come. */
@@ -74,7 +75,10 @@ export class HealthView extends View {
     this.known = false;
   }
 
-  take(health) {
+  take(told) {
+    // All is well when it is at every node; since when another one is not, this one does not know.
+    const elsewhere = told.ok && Boolean(told.ill?.length);
+    const health = { ...told, ok: told.ok && !elsewhere, since: elsewhere ? null : told.since };
     this.page.setHealth(health, verdict(health));
     if (!this.known) this.build();
     const level = health.ok ? "green" : "red";
@@ -83,7 +87,7 @@ export class HealthView extends View {
       this.line = line;
       this.big.className = `verdict ${level}`;
       fill(this.big, icon(health.ok ? "check" : "alert", "large"), h("div", {}, h("p.verdict-line", {}, verdict(health)),
-        h("p.verdict-since", {}, `${t("ops.since")} `, exact(health.since))));
+        health.since !== null && h("p.verdict-since", {}, `${t("ops.since")} `, exact(health.since))));
     }
     reconcile(this.parts, health.parts, (part) => part.name, (part, old) => this.part(part, old));
     this.drawFacts(health);

@@ -11,6 +11,9 @@ const amount = (key, label, more = {}) => ({ key, label, number: true, cell: (ro
 const time = (key, label, show, more = {}) => ({ key, label, cell: (row) => show(row[key]), ...more });
 const id = (key, label, section, more = {}) => ({ key, label, cell: (row) => idCell(section, row[key]), ...more });
 
+/** Which node a row is of, where there are several. */
+const atNode = (row) => (row.node ? h("span.small.muted.at-node", {}, t("ops.node.at", { node: cleanName(row.node, 10) })) : null);
+
 export const deliveryWord = (row) => {
   const word = deliveryState(row);
   return state({ delivered: "green", partly: "amber", failed: "red" }[word] ?? "", t(`ops.delivery.${word}`));
@@ -46,6 +49,10 @@ export const nodeColumns = [
   { key: "state", label: "ops.col.state", value: nodeState, sign: nodeState, cell: nodeWord },
   text("address", "ops.col.address"),
   time("started", "ops.fact.uptime", since),
+  {
+    key: "configured", label: "ops.configuration", sign: (row) => [row.configured, row.refused],
+    cell: (row) => (row.refused ? h("span", { title: clean(row.refused, 300) }, state("amber", t("connection.refused"))) : since(row.configured)),
+  },
   {
     key: "lag_s", label: "ops.col.lag", number: true,
     cell: (row) => {
@@ -107,7 +114,7 @@ export const strikes = (count) => (count > 0 ? state("amber", figure(count)) : f
 export const sessionColumns = [
   {
     key: "id", label: "ops.col.session", sign: (row) => [row.id, row.node],
-    cell: (row) => [idCell("sessions", row.id), row.node ? h("span.small.muted.at-node", {}, t("ops.node.at", { node: cleanName(row.node, 10) })) : null],
+    cell: (row) => [idCell("sessions", row.id), atNode(row)],
   },
   code("application", "ops.col.application"),
   { key: "states", label: "ops.col.states", value: (row) => (row.states ?? []).join(" "), cell: (row) => stateList(row.states, 2) },
@@ -230,7 +237,7 @@ const LEVELS = { warn: "amber", error: "red", critical: "red" };
 export const errorColumns = [
   time("at", "ops.col.at", past),
   { key: "level", label: "ops.col.level", cell: (row) => state(LEVELS[row.level] ?? "amber", t(LEVELS[row.level] === "red" ? "ops.level.error" : "ops.level.warn")) },
-  code("who", "ops.col.who"),
+  { key: "who", label: "ops.col.who", sign: (row) => [row.who, row.node], cell: (row) => [mono(row.who), atNode(row)] },
   {
     key: "text", label: "ops.col.what", plain: true, sign: (row) => [row.id],
     cell: (row) => (row.traceback || String(row.text).includes("\n")

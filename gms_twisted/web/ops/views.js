@@ -81,6 +81,31 @@ class NodesView {
   }
 }
 
+/** What the logs of all nodes say is wrong. */
+class ErrorsView {
+  constructor(page) {
+    this.feed = new Feed(page, "errors", {
+      call: "errors", label: "ops.errors", columns: sections.errorColumns, keyOf: (row) => `${row.node}/${row.id}`,
+      empty: { icon: "check", title: "ops.errors.empty", text: "ops.errors.empty.text" },
+      taken: (answer) => this.drawAway(answer.away ?? []),
+    });
+    this.away = h("div.table-problem", { role: "status" });
+    this.element = h("div", {}, this.away, this.feed.element);
+  }
+
+  /** Nodes whose lines are missing. */
+  drawAway(nodes) {
+    const names = nodes.map((node) => t("ops.node.at", { node: cleanName(node, 10) })).join(", ");
+    const text = names && `${t("ops.node.silent")}: ${names}`;
+    if (this.away.textContent === text) return;
+    fill(this.away, text && [icon("alert", "small"), h("span", {}, text)]);
+  }
+
+  ask() {
+    return this.feed.ask();
+  }
+}
+
 /** The state charts that run. */
 class SessionsView {
   constructor(page) {
@@ -252,10 +277,7 @@ export function makeViews(page) {
       columns: sections.configColumns, keyOf: (row) => `${row.section}/${row.option}`, search: "ops.configuration.search",
       empty: { icon: "sliders", title: "ops.configuration.empty", text: "ops.configuration.empty.text" },
     }),
-    errors: table("errors", {
-      columns: sections.errorColumns,
-      empty: { icon: "check", title: "ops.errors.empty", text: "ops.errors.empty.text" },
-    }),
+    errors: new ErrorsView(page),
   };
 }
 

@@ -257,6 +257,24 @@ describe("the operator page, on a server that is not well", () => {
     assert.doesNotMatch(await page.title(), /\u26a0/);
   });
 
+  it("names the node that a section is of, and the others where something is wrong", async () => {
+    const { health } = server.world.ops;
+    Object.assign(health, { node: 7, ill: [2, 301] });
+    await enterOps(page, server.url);
+    await page.getByText("Needs attention: node 2, node 301").first().waitFor();
+    assert.equal(await page.locator(".verdict-since").count(), 0);
+    for (const section of ["health", "traffic", "senders", "configuration"]) assert.match(await page.locator(`#${section}-title`).textContent(), /node 7$/);
+    server.world.ops.errorsAway = [301];
+    await see(page, "errors");
+    assert.match(await page.locator("#errors tbody tr").nth(1).innerText(), /node 2/);
+    await page.getByText("No answer: node 301").waitFor();
+    Object.assign(health, { node: null, ill: [] });
+    server.world.ops.errorsAway = [];
+    await see(page, "health");
+    await page.getByText("Everything is in order").waitFor();
+    assert.equal(await page.locator("#health-title").textContent(), "Health ");
+  });
+
   it("asks for the sections in view only, and for nothing while hidden", async () => {
     let asked = [];
     await enterOps(page, server.url);
@@ -342,9 +360,11 @@ describe("the operator page, on a server that is not well", () => {
     await until(page, () => location.hash === "#nodes");
     await see(page, "nodes");
     const row = (place) => page.locator("#nodes tbody tr").nth(place);
-    assert.match(await row(0).innerText(), /^1\s*Home\s+In order\s+gms-1\.example\.com, process 4001\s+5 hrs?\s+12 ms\s+141 MB\s+22\s+81\s+74\s+23\.4\s+3\s+52/);
+    assert.match(await row(0).innerText(), /^1\s*Home\s+In order\s+gms-1\.example\.com, process 4001\s+5 hrs?\s+10 mins?\s+12 ms\s+141 MB\s+22\s+81\s+74\s+23\.4\s+3\s+52/);
     assert.doesNotMatch(await row(1).innerText(), /Home/);
-    assert.match(await row(1).locator(".chip.amber").innerText(), /310 ms/);
+    assert.match(await row(1).locator(".chip.amber").first().innerText(), /Refused/);
+    assert.match(await row(1).locator("[title*='http/max_body']").innerText(), /Refused/);
+    assert.match(await row(1).locator(".chip.amber").last().innerText(), /310 ms/);
     const figures = page.locator("#nodes .figures");
     assert.match(await figures.innerText(), /Nodes\s+3\s+Without an answer\s+0\s+Bayeux sessions\s+214\s+Orchestration sessions\s+140\s+Messages per second\s+64\.4/);
     await audit(page, "nodes");

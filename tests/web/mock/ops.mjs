@@ -39,7 +39,7 @@ export function madeUp() {
   const bookings = (group, count, digits) => Array.from({ length: count }, (_, index) => ({ number: `+1415555${String(100 + index).padStart(4, "0")}`, service: serviceIds[index * 3], phone: "***34", code: digits ? "***" : "", until: now + 4 + index * 3, group }));
   return {
     health: {
-      status: "ready", ok: true, since: now - 5 * 3600, started: now - 5 * 3600,
+      status: "ready", ok: true, since: now - 5 * 3600, started: now - 5 * 3600, node: 1, ill: [],
       parts: [
         { name: "storage", ok: true, since: now - 5 * 3600, details: { keys: 1204, bytes: 48203112, full: false, writable: true, damaged_records: 0 } },
         { name: "bayeux", ok: true, since: now - 5 * 3600, details: { sessions: 214, held: 201, queued_bytes: 18044 } },
@@ -61,9 +61,9 @@ export function madeUp() {
       Math.round((38 + 22 * Math.sin(index / 14) + (index % 7) * 1.7) * 100) / 100, Math.round((64 + 30 * Math.sin(index / 9) + (index % 5) * 3) * 100) / 100,
       201 + Math.round(9 * Math.sin(index / 30)), 214 + Math.round(9 * Math.sin(index / 30)), index % 40 === 0 ? 3.4 : 0.4, Math.round(Math.max(0, 5 * Math.sin(index / 20)) * 100) / 100]),
     nodes: [
-      { node: 1, address: "gms-1.example.com, process 4001", started: now - 5 * 3600, here: true, home: true, reachable: true, answered: true, status: "ready", ok: true, shards: 22, bayeux: 81, users: 74, orchestration: 52, chats: 3, lag_s: 0.012, memory_bytes: 141_203_456, deliveries: 23.4 },
-      { node: 2, address: "gms-2.example.com, process 4002", started: now - 5 * 3600, here: false, home: false, reachable: true, answered: true, status: "ready", ok: true, shards: 21, bayeux: 68, users: 61, orchestration: 45, chats: 2, lag_s: 0.31, memory_bytes: 138_117_120, deliveries: 19.8 },
-      { node: 301, address: "gms-3.example.com, process 4301", started: now - 95, here: false, home: false, reachable: true, answered: true, status: "ready", ok: true, shards: 21, bayeux: 65, users: 60, orchestration: 43, chats: 1, lag_s: 0.004, memory_bytes: 98_766_848, deliveries: 21.2 },
+      { node: 1, address: "gms-1.example.com, process 4001", started: now - 5 * 3600, configured: now - 620, refused: "", here: true, home: true, reachable: true, answered: true, status: "ready", ok: true, shards: 22, bayeux: 81, users: 74, orchestration: 52, chats: 3, lag_s: 0.012, memory_bytes: 141_203_456, deliveries: 23.4 },
+      { node: 2, address: "gms-2.example.com, process 4002", started: now - 5 * 3600, configured: now - 5 * 3600, refused: "/etc/gms/gms.ini:17: http/max_body: much is no number", here: false, home: false, reachable: true, answered: true, status: "ready", ok: true, shards: 21, bayeux: 68, users: 61, orchestration: 45, chats: 2, lag_s: 0.31, memory_bytes: 138_117_120, deliveries: 19.8 },
+      { node: 301, address: "gms-3.example.com, process 4301", started: now - 95, configured: now - 95, refused: "", here: false, home: false, reachable: true, answered: true, status: "ready", ok: true, shards: 21, bayeux: 65, users: 60, orchestration: 43, chats: 1, lag_s: 0.004, memory_bytes: 98_766_848, deliveries: 21.2 },
     ],
     away: [],
     services: serviceIds.map((id, index) => ({ id, name: names[index % 4], service: names[index % 4].startsWith("iPhone") ? "request-interaction" : names[index % 4], user: index % 3 ? `customer-${index}` : "", created: now - index * 31, ends: now + 20 + index * 17, idle: index % 4 === 1 })),
@@ -103,9 +103,9 @@ export function madeUp() {
       ...Array.from({ length: 210 }, (_, index) => ["limits", `limit_${String(index).padStart(3, "0")}`, String(index * 10)]),
     ].map(([section, option, value]) => ({ section, option, value })),
     errors: [
-      { id: "3", at: now - 40, level: "critical", who: "app.tasks", text: "Failed: push to a device", traceback: "Traceback (most recent call last):\n  File \"sender.py\", line 214, in attempt\n    raise ConnectionLost()\nConnectionLost: Connection to the other side was lost in a non-clean fashion." },
-      { id: "2", at: now - 600, level: "warn", who: "push.sender", text: "Provider SalesApp: the certificate ends in 4 days", traceback: "" },
-      { id: "1", at: now - 7200, level: "error", who: "process", text: "Configuration not applied: 2 faults; the old one stays", traceback: "" },
+      { id: "3", node: 1, at: now - 40, level: "critical", who: "app.tasks", text: "Failed: push to a device", traceback: "Traceback (most recent call last):\n  File \"sender.py\", line 214, in attempt\n    raise ConnectionLost()\nConnectionLost: Connection to the other side was lost in a non-clean fashion." },
+      { id: "2", node: 2, at: now - 600, level: "warn", who: "push.sender", text: "Provider SalesApp: the certificate ends in 4 days", traceback: "" },
+      { id: "1", node: 301, at: now - 7200, level: "error", who: "process", text: "Configuration not applied: 2 faults; the old one stays", traceback: "" },
     ],
     /** Sections that this server does not have, and lines of the traffic: `traffic pushes`. */
     missing: new Set(),
@@ -176,7 +176,7 @@ export function answerOps(world, agent, data, refusal) {
     delivery: () => one(state.deliveries),
     senders: () => section("senders", state.senders),
     configuration: () => page(state.configuration),
-    errors: () => section("errors", state.errors),
+    errors: () => ({ ...section("errors", state.errors), away: state.errorsAway ?? [] }),
   };
   if (!Object.hasOwn(calls, data.do)) throw refusal(400, "do: no such call.", "gms.invalid_request");
   world.asked?.(data);
