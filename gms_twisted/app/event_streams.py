@@ -38,6 +38,10 @@ ACK_S = 0.05
 LATE_S = 0.5
 """A node that has not confirmed an event for so long may be dead."""
 
+FORGET_S = 30.0
+"""A node that is dead for so long does not come back.  One that was silent and of which nobody has
+taken anything may go on, and both ends must know then what has come."""
+
 MAX_BYTES = 8 * 1024 * 1024
 """Of what is not confirmed, for each node; more is refused."""
 
@@ -99,6 +103,7 @@ class EventStreams:
         self._receiver = receiver
         self._streams: dict[str, _Stream] = {}
         self._came: dict[str, int] = {}
+        self._dead: dict[str, float] = {}
         self._owed: set[str] = set()
         self._acking: DelayedCall | None = None
         peers.hear(KIND, self._heard)
@@ -171,15 +176,18 @@ class EventStreams:
 
     def sweep(self) -> None:
         """Take back what nobody takes any more; to be called now and then."""
+        now, dead = self._timers.seconds(), self._dead
+        silent = [run for run in {*self._streams, *self._came} if not self._peers.lives(run)]
+        self._dead = {run: dead.get(run, now) for run in silent}
         back: dict[GmsUser, list[Event]] = {}
-        for run in [one for one in self._streams if not self._peers.lives(one)]:
-            for event in self._streams.pop(run).unconfirmed:
+        for run in [one for one, since in self._dead.items() if now >= since + FORGET_S]:
+            self._came.pop(run, None)
+            stream = self._streams.pop(run, None)
+            for event in stream.unconfirmed if stream is not None else ():
                 if is_kept(event.fragment):
                     back.setdefault(event.user, []).append(event)
         for user, events in back.items():
             self._receiver.take_back(user, _once(events))
-        for run in [one for one in self._came if not self._peers.lives(one)]:
-            del self._came[run]
 
     def stop(self) -> None:
         """Confirm nothing any more."""

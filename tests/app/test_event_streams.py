@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from gms_twisted.app.event_streams import ACK_S, LATE_S, MAX_BYTES, Event, EventStreams
+from gms_twisted.app.event_streams import ACK_S, FORGET_S, LATE_S, MAX_BYTES, Event, EventStreams
 from gms_twisted.domain.ids import GmsUser
 from tests.support.nodes import Network
 
@@ -61,6 +61,13 @@ class EventStreamTests(SynchronousTestCase):
         for one in events:
             self.assertTrue(self.a.streams.send("b", USER, one))
 
+    def bury(self) -> None:
+        """Let dead nodes be dead for long enough."""
+        self.a.streams.sweep()
+        self.assertEqual(self.a.returned, [])
+        self.clock.advance(FORGET_S)
+        self.a.streams.sweep()
+
     def unconfirmed(self) -> int:
         """How many the sender still has."""
         return len(self.a.streams._streams["b"].unconfirmed)
@@ -110,9 +117,32 @@ class EventStreamTests(SynchronousTestCase):
         self.a.streams.sweep()
         self.assertEqual(self.a.returned, [], "it lives")
         self.network.cut("b")
-        self.a.streams.sweep()
+        self.bury()
         self.assertEqual(self.a.returned, [(USER, [event(2), event(3)])])
         self.assertEqual(self.a.streams._streams, {})
+
+    def test_not_dead_after_all(self) -> None:
+        """A node that was taken for dead and goes on gets the rest, and nothing twice."""
+        self.send(event(1))
+        self.b.node.swallows = True
+        self.clock.advance(ACK_S)
+        self.a.node.swallows = True
+        self.send(event(2))
+        self.network.cut("b")
+        for ends in (self.a, self.b):
+            ends.streams.sweep()
+        self.clock.advance(FORGET_S - 0.1)
+        for ends in (self.a, self.b):
+            ends.streams.sweep()
+        self.network.nodes["b"] = self.b.node
+        self.network.reconnect("b")
+        self.a.node.swallows = False
+        self.network.reconnect("a")
+        self.send(event(3))
+        self.assertEqual([one for _, one in self.b.taken], [event(at) for at in (1, 2, 3)])
+        self.clock.advance(0.2)
+        self.a.streams.sweep()
+        self.assertEqual((self.a.returned, self.a.streams._dead), ([], {}))
 
     def test_copies(self) -> None:
         """One that goes to several nodes says so, and comes back of all that die once."""
@@ -128,7 +158,7 @@ class EventStreamTests(SynchronousTestCase):
         self.assertEqual(stuck, [one, other])
         for run in "bc":
             self.network.cut(run)
-        self.a.streams.sweep()
+        self.bury()
         self.assertEqual(self.a.returned, [(USER, [copy])])
 
     def test_copies_for_another_way(self) -> None:
@@ -169,7 +199,7 @@ class EventStreamTests(SynchronousTestCase):
         self.assertEqual(self.a.streams.take(USER, copies=False), [first, second])
         self.assertEqual(self.a.streams.take(USER, copies=False), [])
         self.network.cut("b")
-        self.a.streams.sweep()
+        self.bury()
         back = [(user, fragments) for user, fragments in self.a.returned]
         self.assertEqual(back, [(USER, [first, second]), (GmsUser("other"), [other])])
         self.assertEqual(self.a.copies_back, [first, second])

@@ -134,15 +134,16 @@ async def _stop_short(faults: Faults, node: Node, random: Random, done: Done) ->
 async def _stop_long(faults: Faults, node: Node, random: Random, done: Done) -> None:
     """Others take it for dead; it must find out and end."""
     world = faults.world
+    had = (await world.cluster_of(node)).get("shards", 0)
     node.signal(signal.SIGSTOP)
     starts = node.starts
     await world.sleep(DEAD_S)
     if node.starts != starts:
         return
-    # Nobody is taken for dead while Redis is away: then it may go on.
-    is_dead = await world.is_dead(node)
+    # Nobody is taken for dead while Redis is away, or had nothing to take: then it may go on.
+    is_taken = had > 0 and await world.is_taken(node)
     node.signal(signal.SIGCONT)
-    if is_dead and not await world.gone(node, END_S):
+    if is_taken and not await world.gone(node, END_S):
         text = f"node {node.number} was dead to others for {DEAD_S:.0f} s and goes on"
         faults.broken.append((world.seconds(), text))
 

@@ -273,15 +273,19 @@ class World:
             await self.sleep(0.05)
         return False
 
-    async def is_dead(self, node: Node) -> bool:
-        """Tell whether the others took a node for dead: those that answer, and some do."""
-        known = []
-        for other in self.nodes:
-            if other is not node and other.lives:
-                answer = await self.asker.ask("GET", f"{other.url}/health", patience=2.0)
-                if answer.status == 200:
-                    known += [one["node"] for one in answer.json["parts"]["cluster"]["nodes"]]
-        return bool(known) and node.number not in known
+    async def cluster_of(self, node: Node) -> dict[str, Any]:
+        """What a node says of all of them, ``/health``; nothing when it does not answer."""
+        answer = await self.asker.ask("GET", f"{node.url}/health", patience=2.0)
+        return dict(answer.json["parts"]["cluster"]) if answer.status == 200 else {}
+
+    async def is_taken(self, node: Node) -> bool:
+        """Tell whether others took a node for dead, and what it had: all of those that answer."""
+        told = [await self.cluster_of(one) for one in self.nodes if one is not node and one.lives]
+        said = [one for one in told if one]
+        return bool(said) and all(
+            not one["shards_unowned"] and all(each["node"] != node.number for each in one["nodes"])
+            for one in said
+        )
 
     def _start(self, node: Node) -> None:
         # Sentinel tells addresses behind the proxies.
