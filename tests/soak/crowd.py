@@ -56,10 +56,10 @@ class Crowd:
                 raise RuntimeError(f"not under way after {UNDER_WAY_S:.0f} s: {self._counts()}")
             await world.sleep(0.2)
         for place, node in enumerate(world.nodes):
-            cluster = await world.cluster_of(node)
+            shards = (await world.cluster_of(node)).get("shards", 0)
             self._say(
-                f"{world.seconds():6.0f} s: kills node {node.number} with {cluster.get('shards')} of "
-                f"{cluster.get('shards_of_all')} shards, amid {self._counts()}"
+                f"{world.seconds():6.0f} s: kills node {node.number}, which has {shards} shards, "
+                f"amid {self._counts()}"
             )
             await faults.do("kill" if place else "kill, away 15 s", node, random)
             await world.sleep(BETWEEN_S)
