@@ -40,6 +40,7 @@ class WholeServer:
 
     :param chat: there is a chat server, in the test's hands; else none answers.
     :ivar chats: that chat server.
+    :ivar houses: all of a process, for each; ``house`` is the first.
     :ivar reactor: its time is the test's.
     """
 
@@ -58,12 +59,15 @@ class WholeServer:
             "limits/v03_per_address=100",
             *overrides,
         )
-        self._start()
+        self.house = self.houses[0]
+        for house in self.houses:
+            self._start(house)
+        self.settle()
 
     def _build(self, folder: Path, *overrides: str) -> None:
         store = MemoryStore(self.wall, self.ids)
-        self.house = self._house(configuration_of(*overrides), folder, store, Alone())
         self.run(store.start())
+        self.houses = [self._house(configuration_of(*overrides), folder, store, Alone())]
 
     def _house(
         self, configuration: Configuration, folder: Path, store: Store, nodes: Nodes
@@ -73,9 +77,14 @@ class WholeServer:
         )
         return House(base, (), b"k" * 32, nodes)
 
-    def _start(self) -> None:
-        self.house.comet.start()
-        self.run(self.house.services.start())
+    def _start(self, house: House) -> None:
+        """Start what a process starts."""
+        house.comet.start()
+        self.run(house.services.start())
+        self.run(house.push.start())
+        self.run(house.orchestration.start())
+        house.push.take_up()
+        self.run(house.delivery.start())
 
     def settle(self) -> None:
         """Let everything go on until nothing follows; no time passes."""
@@ -91,7 +100,8 @@ class WholeServer:
 
     def reconfigure(self, *overrides: str) -> None:
         """Give it another configuration."""
-        self.house.reconfigure(configuration_of(*overrides))
+        for house in self.houses:
+            house.reconfigure(configuration_of(*overrides))
 
     def run(self, work: Any) -> Any:
         """Run something to its end."""
@@ -193,8 +203,8 @@ class WholeServer:
 
     def sessions(self) -> list[str]:
         """The ids of the sessions that run."""
-        embedded = self.house.orchestration.embedded
-        return [] if embedded is None else list(embedded.host.sessions)
+        found = [house.orchestration.embedded for house in self.houses]
+        return [one for each in found if each is not None for one in each.host.sessions]
 
     def subscriptions(self) -> int:
         """How many subscriptions there are."""
