@@ -26,7 +26,7 @@ from tests.live.attacks import eventually
 from tests.live.call_site import ANI, Centre, Program, is_empty, keys, stored
 from tests.live.callbacks import OK, Callback, CallbackServer
 from tests.live.push_attacks import sets, tell
-from tests.live.server import Server
+from tests.live.several import server as started
 
 BOOKING_S = 40
 NUMBERS = tuple(f"+1650555010{number}" for number in range(4))
@@ -82,7 +82,7 @@ class KillCase(SynchronousTestCase):
         self.web = CallbackServer(self.behave, keep=True)
         self.addCleanup(self.web.close)
         self.stamps: list[tuple[float, str]] = []
-        self.server = Server(
+        self.server = started(
             *sets(
                 "limits/exempt=127.0.0.1",
                 "contact-centre/outbound_answer_after=0",

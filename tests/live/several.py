@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -20,6 +21,7 @@ from tests.support.redis_server import RedisServer, free_port
 
 NODES = int(os.environ.get("GMS_LIVE_NODES", "1"))
 LIMIT_S = 60.0
+_PAGE = 20
 
 BALANCER = """
 global
@@ -32,6 +34,7 @@ defaults
     timeout tunnel 120s
     retries 3
     option redispatch 1
+    option http-server-close
     option httpchk GET /health
     default-server check inter 500ms fastinter 200ms fall 2 rise 1
 frontend front
@@ -52,7 +55,12 @@ class Nodes(Server):
     """
 
     def __init__(
-        self, *options: str, port: int = 0, data: Path | None = None, count: int = 2
+        self,
+        *options: str,
+        port: int = 0,
+        data: Path | None = None,
+        descriptors: int | None = None,
+        count: int = 2,
     ) -> None:
         super().__init__(*options, port=port or free_port(), data=data)
         self.url = f"http://127.0.0.1:{self._port}"
@@ -70,6 +78,7 @@ class Nodes(Server):
                 *("--set", f"server/node_id={number}"),
                 port=free_port(),
                 data=self._folder(number),
+                descriptors=descriptors,
             )
             for number in range(1, count + 1)
         ]
@@ -84,6 +93,20 @@ class Nodes(Server):
         """How many records of a kind are in the store, what is over included."""
         return self._number("ZCARD", f"gms:1:keys:{kind}")
 
+    def keys(self, kind: str) -> set[str]:
+        """The keys of records of a kind, what is over included."""
+        found: set[str] = set()
+        for first in range(0, self.count(kind), _PAGE):
+            page = self._redis.ask(
+                "ZRANGE", f"gms:1:keys:{kind}", str(first), str(first + _PAGE - 1)
+            )
+            found |= {line for line in page.split("\r\n") if line[:1] not in ("", "*", "$")}
+        return found
+
+    def due(self, queue: str) -> int:
+        """How much waits in a queue."""
+        return self._number("ZCARD", f"gms:1:due:{queue}")
+
     def held(self) -> int:
         """How many numbers are held."""
         return self._number("ZCOUNT", "gms:1:reserved", str(time.time()), "+inf")
@@ -95,6 +118,11 @@ class Nodes(Server):
     def said(self) -> str:
         """What all have printed."""
         return "\n".join(f"--- node {at}:\n{node.said}" for at, node in enumerate(self.nodes, 1))
+
+    @property
+    def each(self) -> Sequence[Server]:
+        """The nodes."""
+        return self.nodes
 
     @property
     def pid(self) -> int:
@@ -148,8 +176,10 @@ class Nodes(Server):
         return max(statuses)
 
 
-def server(*options: str, port: int = 0, data: Path | None = None) -> Server:
+def server(
+    *options: str, port: int = 0, data: Path | None = None, descriptors: int | None = None
+) -> Server:
     """Make one server, or several nodes that look like one."""
     if NODES > 1:
-        return Nodes(*options, port=port, data=data, count=NODES)
-    return Server(*options, port=port, data=data)
+        return Nodes(*options, port=port, data=data, descriptors=descriptors, count=NODES)
+    return Server(*options, port=port, data=data, descriptors=descriptors)

@@ -21,7 +21,8 @@ from urllib.request import Request, urlopen
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.live.server import ROOT, Server
+from tests.live.server import ROOT
+from tests.live.several import server as started
 
 LIMIT_S = 30.0
 _HINT = re.compile(r"  --set '(.*)'")
@@ -113,7 +114,7 @@ class SimulatedTests(SynchronousTestCase):
             shown = json.loads(simulator.line("endpoint"))
             device = json.dumps({name: shown[name] for name in ("endpoint", "keys")})
         sets = [part for hint in self._hints(simulator, kind) for part in ("--set", hint)]
-        with Server(*sets) as server:
+        with started(*sets) as server:
             base = f"{server.url}/genesys/1/notification"
             self._subscribe(base, "alive", notification_type, device)
             status, headers, body = self._publish(base, "orders.alive", "Grüße 1")
@@ -166,7 +167,7 @@ class SimulatedTests(SynchronousTestCase):
         simulator = Simulator("httpcb", "--json", "--listen", "tcp:0:interface=127.0.0.1")
         self.addCleanup(simulator.stop)
         url = simulator.line("simulator on").rpartition(" ")[2]
-        with Server() as server:
+        with started() as server:
             base = f"{server.url}/genesys/1/notification"
             self._subscribe(base, "alive", "httpcb", f"{url}/cb")
             self.assertEqual(self._publish(base, "orders.alive", "Grüße")[0], 200)
