@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Mapping
+from email.message import Message
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -76,17 +77,22 @@ class Simulator:
         self.folder.cleanup()
 
 
+def names_of(headers: Message) -> Mapping[str, str]:
+    """Headers by their names in lower case, as a balancer may spell them."""
+    return {name.lower(): value for name, value in headers.items()}
+
+
 def call(url: str, document: object) -> tuple[int, Mapping[str, str], bytes]:
-    """Post JSON."""
+    """Post JSON; gives status, headers and body."""
     request = Request(
         url, json.dumps(document).encode(), {"Content-Type": "application/json"}, method="POST"
     )
     try:
         with urlopen(request, timeout=LIMIT_S) as answer:
-            return answer.status, dict(answer.headers), answer.read()
+            return answer.status, names_of(answer.headers), answer.read()
     except HTTPError as refused:
         with refused:
-            return refused.code, dict(refused.headers), refused.read()
+            return refused.code, names_of(refused.headers), refused.read()
 
 
 class SimulatedTests(SynchronousTestCase):
@@ -159,7 +165,7 @@ class SimulatedTests(SynchronousTestCase):
         return call(f"{base}/publish", {"tag": tag, "message": message})
 
     def _report(self, base: str, headers: Mapping[str, str]) -> Any:
-        with urlopen(f"{base}/delivery/{headers['X-Delivery-Id']}", timeout=LIMIT_S) as answer:
+        with urlopen(f"{base}/delivery/{headers['x-delivery-id']}", timeout=LIMIT_S) as answer:
             return json.load(answer)
 
     def test_httpcb(self) -> None:
