@@ -19,6 +19,7 @@ from gms_twisted.domain.ids import DeviceId, GmsUser, SubscriptionId
 from gms_twisted.domain.notifications import NotificationType
 from gms_twisted.domain.tags import matches
 from gms_twisted.store.memory import MemoryStore
+from tests.support.nodes import Network
 from tests.support.notification_house import TOKEN, NotificationHouse, SlowStore, subscription
 from tests.support.sqlite import SqliteTestCase
 
@@ -350,6 +351,29 @@ class LimitTests(Fixture):
         self.house.clock.advance(10)
         self.house.run(self.house.count.recount())
         self.create(subscription(subscriber="y"))
+
+    def test_N07_nodes_count_together(self) -> None:
+        """What one node makes and ends counts at the other at once, for the limit of all."""
+        network = Network()
+        ours, theirs = (
+            NotificationHouse(
+                self,
+                store=self.house.store,
+                clock=self.house.clock,
+                ids=self.house.ids,
+                peers=network.node(run),
+                max_subscriptions=2,
+            )
+            for run in ("ours", "theirs")
+        )
+        ours.subscribe(subscriber="a")
+        theirs.subscribe(subscriber="b")
+        for house in (ours, theirs):
+            work = house.subscriptions.create(subscription(subscriber="c"), None)
+            house.fail(work, TooManyRequests)
+        ours.run(ours.subscriptions.delete_of("b"))
+        theirs.subscribe(subscriber="c")
+        self.assertEqual((ours.count.total, theirs.count.total), (2, 2))
 
     def test_count(self) -> None:
         """By type, with what others make and what ends by itself; never below zero."""

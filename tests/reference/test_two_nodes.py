@@ -27,6 +27,7 @@ from tests.reference import (
     test_service_api,
     test_storage_api,
 )
+from tests.support.nodes import Network
 from tests.support.notification_house import NotificationHouse
 from tests.support.redis_server import SKIP
 from tests.support.sources import CountingIds, ManualWallClock
@@ -69,10 +70,12 @@ class TwoSenders:
         self.addCleanup(turning.end)
         made: list[NotificationHouse] = []
         prefix = f"{self.id()}:{next(_NUMBERS)}:".encode("ascii")
+        network = Network()
         for node in ("1", "2"):
             store = RedisStore(turning.link(), ManualWallClock(clock), ids, node, prefix=prefix)
             turning.run(store.start())
-            house = TurnedHouse(self, store=store, clock=clock, ids=ids, **options)
+            peers = network.node(node)
+            house = TurnedHouse(self, store=store, clock=clock, ids=ids, peers=peers, **options)
             house.turning = turning
             first = made[0] if made else house
             house.transports, house.made = first.transports, first.made
