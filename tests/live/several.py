@@ -13,15 +13,27 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from gms_twisted.cluster.shards import SHARDS
 from tests.live.server import Server
 from tests.support.redis_server import RedisServer, free_port
 
 NODES = int(os.environ.get("GMS_LIVE_NODES", "1"))
 LIMIT_S = 60.0
 _PAGE = 20
+_LIVE = """
+local live = 0
+for _, key in ipairs(redis.call('ZRANGE', 'gms:1:keys:' .. ARGV[1], 0, -1)) do
+  local expires = redis.call('HGET', 'gms:1:record:' .. ARGV[1] .. ':' .. key, 'expires')
+  if not expires or expires == '' or tonumber(expires) > tonumber(ARGV[2]) then
+    live = live + 1
+  end
+end
+return live
+"""
 
 BALANCER = """
 global
@@ -90,13 +102,13 @@ class Nodes(Server):
         return folder
 
     def count(self, kind: str) -> int:
-        """How many records of a kind are in the store, what is over included."""
-        return self._number("ZCARD", f"gms:1:keys:{kind}")
+        """How many records of a kind live in the store."""
+        return self._number("EVAL", _LIVE, "0", kind, str(time.time()))
 
     def keys(self, kind: str) -> set[str]:
         """The keys of records of a kind, what is over included."""
         found: set[str] = set()
-        for first in range(0, self.count(kind), _PAGE):
+        for first in range(0, self._number("ZCARD", f"gms:1:keys:{kind}"), _PAGE):
             page = self._redis.ask(
                 "ZRANGE", f"gms:1:keys:{kind}", str(first), str(first + _PAGE - 1)
             )
@@ -145,6 +157,25 @@ class Nodes(Server):
                 [haproxy, "-db", "-f", str(self._config)], stderr=subprocess.DEVNULL
             )
         self._await_balancer()
+        self._await_shares()
+
+    def _await_shares(self) -> None:
+        """Wait until all shards have owners, and each node its share of them.
+
+        Until then requests may be answered 503, as documented; who asks after a start is no
+        program that knows of it.
+        """
+        end, share = time.monotonic() + LIMIT_S, SHARDS // len(self.nodes)
+        while any(one["shards"] != share or not one["ok"] for one in self.cluster()):
+            if time.monotonic() > end:
+                self.stop()
+                raise RuntimeError(f"shards are not dealt; the nodes said:\n{self.said}")
+            time.sleep(0.1)
+
+    def cluster(self) -> list[dict[str, Any]]:
+        """How each node sees the cluster."""
+        details: list[Any] = [node.health()["parts"] for node in self.nodes]
+        return [one["cluster"] for one in details]
 
     def _await_balancer(self) -> None:
         """Wait until every node has its turn again."""
