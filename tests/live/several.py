@@ -62,6 +62,7 @@ backend nodes
 class Nodes(Server):
     """Nodes that look like one server.
 
+    :param redis: one that runs; else they have one of their own.
     :param count: how many.
     :ivar nodes: each of them.
     """
@@ -72,11 +73,13 @@ class Nodes(Server):
         port: int = 0,
         data: Path | None = None,
         descriptors: int | None = None,
+        redis: RedisServer | None = None,
         count: int = 2,
     ) -> None:
         super().__init__(*options, port=port or free_port(), data=data)
         self.url = f"http://127.0.0.1:{self._port}"
-        self._redis = RedisServer(append_only=True)
+        self._owns_redis = redis is None
+        self._redis = redis or RedisServer(append_only=True)
         self._balancer: subprocess.Popen[bytes] | None = None
         shared = (
             f"store/url={self._redis.url}",
@@ -143,7 +146,7 @@ class Nodes(Server):
 
     def start(self) -> None:
         """Start Redis if it is not there, all nodes, and the balancer in front of them."""
-        if self._balancer is None:
+        if self._balancer is None and self._owns_redis:
             self._redis.start()
         for node in self.nodes:
             node.start()
@@ -203,14 +206,26 @@ class Nodes(Server):
             self._balancer.terminate()
             self._balancer.wait()
             self._balancer = None
-        self._redis.remove()
+        if self._owns_redis:
+            self._redis.remove()
         return max(statuses)
 
 
 def server(
-    *options: str, port: int = 0, data: Path | None = None, descriptors: int | None = None
+    *options: str,
+    port: int = 0,
+    data: Path | None = None,
+    descriptors: int | None = None,
+    redis: RedisServer | None = None,
 ) -> Server:
-    """Make one server, or several nodes that look like one."""
+    """Make one server, or several nodes that look like one.
+
+    :param redis: where its data is; without, in a file of one server, or a new one of several.
+    """
     if NODES > 1:
-        return Nodes(*options, port=port, data=data, descriptors=descriptors, count=NODES)
+        return Nodes(
+            *options, port=port, data=data, descriptors=descriptors, redis=redis, count=NODES
+        )
+    if redis is not None:
+        options = (*options, "--set", f"store/url={redis.url}")
     return Server(*options, port=port, data=data, descriptors=descriptors)
