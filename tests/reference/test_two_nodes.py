@@ -1,4 +1,4 @@
-"""The chapters of the reference once more, asked of two nodes on one Redis in turn.
+"""The chapters of the reference twice more: of two nodes in turn, and of one that owns nothing.
 
 What is left out asks no server: how a localization file and the options of an event are read,
 and the Node API, which is each node's own.
@@ -33,7 +33,7 @@ from tests.support.redis_server import SKIP
 from tests.support.sources import CountingIds, ManualWallClock
 from tests.support.turning import Turning
 from tests.support.whole import WholeCase, WholeServer
-from tests.support.whole_nodes import WholeNodes
+from tests.support.whole_nodes import OthersNodes, WholeNodes
 
 
 class TwoServers:
@@ -45,6 +45,15 @@ class TwoServers:
         """Make them."""
         assert isinstance(self, SynchronousTestCase)
         return WholeNodes(self, *overrides, chat=chat)
+
+
+class OthersServers(TwoServers):
+    """Makes two nodes, and asks the one that owns nothing."""
+
+    def whole(self, *overrides: str, chat: bool = False) -> WholeServer:
+        """Make them."""
+        assert isinstance(self, SynchronousTestCase)
+        return OthersNodes(self, *overrides, chat=chat)
 
 
 class TurnedHouse(NotificationHouse):
@@ -89,32 +98,38 @@ _NUMBERS = itertools.count(1)
 """A test may make several, which have nothing to do with each other."""
 
 
-def on_two_nodes(twice: type, base: type, *chapters: ModuleType) -> dict[str, type]:
+def on_two_nodes(
+    twice: type, base: type, *chapters: ModuleType, beginning: str = ""
+) -> dict[str, type]:
     """Test cases of chapters once more.
 
     :param twice: makes two of what ``base`` makes one of.
+    :param beginning: of the names of the cases.
     """
     return {
-        name: type(name, (twice, case), {"__module__": __name__, "__doc__": case.__doc__})
+        beginning + name: type(
+            beginning + name, (twice, case), {"__module__": __name__, "__doc__": case.__doc__}
+        )
         for chapter in chapters
         for name, case in vars(chapter).items()
         if isinstance(case, type) and issubclass(case, base) and case is not base
     }
 
 
+OWNED = (
+    test_call_flows,
+    test_chat_api,
+    test_comet_chat,
+    test_orchestrated_flows,
+    test_request_chat_delay,
+    test_request_interaction,
+    test_service_api,
+)
+"""Chapters of what has an owner."""
+
 globals().update(
-    on_two_nodes(
-        TwoServers,
-        WholeCase,
-        test_call_flows,
-        test_chat_api,
-        test_comet_chat,
-        test_orchestrated_flows,
-        test_request_chat_delay,
-        test_request_interaction,
-        test_service_api,
-        test_storage_api,
-    )
+    on_two_nodes(TwoServers, WholeCase, *OWNED, test_storage_api)
+    | on_two_nodes(OthersServers, WholeCase, *OWNED, beginning="Others")
     | on_two_nodes(
         TwoSenders,
         test_notification_api.NotificationFixture,

@@ -42,7 +42,7 @@ class WholeNodes(WholeServer):
         network = Network(own, prefix)
         nodes = [network.node(f"run-{number + 1}") for number in range(self.count)]
         for shard in range(SHARDS):
-            self.run(network.take(nodes[shard % self.count].run, shard))
+            self.run(network.take(nodes[self._owner_of(shard)].run, shard))
         for node in nodes:
             configuration = configuration_of(f"server/node_id={node.node}", *overrides)
             place = folder / str(node.node)
@@ -51,6 +51,10 @@ class WholeNodes(WholeServer):
             store = RedisStore(link, self.wall, self.ids, name, prefix=prefix)
             self.run(store.start())
             self.houses.append(self._house(configuration, place, store, node))
+
+    def _owner_of(self, shard: int) -> int:
+        """Which node gets a shard."""
+        return shard % self.count
 
     def _end(self) -> None:
         for house in self.houses:
@@ -82,6 +86,18 @@ class WholeNodes(WholeServer):
     def _door(self) -> FrontDoor:
         """The next node's."""
         return self.houses[next(self._turns) % self.count].door
+
+
+class OthersNodes(WholeNodes):
+    """Two of which the first is asked everything and owns nothing, as one that has just joined."""
+
+    def _owner_of(self, shard: int) -> int:
+        """All are the other one's."""
+        return 1
+
+    def _door(self) -> FrontDoor:
+        """The first one's."""
+        return self.house.door
 
 
 _NUMBERS = itertools.count(1)
