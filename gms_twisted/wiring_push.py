@@ -33,7 +33,7 @@ from gms_twisted.app.interfaces import UserOffers
 from gms_twisted.app.kept_tokens import KeptToken, KeptTokens
 from gms_twisted.app.localization import Localization
 from gms_twisted.app.localization_file import MAX_BYTES
-from gms_twisted.app.nodes import Ownership
+from gms_twisted.app.nodes import Nodes
 from gms_twisted.app.notification_views import NotificationViews
 from gms_twisted.app.notifications import Notifications
 from gms_twisted.app.orchestration import EventReceiver
@@ -69,7 +69,8 @@ from gms_twisted.wiring_transports import Transports, apns_settings_of
 class PushHouse:
     """The notification service of one process.
 
-    :param nodes: who owns which events that are owed, and polls which feedback service.
+    :param nodes: who owns which events that are owed, and polls which feedback service; whose
+        subscriptions count here too.
     :param loopback_only: every listener is on loopback, so callbacks may be there too.
     :ivar gates: for all requests that leave.
     :ivar views: what the operator page shows.
@@ -86,7 +87,7 @@ class PushHouse:
         tasks: Tasks,
         counters: Counters,
         comet: UserOffers,
-        nodes: Ownership,
+        nodes: Nodes,
         *,
         loopback_only: bool,
     ) -> None:
@@ -133,7 +134,7 @@ class PushHouse:
         self.localization = Localization(
             self._source, options.localization_default_language, tasks, reactor, counters
         )
-        self.count = SubscriptionCount(store, reactor, counters)
+        self.count = SubscriptionCount(store, reactor, counters, nodes)
         self.subscriptions = Subscriptions(
             store, ids, wall, self.senders, self._check_device, self.count, options
         )

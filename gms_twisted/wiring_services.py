@@ -158,6 +158,8 @@ class ServiceHouse:
             configuration.resource_groups,
             nodes,
         )
+        if nodes.node:
+            self.access.pools.share(tasks)
 
     def reconfigure(self, configuration: Configuration, exempt: Networks) -> None:
         """Take new options; nothing of it can fail."""

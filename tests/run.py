@@ -244,19 +244,51 @@ def step_gateways() -> Result:
     return together([run(PYTHON, *part) for part in parts])
 
 
+NODES_LIFECYCLE = tuple(
+    f"tests.live.lifecycle.{name}"
+    for name in (
+        "SignalTests.test_R12_SIGTERM_ends_with_status_0",
+        "SignalTests.test_R13_SIGHUP_applies_a_good_configuration_and_keeps_out_a_bad_one",
+        "CommandTests.test_login_link_works_while_the_server_runs",
+        "CommandTests.test_C12_a_persons_chats_and_sessions_are_exported_and_deleted",
+        "CommandTests.test_self_check_tries_what_clients_need",
+    )
+)
+
+
 def step_nodes() -> Result:
-    """Run what knows the server only from outside against two nodes behind a balancer."""
+    """Run what knows the server only from outside against two nodes behind a balancer.
+
+    Some of it in parts, where another node has no part in the rest: of attacks on connections
+    those on Bayeux, of hostile applications those that send and start without end, of gateways
+    one that is polled for news and one that a browser gave, of a process's life what is done to
+    it while it runs, of the pages that show one thing in two themes one.
+    """
     need("redis-server", "redis-server")
     need("haproxy", "haproxy")
     need("chromium", "chromium")
+    need("curl", "curl")
     need_packages(ROOT / "tests" / "clients")
     need_packages(ROOT / "tests" / "web")
+    trial = ("-m", "twisted.trial")
+    simulated = "tests.live.gateways.simulated.SimulatedTests"
     parts = (
+        ("-m", "tests.live.readme"),
         ("-m", "tests.live.clients"),
-        ("-m", "twisted.trial", "tests.live.orchestration"),
-        ("-m", "tests.live.browser", "chat", "advanced", "voice"),
+        (
+            *trial,
+            "tests.live.orchestration",
+            "tests.live.session_kills",
+            "tests.live.scxml_samples",
+        ),
+        (*trial, "tests.live.script_attacks.ChartTests.test_G01_G02_G03_X03_storms"),
+        (*trial, "tests.live.attacks.BayeuxTests"),
+        (*trial, "tests.live.push_attacks", "tests.live.service_attacks"),
+        (*trial, *NODES_LIFECYCLE, "tests.live.moving.WholeTests"),
+        (*trial, f"{simulated}.test_apns", f"{simulated}.test_webpush"),
+        ("-m", "tests.live.browser", "chat", "advanced", "voice", "ops", "access"),
     )
-    return together([run(PYTHON, *part, GMS_LIVE_NODES="2") for part in parts])
+    return together([run(PYTHON, *part, GMS_LIVE_NODES="2", GMS_BRIEF="1") for part in parts])
 
 
 def step_cluster() -> Result:

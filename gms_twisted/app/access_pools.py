@@ -16,15 +16,19 @@ from twisted.logger import Logger
 from gms_twisted.app.access_records import NUMBERS
 from gms_twisted.app.health import Health
 from gms_twisted.app.phone_numbers import PhoneNumbers
+from gms_twisted.app.tasks import Tasks
 from gms_twisted.config.options import ResourceGroup
 from gms_twisted.domain.counters import Counters
-from gms_twisted.domain.errors import Unavailable
+from gms_twisted.domain.errors import GmsError, Unavailable
 from gms_twisted.domain.sources import IdSource, WallClock
 from gms_twisted.store.interfaces import Store
 
 _GUESSES = 8
 _SAY_EVERY_S = 60.0
 _EMPTY_GROUP_S = 60.0
+
+LOOK_EVERY_S = 5.0
+"""How old what is told of groups may be where other nodes lock numbers too."""
 
 
 class NumbersTaken(Unavailable):
@@ -133,6 +137,8 @@ class Pools:
         self._taken: dict[str, float] = {}
         self._turns: dict[str, int] = {}
         self._said_at: dict[str, float] = {}
+        self._looking: Tasks | None = None
+        self._looked_at = float("-inf")
         self.reconfigure(groups, phones, low_percent)
         counters.gauge("gms_access_groups_low", lambda: float(len(self._low())))
 
@@ -142,6 +148,13 @@ class Pools:
         """Give out other numbers from now on; what is booked stays booked."""
         self._pools = {name: Pool.read(group, phones) for name, group in groups.items()}
         self._low_percent = low_percent
+
+    def share(self, tasks: Tasks) -> None:
+        """Other nodes lock numbers too: whoever asks how groups are has us look again.
+
+        :param tasks: run that.
+        """
+        self._looking = tasks
 
     def get(self, name: str) -> Pool | None:
         """The group of a name."""
@@ -230,7 +243,21 @@ class Pools:
         free = sum(self._taken.get(one.key, 0.0) <= now for one in pool.numbers)
         return PoolHealth(len(pool.numbers), free)
 
+    def _look_again(self) -> None:
+        """Have the next one who asks be told what is so now."""
+        now = self._wall.now()
+        if self._looking is not None and not 0 <= now - self._looked_at < LOOK_EVERY_S:
+            self._looked_at = now
+            self._looking.spawn("reading which numbers are locked", self._look())
+
+    async def _look(self) -> None:
+        try:
+            await self.refresh()
+        except GmsError:
+            self._looked_at = float("-inf")
+
     def _low(self) -> list[str]:
+        self._look_again()
         low = []
         for name, pool in self._pools.items():
             count = self._count(pool)

@@ -1,18 +1,21 @@
 """How many subscriptions there are, for their limit (N07) and for metrics.
 
-Known without asking: what this process makes and ends is counted as it happens; what ends by
-itself, and what other processes do, comes in with a recount now and then, in slices.
+Known without asking: what this node makes and ends is counted as it happens, and told to other
+nodes, which count it too; what ends by itself, and what was told in vain, comes in with a recount
+now and then, in slices.
 
 Knows: numbers by type.  Does not know: who subscribes to what.
 """
 
 from __future__ import annotations
 
+import json
 from functools import partial
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
+from gms_twisted.app.nodes import Alone, Peers
 from gms_twisted.app.pauses import pause
 from gms_twisted.app.setbacks import Setback
 from gms_twisted.app.subscription_records import SUBSCRIPTION, Subscription
@@ -30,14 +33,24 @@ SHARE = 100
 
 _SLICE = 100
 
+_KIND = "subscriptions"
+"""Of what nodes tell each other: a type, and by how much its number has changed."""
+
 
 class SubscriptionCount:
-    """Counts live subscriptions, roughly."""
+    """Counts live subscriptions, roughly.
+
+    :param peers: other nodes, whose subscriptions count here too.
+    """
 
     log = Logger()
 
-    def __init__(self, store: Store, timers: Timers, counters: Counters) -> None:
+    def __init__(
+        self, store: Store, timers: Timers, counters: Counters, peers: Peers | None = None
+    ) -> None:
         self._store = store
+        self._peers = peers if peers is not None else Alone()
+        self._peers.hear(_KIND, self._heard)
         self._timers = timers
         self._by_type = dict.fromkeys(NotificationType, 0)
         self._expired = 0
@@ -55,7 +68,16 @@ class SubscriptionCount:
         return self._by_type[notification_type]
 
     def changed(self, notification_type: NotificationType, by: int) -> None:
-        """Count what was made, or, negative, ended."""
+        """Count what was made here, or, negative, ended."""
+        self._add(notification_type, by)
+        if self._peers.reachable:
+            self._peers.tell_all(_KIND, json.dumps([notification_type, by]).encode("ascii"))
+
+    def _heard(self, run: str, payload: bytes) -> None:
+        word, by = json.loads(payload)
+        self._add(NotificationType(word), by)
+
+    def _add(self, notification_type: NotificationType, by: int) -> None:
         self._by_type[notification_type] = max(0, self._by_type[notification_type] + by)
 
     def check(self, limit: int) -> None:

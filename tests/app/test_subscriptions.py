@@ -21,6 +21,7 @@ from gms_twisted.domain.tags import matches
 from gms_twisted.store.interfaces import Kind, Record
 from gms_twisted.store.memory import MemoryStore
 from tests.support.log_lines import LogLines
+from tests.support.nodes import Network
 from tests.support.notification_house import TOKEN, NotificationHouse, SlowStore, subscription
 from tests.support.sqlite import SqliteTestCase
 
@@ -383,6 +384,29 @@ class LimitTests(Fixture):
         self.assertEqual(other.count.of(NotificationType.HTTPCB), 1)
         running.addErrback(lambda _: None)
         running.cancel()
+
+    def test_N07_nodes_count_together(self) -> None:
+        """What one node makes and ends counts at the other at once, for the limit of all."""
+        network = Network()
+        ours, theirs = (
+            NotificationHouse(
+                self,
+                store=self.house.store,
+                clock=self.house.clock,
+                ids=self.house.ids,
+                peers=network.node(run),
+                max_subscriptions=2,
+            )
+            for run in ("ours", "theirs")
+        )
+        ours.subscribe(subscriber="a")
+        theirs.subscribe(subscriber="b")
+        for house in (ours, theirs):
+            work = house.subscriptions.create(subscription(subscriber="c"), None)
+            house.fail(work, TooManyRequests)
+        ours.run(ours.subscriptions.delete_of("b"))
+        theirs.subscribe(subscriber="c")
+        self.assertEqual((ours.count.total, theirs.count.total), (2, 2))
 
     def test_count(self) -> None:
         """By type, with what others make and what ends by itself; never below zero."""

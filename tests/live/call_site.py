@@ -189,6 +189,8 @@ def is_empty(server: Server) -> bool:
 
 def keys(server: Server, kind: str) -> set[str]:
     """The keys of a kind of records."""
+    if isinstance(server, Nodes):
+        return server.keys(kind)
     path = server.data / FILE_NAME
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
         rows = store.execute("SELECT key FROM records WHERE kind = ?", (kind,)).fetchall()

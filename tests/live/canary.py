@@ -10,7 +10,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -245,6 +245,16 @@ class Footprint:
     megabytes: float
     descriptors: int
     busy_s: float
+
+    @classmethod
+    def of_all(cls, pids: Iterable[int]) -> Footprint:
+        """Look at several, now; what they hold together."""
+        found = [cls.of(pid) for pid in pids]
+        return cls(
+            sum(one.megabytes for one in found),
+            sum(one.descriptors for one in found),
+            sum(one.busy_s for one in found),
+        )
 
     @classmethod
     def of(cls, pid: int) -> Footprint:

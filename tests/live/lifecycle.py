@@ -26,6 +26,7 @@ from cryptography.x509.oid import NameOID
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.live.server import ROOT, Server
+from tests.live.several import server as started
 
 GMS = str(ROOT / "bin" / "gms")
 LIMIT_S = 30
@@ -202,7 +203,7 @@ class SignalTests(LifecycleCase):
 
     def test_R12_SIGTERM_ends_with_status_0(self) -> None:
         """Held polls are answered first, with the advice to come back."""
-        server = Server(data=self.folder)
+        server = started(data=self.folder)
         server.start()
         url = f"{server.url}/genesys/cometd"
 
@@ -240,7 +241,7 @@ class SignalTests(LifecycleCase):
         """As a whole or not at all."""
         file = self.folder / "gms.ini"
         file.write_text("[storage]\nmax_keys = 5\n")
-        with Server("--config", str(file), data=self.folder) as server:
+        with started("--config", str(file), data=self.folder) as server:
             url = f"{server.url}/genesys/1/storage/60"
             self.assertEqual(post(url, a="1", b="2", c="3")[0], 200)
             file.write_text("[storage]\nmax_keys = 2\n")
@@ -251,9 +252,10 @@ class SignalTests(LifecycleCase):
             self.assertEqual(post(url, a="1", b="2", c="3")[0], 400)
 
     def hang_up(self, server: Server, answer: str) -> None:
-        """Send SIGHUP and wait for what it says."""
-        subprocess.run(["kill", f"-{signal.SIGHUP.value}", str(server.pid)], check=True)
-        self.wait_for(server, answer)
+        """Send SIGHUP and wait for what it says, each process of it."""
+        for one in server.each:
+            subprocess.run(["kill", f"-{signal.SIGHUP.value}", str(one.pid)], check=True)
+            self.wait_for(one, answer)
 
     def test_R13_SIGHUP_swaps_certificates(self) -> None:
         """For new connections; the port stays open."""
@@ -292,8 +294,8 @@ class CommandTests(LifecycleCase):
 
     def test_login_link_works_while_the_server_runs(self) -> None:
         """It prints a link that the desk takes."""
-        with Server(data=self.folder) as server:
-            ended = command("login-link", "--data", str(self.folder))
+        with started(data=self.folder) as server:
+            ended = command("login-link", "--data", str(server.each[-1].data))
             self.assertEqual(ended.returncode, 0, ended.stderr)
             token = ended.stdout.strip().rpartition("#link=")[2]
             status, body = get(f"{server.url}/desk/api/link/{token}")
@@ -336,7 +338,7 @@ class CommandTests(LifecycleCase):
 
     def test_C12_a_persons_chats_and_sessions_are_exported_and_deleted(self) -> None:
         """While the server runs."""
-        with Server(data=self.folder) as server:
+        with started(data=self.folder) as server:
             request = Request(
                 f"{server.url}/genesys/1/service/request-chat", b"", {"gms_user": "vasya"}
             )
@@ -352,7 +354,7 @@ class CommandTests(LifecycleCase):
             )
             with urlopen(request, timeout=10) as answer:
                 self.assertIn("_id", json.load(answer))
-            options = ("--data", str(self.folder))
+            options = ("--data", str(server.each[-1].data))
             said = command("user-export", "vasya", *options).stdout
             for canary in ("canary message", "+14155550134"):
                 self.assertIn(canary, said)
@@ -363,8 +365,8 @@ class CommandTests(LifecycleCase):
 
     def test_self_check_tries_what_clients_need(self) -> None:
         """Straight to the server everything gets through."""
-        with Server(data=self.folder) as server:
-            ended = command("self-check", "--data", str(self.folder))
+        with started(data=self.folder) as server:
+            ended = command("self-check", "--data", str(server.each[-1].data))
             self.assertEqual(ended.returncode, 0, ended.stdout + ended.stderr)
             self.assertEqual(ended.stdout.count("ok "), 4, server.said)
 

@@ -28,6 +28,7 @@ from gms_twisted.system import SystemIds, SystemWallClock
 from tests.live.callbacks import CallbackServer, well
 from tests.live.lifecycle import GMS, LIMIT_S, LifecycleCase, command, free_port
 from tests.live.server import Server
+from tests.live.several import server as started
 from tests.support.front import multipart
 from tests.support.redis_server import RedisServer
 from tests.support.sqlite import make_sqlite
@@ -182,8 +183,8 @@ class WholeTests(MovingCase):
             self.assertGreater(counts[name], 0, name)
         said = self.run_gms("b", "import", str(self.dump), *self.sets)
         self.assertIn(f"content {first['content']}", said)
-        with Server(*options, *self.sets, port=port, data=self.data("b")) as server:
-            self.assertEqual(made.answers(server.url, self.data("b")), before)
+        with started(*options, redis=self.redis, port=port, data=self.data("b")) as server:
+            self.assertEqual(made.answers(server.url, server.each[-1].data), before)
         second = self.folder / "second"
         self.run_gms("b", "export", str(second), *self.sets)
         self.run_gms("c", "import", str(second))
@@ -211,7 +212,7 @@ class WholeTests(MovingCase):
         )
         exported, imported = [one for one in ended.stderr.splitlines() if "content" in one]
         self.assertEqual(exported.rpartition(" ")[2], imported.rpartition(" ")[2])
-        with Server(*self.sets, data=there) as server:
+        with started(redis=self.redis, data=there) as server:
             value = ask(f"{server.url}/genesys/1/storage/{area}/Key1")
         self.assertEqual(value, b"Value1")
 

@@ -24,6 +24,7 @@ from tests.live.attacks import MEGABYTE, OPTIONS, SLOWEST_S, AttackCase, eventua
 from tests.live.callbacks import OK, Callback, CallbackServer, hostile, well
 from tests.live.canary import JSON, Connection
 from tests.live.server import Server
+from tests.live.several import Nodes
 
 BASE = "/genesys/1/notification"
 LARGE = 65536
@@ -312,6 +313,8 @@ class BodyTests(PushCase):
 
 def owed(server: Server) -> int:
     """How many deliveries a server's store holds for later."""
+    if isinstance(server, Nodes):
+        return server.due(QUEUE)
     path = server.data / FILE_NAME
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
         found = store.execute("SELECT count(*) FROM due WHERE queue = ?", (QUEUE,)).fetchone()
@@ -358,6 +361,8 @@ class KillTests(PushCase):
                         "POST", f"{BASE}/publish", event(f"orders.n{number}"), **JSON
                     )
                     self.assertEqual(status, 503)
+                    if said.startswith(b"<html>"):
+                        return  # the balancer's own, when no node is there
                     answers.append((f"n{number}", said))
 
         publishers = [

@@ -11,7 +11,8 @@ import re
 import subprocess
 import sys
 
-from tests.live.server import ROOT, Server
+from tests.live.server import ROOT
+from tests.live.several import server as started
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.M | re.S)
 EXPECTED = re.compile(r"^# -> (.*)$")
@@ -37,7 +38,7 @@ def commands() -> list[tuple[str, str]]:
 def main() -> int:
     """Run them; returns the exit status."""
     wanted = commands()
-    with Server(port=8080):
+    with started(port=8080):
         script = f"\necho '{MARK}'\n".join(command for command, _ in wanted)
         ended = subprocess.run(
             ["sh", "-eu", "-c", script], capture_output=True, text=True, timeout=120, check=False

@@ -17,7 +17,7 @@ from tests.live.attacks import eventually
 from tests.live.call_site import ANI, Centre, Program, is_empty, stored
 from tests.live.callbacks import CallbackServer, well
 from tests.live.push_attacks import sets
-from tests.live.server import Server
+from tests.live.several import server as started
 
 SAMPLES = os.environ.get("GMS_SCXML_SAMPLES", "")
 TAG = "a2c.advanced.service"
@@ -52,7 +52,7 @@ class SampleCase(SynchronousTestCase):
         options += [
             f"service.{name}/_service={(folder / f'{name}.scxml').as_uri()}" for name in NAMES
         ]
-        self.server = Server(*sets(*options))
+        self.server = started(*sets(*options))
         self.addCleanup(self.server.__exit__, None, None, None)
         self.server.start()
         self.program, self.centre = Program(self.server.url), Centre(self.server.url)

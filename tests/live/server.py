@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from urllib.request import urlopen
@@ -48,6 +49,11 @@ class Server:
     def said(self) -> str:
         """Everything it has printed."""
         return "".join(self._said)
+
+    @property
+    def each(self) -> Sequence[Server]:
+        """The processes; one, here."""
+        return (self,)
 
     @property
     def pid(self) -> int:

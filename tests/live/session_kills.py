@@ -25,8 +25,9 @@ from gms_twisted.app.session_records import SESSION
 from tests.live.attacks import eventually
 from tests.live.call_site import ANI, Centre, Program, is_empty, keys, stored
 from tests.live.callbacks import OK, Callback, CallbackServer
+from tests.live.canary import Wrong
 from tests.live.push_attacks import sets, tell
-from tests.live.server import Server
+from tests.live.several import server as started
 
 BOOKING_S = 40
 NUMBERS = tuple(f"+1650555010{number}" for number in range(4))
@@ -82,7 +83,7 @@ class KillCase(SynchronousTestCase):
         self.web = CallbackServer(self.behave, keep=True)
         self.addCleanup(self.web.close)
         self.stamps: list[tuple[float, str]] = []
-        self.server = Server(
+        self.server = started(
             *sets(
                 "limits/exempt=127.0.0.1",
                 "contact-centre/outbound_answer_after=0",
@@ -123,6 +124,7 @@ class KillCase(SynchronousTestCase):
     def restart(self) -> None:
         """The power is back."""
         self.server.start()
+        self.up_at = time.time()
         self.program.close()
         self.centre.close()
 
@@ -174,8 +176,10 @@ class WaitingTests(KillCase):
         self.assertTrue(eventually(lambda: bool(self.rung(overdue)), 5.0), "it never rang")
         self.assertEqual(self.status(overdue), "1 0")
         self.assertTrue(eventually(lambda: bool(self.rung(in_time)), 10.0), "it never rang")
-        late_s = self.rung(in_time)[0] - began - 12.0
-        self.assertTrue(0 <= late_s < 2.0, late_s)
+        [rung] = self.rung(in_time)
+        # Several nodes may take longer than that to be sure that those before are dead.
+        late_s = rung - max(began + 12.0, self.up_at)
+        self.assertTrue(rung >= began + 12.0 and late_s < 2.0, late_s)
         # What was asked for is asked for again, and told of once.
         self.assertTrue(eventually(lambda: self.status(acting) == "0 1", 5.0))
         # The push that was owed; once more is no fault, never would be one.
@@ -229,7 +233,8 @@ class CreationTests(KillCase):
 
         def create(first: int) -> None:
             program = Program(self.server.url)
-            with contextlib.suppress(HTTPException, OSError):
+            # Wrong: what a balancer says once nobody is there.
+            with contextlib.suppress(HTTPException, OSError, Wrong):
                 for number in range(first, len(MANY), 4):
                     if stop.is_set():
                         break

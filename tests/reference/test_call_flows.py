@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from tests.support.whole import WholeServer
+from tests.support.whole import WholeCase
 
 ANI = "6504669999"
 
@@ -25,9 +23,8 @@ class CallFlows:
 
     def setUp(self) -> None:
         """Make a server."""
-        assert isinstance(self, SynchronousTestCase)
-        self.server = WholeServer(
-            self,
+        assert isinstance(self, WholeCase)
+        self.server = self.whole(
             f"resource.DNIS/_allocation_strategy={self.strategy}",
             "service.request-interaction/_ttl=600",
         )
@@ -38,19 +35,19 @@ class CallFlows:
 
     def assert_matched(self, answer: Any, asked: Any) -> None:
         """A match names the service and where its data is."""
-        assert isinstance(self, SynchronousTestCase)
+        assert isinstance(self, WholeCase)
         self.assertEqual(answer.status, 200, answer.body)
         self.assertEqual(list(answer.json()), ["_id", "_data_id"])
         self.assertEqual(answer.json()["_id"], asked["_id"])
 
     def assert_nothing_locked(self) -> None:
         """No number is locked, no phone has a booking."""
-        assert isinstance(self, SynchronousTestCase)
+        assert isinstance(self, WholeCase)
         self.assertEqual((self.server.locked(), self.server.phones()), ([], []))
 
     def test_request_interaction_no_delay(self) -> None:
         """Spec: "request-interaction - No Delay": ask, call, match, read the data, end."""
-        assert isinstance(self, SynchronousTestCase)
+        assert isinstance(self, WholeCase)
         asked = self.ask(language="french")
         found = self.server.match(access_number=asked["_access_number"], phone_number=ANI)
         self.assert_matched(found, asked)
@@ -64,10 +61,11 @@ class CallFlows:
 
     def test_dnis_only(self) -> None:
         """Spec: "DNIS only - no match is done here": the booking runs out by itself."""
-        assert isinstance(self, SynchronousTestCase)
+        assert isinstance(self, WholeCase)
         asked = self.ask()
         self.assertEqual(bool(self.server.locked()), self.strategy != "RANDOM")
-        self.server.reactor.advance(int(asked["_expiration_time"]))
+        wait_s = float(asked["_expiration_time"])
+        self.server.advance(wait_s, wait_s)
         self.assert_nothing_locked()
 
     def test_match_dnis_and_ani(self) -> None:
@@ -88,7 +86,7 @@ class CallFlows:
 
     def test_no_match(self) -> None:
         """Spec: "No Match": 404, and whoever was meant can still be matched."""
-        assert isinstance(self, SynchronousTestCase)
+        assert isinstance(self, WholeCase)
         asked = self.ask(_provide_code="true")
         number = asked["_access_number"]
         for fields in (
@@ -104,13 +102,13 @@ class CallFlows:
         self.assert_nothing_locked()
 
 
-class NoLockingTests(CallFlows, SynchronousTestCase):
+class NoLockingTests(CallFlows, WholeCase):
     """Spec: "Access Number Allocation", "No Locking"."""
 
     strategy = "RANDOM"
 
 
-class LockingTests(CallFlows, SynchronousTestCase):
+class LockingTests(CallFlows, WholeCase):
     """Spec: "Access Number Allocation", "Locking"."""
 
     strategy = "LOCKING"

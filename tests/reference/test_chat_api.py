@@ -9,15 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from gms_twisted.domain.chat import NoticeType
-from tests.support.chat_house import ChatHouse
-from tests.support.rest_client import Exchange
-from tests.support.service_client import FORM, service_client
+from tests.support.whole import FORM, WholeCase
 
 BASE = "http://localhost:8080/genesys/1/service"
-HEADERS = (("Accept-Encoding", "gzip,deflate"), FORM)
+HEADERS = {"Accept-Encoding": "gzip,deflate"}
 VASYA = b"firstName=Vasya&lastName=Pupkin&email=Vasya.Pupkin@genesyslab.com&subject=test"
 
 
@@ -45,24 +41,20 @@ def verbose_members(service_id: str, alias: str = "350") -> dict[str, str]:
     }
 
 
-class ChatExampleTests(SynchronousTestCase):
+class ChatExampleTests(WholeCase):
     """Each example, in the order of the chapter."""
 
     def setUp(self) -> None:
         """Make a server at the examples' address."""
-        self.house = ChatHouse(self)
-        self.client = service_client(self.house)
+        self.server = self.whole(chat=True)
 
-    def post(self, target: str, body: bytes = b"", *headers: tuple[str, str]) -> Any:
+    def post(self, target: str, body: bytes = b"") -> Any:
         """Send a request of the reference; gives the JSON of a 200."""
-        answer: Exchange = self.client.send(
-            "POST", target.removeprefix("http://localhost:8080"), *HEADERS, *headers, body=body
-        )
+        path = target.removeprefix("http://localhost:8080")
+        answer = self.server.send("POST", path, body, FORM, headers=HEADERS)
         self.assertEqual(answer.status, 200, answer.body)
-        self.assertEqual(
-            (answer.header("Content-Type") or "").partition(";")[0], "application/json"
-        )
-        self.assertEqual(answer.header("Pragma"), "no-cache")
+        self.assertEqual(answer.headers["content-type"].partition(";")[0], "application/json")
+        self.assertEqual(answer.headers["pragma"], "no-cache")
         return answer.json()
 
     def service(self) -> str:
@@ -110,8 +102,8 @@ class ChatExampleTests(SynchronousTestCase):
                 ("chatServiceMessage", "Chat service is available"),
             ],
         )
-        self.assertEqual(self.house.server.room.data["fldnEmailAddress"], "b.b@gmail.com")
-        self.assertEqual(self.house.server.room.subject, "French")
+        self.assertEqual(self.server.chats.room.data["fldnEmailAddress"], "b.b@gmail.com")
+        self.assertEqual(self.server.chats.room.subject, "French")
 
     def test_start_chat(self) -> None:
         """Spec: "Start Chat", Example: all members, in the printed order."""
@@ -127,7 +119,7 @@ class ChatExampleTests(SynchronousTestCase):
             **verbose_members(service_id),
         }
         self.assertEqual(list(answer.items()), list(expected.items()))
-        data = self.house.server.room.data
+        data = self.server.chats.room.data
         self.assertEqual(data["fldnFirstName"], "Vasya")
         self.assertEqual(data["fldnLastName"], "Pupkin")
         self.assertEqual(data["fldnEmailAddress"], "Vasya.Pupkin@genesyslab.com")
@@ -135,13 +127,13 @@ class ChatExampleTests(SynchronousTestCase):
     def test_refresh_resources(self) -> None:
         """Spec: "Chat Interaction API Resources", refresh with a message in the query."""
         service_id = self.chatting()
-        self.house.clock.advance(35)
-        self.house.server.agent_joins()
-        self.house.clock.advance(7)
-        self.house.server.agent_notices(NoticeType.TYPING_STARTED)
-        self.house.clock.advance(6)
-        self.house.server.agent_says("hello customer")
-        self.house.clock.advance(23)
+        self.server.advance(35)
+        self.server.chats.agent_joins()
+        self.server.advance(7)
+        self.server.chats.agent_notices(NoticeType.TYPING_STARTED)
+        self.server.advance(6)
+        self.server.chats.agent_says("hello customer")
+        self.server.advance(23)
         answer = self.post(f"{BASE}/{service_id}/ixn/chat/refresh?message=hello%20agent")
         expected = {
             "chatIxnState": "TRANSCRIPT",
@@ -161,13 +153,13 @@ class ChatExampleTests(SynchronousTestCase):
     def test_refresh_chat(self) -> None:
         """Spec: "Refresh Chat", Example: message in the body, all members."""
         service_id = self.chatting()
-        self.house.clock.advance(18)
-        self.house.server.agent_joins()
-        self.house.clock.advance(3)
-        self.house.server.agent_notices(NoticeType.TYPING_STARTED)
-        self.house.clock.advance(7)
-        self.house.server.agent_says("hello customer")
-        self.house.clock.advance(144)
+        self.server.advance(18)
+        self.server.chats.agent_joins()
+        self.server.advance(3)
+        self.server.chats.agent_notices(NoticeType.TYPING_STARTED)
+        self.server.advance(7)
+        self.server.chats.agent_says("hello customer")
+        self.server.advance(144)
         answer = self.post(f"{BASE}/{service_id}/ixn/chat/refresh?_verbose=true", b"message=aaa")
         expected = {
             "chatIxnState": "TRANSCRIPT",
@@ -188,7 +180,7 @@ class ChatExampleTests(SynchronousTestCase):
     def test_start_and_stop_typing(self) -> None:
         """Spec: "Start Typing", "Stop Typing", Examples: one row each, the position moves."""
         service_id = self.chatting()
-        self.house.clock.advance(57)
+        self.server.advance(57)
         answer = self.post(f"{BASE}/{service_id}/ixn/chat/startTyping")
         printed = {
             "chatIxnState": "TRANSCRIPT",
@@ -198,7 +190,7 @@ class ChatExampleTests(SynchronousTestCase):
             "startedAt": "2012-06-09T22:26:17Z",
         }
         self.assertEqual(answer, {**printed, "chatSessionId": "000C2a7VVQRB0000"})
-        self.house.clock.advance(20)
+        self.server.advance(20)
         answer = self.post(f"{BASE}/{service_id}/ixn/chat/stopTyping")
         printed = {
             "chatIxnState": "TRANSCRIPT",
@@ -244,7 +236,7 @@ class ChatExampleTests(SynchronousTestCase):
     def test_refresh_from_start(self) -> None:
         """Spec: ``_chatIxnAPI_REFRESH_FROM_START_URL``: everything after one's own joining."""
         service_id = self.chatting()
-        self.house.server.agent_joins()
+        self.server.chats.agent_joins()
         self.post(f"{BASE}/{service_id}/ixn/chat/refresh", b"message=hi")
         answer = self.post(f"{BASE}/{service_id}/ixn/chat/refresh?transcriptPosition=1")
         self.assertEqual(

@@ -1,4 +1,4 @@
-"""The chat over CometD, step by step as the reference shows it, on a real Bayeux server.
+"""The chat over CometD, step by step as the reference shows it, with polls that are held.
 
 Spec: "COMETD Based Chat API"; "Using CometD to Receive Event Updates".
 """
@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from gms_twisted.domain.chat import NoticeType
-from tests.support.bayeux import PollClient, World
-from tests.support.chat_house import ChatHouse, Ground
-from tests.support.service_client import post_form, service_client
+from tests.support.whole import FORM, WholeCase
+from tests.support.whole_comet import WholeClient
 
 BASE = "/genesys/1/service"
 USER = "BuzzBrain"
@@ -22,40 +19,39 @@ CREATE = (
 )
 
 
-class CometChatTests(SynchronousTestCase):
+class CometChatTests(WholeCase):
     """One chat from handshake to disconnect."""
 
     def setUp(self) -> None:
-        """Make a Bayeux server, a chat server and what is between them."""
-        self.world = World()
-        ground = Ground(self.world.clock, self.world.wall, self.world.ids, self.world.comet)
-        self.house = ChatHouse(self, ground=ground)
-        self.rest = service_client(self.house)
+        """Make a server that knows a chat server."""
+        self.server = self.whole(chat=True)
+        self.chats = self.server.chats
 
     def post(self, target: str, body: str = "", user: str | None = None) -> Any:
         """Call the REST side; gives the JSON of a 200."""
-        answer = post_form(self.rest, target, body, user)
+        headers = {"gms_user": user} if user else {}
+        answer = self.server.send("POST", target, body.encode(), FORM, headers=headers)
         self.assertEqual(answer.status, 200, answer.body)
         return answer.json()
 
-    def online(self) -> PollClient:
+    def online(self) -> WholeClient:
         """Shake hands, connect, subscribe to ``/_genesys`` and poll."""
-        client = self.world.poll(USER)
+        client = WholeClient(self.server, USER)
         client.online("/_genesys")
         return client
 
-    def events(self, client: PollClient) -> list[Any]:
+    def events(self, client: WholeClient) -> list[Any]:
         """What the held poll brought, with a new one held at once."""
-        self.world.turn()
+        self.server.settle()
         data: list[Any] = []
         while received := client.take():
             data += [one["data"] for one in received if one["channel"] == "/_genesys"]
             if any(one["channel"] == "/meta/connect" for one in received):
                 client.send(client.message("/meta/connect", connectionType="long-polling"))
-            self.world.turn()
+            self.server.settle()
         return data
 
-    def begin(self) -> tuple[PollClient, str]:
+    def begin(self) -> tuple[WholeClient, str]:
         """Go on-line, create the service and the chat, take the first event."""
         client = self.online()
         service_id = self.post(f"{BASE}/request-chat", "_verbose=true", USER)["_id"]
@@ -90,14 +86,14 @@ class CometChatTests(SynchronousTestCase):
     def test_polling_agent_messages(self) -> None:
         """Joined, typing and a message, each in one poll, with positions counting up."""
         client, _ = self.begin()
-        self.world.wait(21)
-        self.house.server.agent_joins("kate")
+        self.server.advance(21)
+        self.chats.agent_joins("kate")
         (joined,) = self.events(client)
         self.assertEqual(
             joined["message"]["transcriptToShow"],
             [["Notice.Joined", "kate", "has joined the session", "21", "AGENT"]],
         )
-        self.house.server.agent_notices(NoticeType.TYPING_STARTED)
+        self.chats.agent_notices(NoticeType.TYPING_STARTED)
         (typing,) = self.events(client)
         self.assertEqual(
             typing["message"]["transcriptToShow"][0][:3:2],
@@ -106,7 +102,7 @@ class CometChatTests(SynchronousTestCase):
                 "is typing",
             ],
         )
-        self.house.server.agent_says("hello customer")
+        self.chats.agent_says("hello customer")
         (said,) = self.events(client)
         self.assertEqual(said["message"]["transcriptToShow"][0][2], "hello customer")
         positions = [one["message"]["transcriptPosition"] for one in (joined, typing, said)]
@@ -150,7 +146,7 @@ class CometChatTests(SynchronousTestCase):
     def test_disconnect(self) -> None:
         """The answer repeats the position of the last event; the channel says the end."""
         client, service_id = self.begin()
-        self.house.server.agent_joins()
+        self.chats.agent_joins()
         (joined,) = self.events(client)
         answer = self.post(f"{BASE}/{service_id}/ixn/chat/disconnect", "_verbose=true")
         self.assertEqual(answer["chatIxnState"], "DISCONNECTED")
@@ -160,47 +156,47 @@ class CometChatTests(SynchronousTestCase):
 
     def test_events_reach_their_user_only(self) -> None:
         """Another user's client gets nothing (B06)."""
-        other = self.world.poll("Mallory")
+        other = WholeClient(self.server, "Mallory")
         other.online("/_genesys")
         client, _ = self.begin()
-        self.house.server.agent_says("secret")
+        self.chats.agent_says("secret")
         self.assertTrue(self.events(client))
         self.assertEqual(self.events(other), [])
 
     def test_background_and_return(self) -> None:
         """A disconnect with ``ext.transcriptPosition``; on return only what is newer."""
         client, service_id = self.begin()
-        self.house.server.agent_joins()
-        self.house.server.agent_says("one")
+        self.chats.agent_joins()
+        self.chats.agent_says("one")
         self.events(client)
         reply = client.ask("/meta/disconnect", ext={"transcriptPosition": "3"})
         self.assertTrue(reply[-1]["successful"])
-        self.house.server.agent_says("two")
-        self.world.wait(61)
-        self.assertEqual(self.house.server.room.notices(), [NoticeType.CUSTOM])
+        self.chats.agent_says("two")
+        self.server.advance(61)
+        self.assertEqual(self.chats.room.notices(), [NoticeType.CUSTOM])
         self.assertEqual(self.texts_on_return(), ["two", "stopped typing"])
         self.post(f"{BASE}/{service_id}/ixn/chat/refresh")
 
     def test_position_of_a_forgotten_client(self) -> None:
         """A disconnect of an unknown client id fails, and its position counts all the same."""
         client, _ = self.begin()
-        self.house.server.agent_says("one")
-        self.house.server.agent_says("two")
+        self.chats.agent_says("one")
+        self.chats.agent_says("two")
         self.events(client)
         client.last.lose()
-        self.world.wait(35)
+        self.server.advance(35)
         reply = client.ask("/meta/disconnect", ext={"transcriptPosition": "2"})
         self.assertFalse(reply[-1]["successful"])
         self.assertEqual(self.texts_on_return(), ["two"])
 
     def texts_on_return(self) -> list[str]:
         """What a new session of the user gets at once."""
-        client = self.world.poll(USER)
+        client = WholeClient(self.server, USER)
         client.handshake()
         client.connect()
         received = client.ask("/meta/subscribe", subscription="/_genesys")
         client.send(client.message("/meta/connect", connectionType="long-polling"))
-        self.world.turn()
+        self.server.settle()
         received += client.take()
         data = [one["data"] for one in received if one["channel"] == "/_genesys"]
         return [row[2] for one in data for row in one["message"]["transcriptToShow"]]
@@ -208,11 +204,11 @@ class CometChatTests(SynchronousTestCase):
     def test_events_that_were_never_fetched(self) -> None:
         """What waited in a session that expired comes on return, once and in order."""
         client, _ = self.begin()
-        self.world.wait(60)
+        self.server.advance(60)
         self.events(client)
         client.last.lose()
-        self.house.server.agent_says("one")
-        self.house.server.agent_says("two")
-        self.world.wait(35)
-        self.house.server.agent_says("three")
+        self.chats.agent_says("one")
+        self.chats.agent_says("two")
+        self.server.advance(35)
+        self.chats.agent_says("three")
         self.assertEqual(self.texts_on_return(), ["one", "two", "three"])

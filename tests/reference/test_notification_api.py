@@ -6,6 +6,7 @@ taken by a gateway of the test's.
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -36,6 +37,16 @@ ANDROID_REQUEST = """{
 }"""
 
 
+def front_of(house: NotificationHouse) -> Front:
+    """A front door."""
+    api = Api()
+    api.add(NotificationsApi(house.subscriptions, house.notifications, house.tasks))
+    server = ServerOptions()
+    identity = Identity(server, house.wall, loopback_only=True, visitor_key=b"k" * 32)
+    admission = RestAdmission(api, identity, Origins(server), HttpOptions(), Passwords(server, {}))
+    return Front(api.resource(), admission=admission, clock=house.clock)
+
+
 class NotificationFixture(SynchronousTestCase):
     """A server with everything enabled."""
 
@@ -45,17 +56,13 @@ class NotificationFixture(SynchronousTestCase):
 
     def make(self, **options: Any) -> None:
         """Build it, with these options."""
-        self.house = NotificationHouse(self, **options)
-        api = Api()
-        api.add(
-            NotificationsApi(self.house.subscriptions, self.house.notifications, self.house.tasks)
-        )
-        server = ServerOptions()
-        identity = Identity(server, self.house.wall, loopback_only=True, visitor_key=b"k" * 32)
-        admission = RestAdmission(
-            api, identity, Origins(server), HttpOptions(), Passwords(server, {})
-        )
-        self.front = Front(api.resource(), admission=admission, clock=self.house.clock)
+        self.houses = self.build(**options)
+        self.house = self.houses[0]
+        self.fronts = itertools.cycle([front_of(house) for house in self.houses])
+
+    def build(self, **options: Any) -> list[NotificationHouse]:
+        """Build what is behind each front door."""
+        return [NotificationHouse(self, **options)]
 
     def send(
         self, method: str, path: str, *headers: tuple[str, str], body: str | bytes = b""
@@ -67,7 +74,7 @@ class NotificationFixture(SynchronousTestCase):
         if data:
             lines.append(f"Content-Length: {len(data)}")
         request = "\r\n".join((*lines, "", "")).encode() + data
-        connection = self.front.connect()
+        connection = next(self.fronts).connect()
         connection.send(request, 997)
         self.house.turn()
         (answer,) = responses_of(connection.received())
@@ -172,13 +179,14 @@ class StructuresTests(NotificationFixture):
             house.transports.clear()
             house.made.clear()
             # Senders are made anew, so that each shows whose credentials it has.
-            house.senders.reconfigure(house.options, PlainCredentials())
-            house.senders.reconfigure(house.options, house.credentials)
+            for each in self.houses:
+                each.senders.reconfigure(house.options, PlainCredentials())
+                each.senders.reconfigure(house.options, house.credentials)
             details = {"type": "gcm", "deviceId": "x", "properties": {"debug": value}}
             self.subscribe(details={**details, "filter": "a.b"}, subscriberId=value)
-            self.assertEqual([way.debug for way in house.made], [debug], value)
+            self.assertEqual({way.debug for way in house.made}, {debug}, value)
             self.publish(notificationDetails=details)
-            self.assertEqual([way.debug for way in house.made], [debug], value)
+            self.assertEqual({way.debug for way in house.made}, {debug}, value)
             self.assertEqual(self.told("gcm"), ["x"])
 
     def test_event(self) -> None:

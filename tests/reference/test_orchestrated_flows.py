@@ -10,9 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from tests.support.whole import INSIDE, CometUser, WholeServer
+from tests.support.whole import INSIDE, CometUser, WholeCase
 
 ANI = "6504669999"
 GROUP = "Billing"
@@ -22,12 +20,12 @@ SAN_JOSE = {"_latitude": "37.3382", "_longitude": "-121.8863"}
 MID_ATLANTIC = {"_latitude": "30", "_longitude": "-45"}
 
 
-class FlowTests(SynchronousTestCase):
+class FlowTests(WholeCase):
     """What all flows need."""
 
     def setUp(self) -> None:
         """Make a server."""
-        self.server = WholeServer(self, "contact-centre/outbound_answer_after=0")
+        self.server = self.whole("contact-centre/outbound_answer_after=0")
 
     def agent(self, state: str, name: str = "anna") -> None:
         """An agent of the group says what it does."""
@@ -115,7 +113,7 @@ class InboundImmediateTests(FlowTests):
 
     def test_group_is_mandatory(self) -> None:
         """Without a group from anywhere the creation is refused, and nothing is left."""
-        server = WholeServer(self, "service.request-inbound-immediate/_resource_group=")
+        server = self.whole("service.request-inbound-immediate/_resource_group=")
         answer = server.try_service("request-inbound-immediate", {"_phone_number": ANI})
         self.assertEqual(answer.status, 400)
         self.assertIn("_resource_group", answer.json()["message"])

@@ -55,7 +55,11 @@ class PushNotificationServiceTests(NotificationFixture):
         self.gateways.serve(self.callbacks, "127.0.0.1", 8080)
         self.sessions = Sessions()
         self.make(clock=self.gateways.net.clock)
-        house: NotificationHouse = self.house
+        for house in self.houses:
+            self.use(house)
+
+    def use(self, house: NotificationHouse) -> None:
+        """Have real transports for callbacks."""
         gate = self.gateways.net.gate
         house.factories["httpcb"] = lambda way: HttpCallbacks(  # type: ignore[assignment,return-value]  # a real one
             house.options, gate, house.wall
@@ -66,7 +70,7 @@ class PushNotificationServiceTests(NotificationFixture):
 
     def post(self, path: str, body: str) -> Response:
         """Send a request, and let the network come to rest."""
-        connection = self.front.connect()
+        connection = next(self.fronts).connect()
         data = body.encode()
         head = f"POST /genesys/1/notification{path} HTTP/1.1\r\nHost: localhost\r\n"
         head += f"{JSON[0]}: {JSON[1]}\r\nContent-Length: {len(data)}\r\n\r\n"

@@ -5,16 +5,14 @@ Spec: Genesys Mobile Services-based Services.
 
 from __future__ import annotations
 
-from twisted.trial.unittest import SynchronousTestCase
-
+from gms_twisted.app.access_pools import LOOK_EVERY_S
 from tests.support.front import multipart
-from tests.support.house import configuration_of
-from tests.support.whole import CUSTOMER, INSIDE, WholeServer
+from tests.support.whole import CUSTOMER, INSIDE, WholeCase
 
 PHONE = "6504669999"
 
 
-class CustomizationTests(SynchronousTestCase):
+class CustomizationTests(WholeCase):
     """Spec: request-interaction, "Customization"."""
 
     PLAIN = ("type=built-in", "name=request-interaction", "ttl=7200", "provide_code=false")
@@ -25,8 +23,7 @@ class CustomizationTests(SynchronousTestCase):
     def test_iphone_service(self) -> None:
         """The example's service, in both spellings of its options, created as in the example."""
         for options, group in ((self.PLAIN, ""), (self.UNDERSCORED, "_")):
-            server = WholeServer(
-                self,
+            server = self.whole(
                 *(f"service.iPhoneService/{option}" for option in options),
                 f"service.iPhoneService/{group}resource_group=iPhoneService",
                 "resource.iPhoneService/one=1-800-555-0001",
@@ -46,13 +43,12 @@ class CustomizationTests(SynchronousTestCase):
             self.assertEqual(list(created), ["_id", "_access_number", "_expiration_time"])
             self.assertEqual(created["_access_number"], "1-800-555-0001")
             self.assertEqual(created["_expiration_time"], "7200")
-            server.reactor.advance(7199)
+            server.advance(7199, 7199)
             self.assertEqual(server.match(access_number="18005550001").status, 200)
 
     def test_services_section(self) -> None:
         """Spec: "a section under the services section"."""
-        server = WholeServer(
-            self,
+        server = self.whole(
             "services.mine/type=builtin",
             "services.mine/service=request-interaction",
             "services.mine/resource_group=DNIS",
@@ -60,12 +56,12 @@ class CustomizationTests(SynchronousTestCase):
         self.assertIn("_access_number", server.service("mine", {"_phone_number": PHONE}))
 
 
-class CreateTests(SynchronousTestCase):
+class CreateTests(WholeCase):
     """Spec: request-interaction, "Create Request Data" and "Create Response Data"."""
 
     def setUp(self) -> None:
         """Make a server."""
-        self.server = WholeServer(self, "service.request-interaction/_resource_group=")
+        self.server = self.whole("service.request-interaction/_resource_group=")
 
     def test_mandatory(self) -> None:
         """``_phone_number`` is mandatory; without a group the request is rejected."""
@@ -104,12 +100,12 @@ class CreateTests(SynchronousTestCase):
             self.assertRegex(answer.json()["_access_code"], "^[0-9]{6}$")
 
 
-class MatchTests(SynchronousTestCase):
+class MatchTests(WholeCase):
     """Spec: match-interaction."""
 
     def setUp(self) -> None:
         """Make a server with a booking."""
-        self.server = WholeServer(self)
+        self.server = self.whole()
         self.created = self.server.service(
             "request-interaction", {"_phone_number": PHONE, "x": "1"}
         )
@@ -165,12 +161,12 @@ class MatchTests(SynchronousTestCase):
         self.assertEqual((answer.status, answer.headers["retry-after"]), (429, "600"))
 
 
-class RequestAccessTests(SynchronousTestCase):
+class RequestAccessTests(WholeCase):
     """Spec: request-access."""
 
     def test_for_a_chat(self) -> None:
         """A service that is there gets a number; one that is not is 404."""
-        server = WholeServer(self)
+        server = self.whole()
         service_id = server.service("request-chat")["_id"]
         fields = {
             "_id": service_id,
@@ -193,7 +189,7 @@ class RequestAccessTests(SynchronousTestCase):
 
     def test_access_code_length(self) -> None:
         """Spec: "Configuration": the option ``access_code_length``."""
-        server = WholeServer(self, "service.request-access/access_code_length=9")
+        server = self.whole("service.request-access/access_code_length=9")
         fields = {
             "_id": server.service("request-chat")["_id"],
             "_provide_code": "true",
@@ -204,7 +200,7 @@ class RequestAccessTests(SynchronousTestCase):
 
     def test_prefix_as_long_as_the_code(self) -> None:
         """A length of a request that the node's prefix fills: 500 in the original's words."""
-        server = WholeServer(self, "server/access_code_prefix=99999")
+        server = self.whole("server/access_code_prefix=99999")
         fields = {
             "_id": server.service("request-chat")["_id"],
             "_provide_code": "true",
@@ -220,34 +216,36 @@ class RequestAccessTests(SynchronousTestCase):
         self.assertEqual(server.locked(), [])
 
 
-class OperationTests(SynchronousTestCase):
+class OperationTests(WholeCase):
     """What operators see and change."""
 
     def test_V03_health_shows_low_groups(self) -> None:
         """Health details have each group that locks, and the alarm."""
-        server = WholeServer(self, "resource.DNIS/_booking_expiration_timeout=600")
+        server = self.whole("resource.DNIS/_booking_expiration_timeout=600")
         part = server.send("GET", "/health", host=INSIDE).json()["parts"]["access-numbers"]
         self.assertEqual(part["groups"]["DNIS"], {"numbers": 4, "free": 4, "low": False})
         for n in range(4):
             server.service("request-interaction", {"_phone_number": f"650466000{n}", "_ttl": "600"})
+        # What other nodes have given out is known to all by then.
+        server.advance(LOOK_EVERY_S)
+        server.send("GET", "/health", host=INSIDE)
+        server.send("GET", "/health", host=INSIDE)
         part = server.send("GET", "/health", host=INSIDE).json()["parts"]["access-numbers"]
         self.assertEqual(part["groups"]["DNIS"], {"numbers": 4, "free": 0, "low": True})
         self.assertFalse(part["ok"])
 
     def test_other_options_from_a_reload_on(self) -> None:
         """Groups, code prefix, region and limits follow the configuration."""
-        server = WholeServer(self)
-        server.house.reconfigure(
-            configuration_of(
-                "resource.DNIS/number1=5001",
-                "resource.DNIS/number2=5001",
-                "resource.DNIS/number3=5001",
-                "resource.DNIS/number4=5001",
-                "server/access_code_prefix=77",
-                "server/default_region=DE",
-                "limits/v03_per_address=1",
-                "limits/v04_tries=1",
-            )
+        server = self.whole()
+        server.reconfigure(
+            "resource.DNIS/number1=5001",
+            "resource.DNIS/number2=5001",
+            "resource.DNIS/number3=5001",
+            "resource.DNIS/number4=5001",
+            "server/access_code_prefix=77",
+            "server/default_region=DE",
+            "limits/v03_per_address=1",
+            "limits/v04_tries=1",
         )
         fields = {"_phone_number": "089 1234567", "_provide_code": "1"}
         created = server.service("request-interaction", fields)

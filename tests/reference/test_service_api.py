@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from tests.support.front import multipart
-from tests.support.whole import WholeServer
+from tests.support.whole import WholeCase
 
 BROWSER = {
     "Accept": "*/*",
@@ -31,13 +29,12 @@ POLL = """<scxml version="1.0" initial="run" xmlns="http://www.w3.org/2005/07/sc
 PICTURE = b"\x89PNG\r\n\x1a\n\x00"
 
 
-class ServiceExampleTests(SynchronousTestCase):
+class ServiceExampleTests(WholeCase):
     """Each example, in the order of the chapter."""
 
     def setUp(self) -> None:
         """Make the server of the example: one number, codes of four digits."""
-        self.server = WholeServer(
-            self,
+        self.server = self.whole(
             "resource.example/number=800344999",
             "service.request-interaction/_resource_group=example",
             "service.request-interaction/_access_code_length=4",
@@ -132,8 +129,7 @@ class ServiceExampleTests(SynchronousTestCase):
         printed = '{ "status":"waiting-for-agent", "dialog":"/waitingforagent.html" }'
         application = Path(self.mktemp())
         application.write_text(POLL.replace("PRINTED", printed.replace('"', "&quot;")))
-        server = WholeServer(
-            self,
+        server = self.whole(
             "service.request-inbound-poll/_type=ors",
             f"service.request-inbound-poll/_service=file://{application.absolute()}",
         )

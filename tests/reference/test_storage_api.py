@@ -6,23 +6,8 @@ Payload``), with the line ends and part headers that a browser sends.
 
 from __future__ import annotations
 
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
-
-from gms_twisted.app.storage_areas import StorageAreas
-from gms_twisted.app.tasks import Tasks
-from gms_twisted.config.options import HttpOptions, ServerOptions, StorageOptions
-from gms_twisted.http.addresses import Networks
-from gms_twisted.http.identity import Identity
-from gms_twisted.http.limiter import AddressLimiter
-from gms_twisted.http.origins import Origins
-from gms_twisted.rest.admission import Passwords, RestAdmission
-from gms_twisted.rest.lookups import LookUps
-from gms_twisted.rest.root import Api
-from gms_twisted.rest.storage import StorageApi
-from gms_twisted.store.memory import MemoryStore
-from tests.support.front import Front, Response, responses_of
-from tests.support.sources import CountingIds, ManualWallClock
+from tests.support.front import Response
+from tests.support.whole import WholeCase
 
 UUID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 BOUNDARY = "---WebKitFormBoundaryy16qocbN6tmPORZL"
@@ -30,7 +15,6 @@ BROWSER = (
     ("Accept", "*/*"),
     ("Accept-Charset", "ISO-8859-1,utf-8;q=0.7,*;q=0.3"),
     ("Accept-Encoding", "gzip,deflate,sdch"),
-    ("Host", "localhost:8080"),
     ("Origin", "http://localhost:8080"),
     ("Referer", "http://localhost:8080/genesys/resources/storagetest.html"),
 )
@@ -53,43 +37,20 @@ def multipart(
     return ("Content-Type", f"multipart/form-data; boundary={BOUNDARY}"), body
 
 
-class StorageExampleTests(SynchronousTestCase):
+class StorageExampleTests(WholeCase):
     """Each example, in the order of the chapter."""
 
     def setUp(self) -> None:
         """Make a server at the examples' address."""
-        self.clock = Clock()
-        wall, ids = ManualWallClock(self.clock), CountingIds()
-        areas = StorageAreas(
-            MemoryStore(wall, ids),
-            ids,
-            wall,
-            self.clock,
-            StorageOptions(),
-            lambda: "http://127.0.0.1:8080/",
-        )
-        api = Api()
-        limiter = AddressLimiter(self.clock, 1, 100, Networks(["127.0.0.0/8"]))
-        api.add(StorageApi(areas, Tasks(), LookUps(limiter)))
-        server = ServerOptions()
-        identity = Identity(server, wall, loopback_only=True, visitor_key=b"k" * 32)
-        admission = RestAdmission(
-            api, identity, Origins(server), HttpOptions(), Passwords(server, {})
-        )
-        self.front = Front(api.resource(), admission=admission, clock=self.clock)
+        self.server = self.whole("server/external_url_base=http://127.0.0.1:8080/")
 
     def send(
         self, method: str, target: str, *headers: tuple[str, str], body: bytes = b""
     ) -> Response:
-        """Send a request as bytes, a few at a time, and read the answer."""
-        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
-        if "Host" not in dict(headers):
-            lines.append("Host: localhost:8080")
-        if body:
-            lines.append(f"Content-Length: {len(body)}")
-        data = "\r\n".join((*lines, "", "")).encode() + body
-        (answer,) = responses_of(self.front.raw(data, 997))
-        return answer
+        """Send a request, and read the answer."""
+        named = dict(headers)
+        kind = named.pop("Content-Type", "")
+        return self.server.send(method, target, body, kind, headers=named)
 
     def get(self, target: str) -> Response:
         """Ask with GET."""
@@ -132,9 +93,9 @@ class StorageExampleTests(SynchronousTestCase):
     def test_create_is_over_after_an_hour(self) -> None:
         """Spec: Storage API, "Create": the data is deleted after {ttl} seconds."""
         area_id = self.area()
-        self.clock.advance(3599)
+        self.server.advance(3599.0, 3599.0)
         self.assertEqual(self.get(f"/genesys/1/storage/{area_id}").status, 200)
-        self.clock.advance(1)
+        self.server.advance(1.0)
         self.assertEqual(self.get(f"/genesys/1/storage/{area_id}").status, 404)
 
     def test_create_urlencoded(self) -> None:

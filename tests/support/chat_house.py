@@ -137,6 +137,9 @@ class ChatServerDouble:
         self.logouts = 0
         self.refreshes: list[tuple[int, float]] = []
 
+    def reconfigure(self, options: ChatOptions) -> None:
+        """Go on as the test says."""
+
     @property
     def room(self) -> ChatRoom:
         """The only room."""

@@ -12,9 +12,12 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress
 from twisted.internet.testing import MemoryReactorClock
 
+from gms_twisted.app.interfaces import ChatGateway
 from gms_twisted.app.nodes import Alone, Nodes
 from gms_twisted.config.ini import default_path, load
 from gms_twisted.config.options import Configuration
+from gms_twisted.domain.sources import IdSource, WallClock
+from gms_twisted.store.interfaces import Store
 from gms_twisted.wiring import Foundation, House, Settings
 
 
@@ -148,6 +151,34 @@ def settings_for(
         foreground=True,
         reread=reread or (lambda: load(default_path(), ("store/url=memory:",))),
     )
+
+
+class OwnFoundation(Foundation):
+    """What a server stands on, with the test's store, time and ids.
+
+    :param gateway: chat servers; ``None``: as configured.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        folder: Path,
+        reactor: HouseReactor,
+        wall: WallClock,
+        ids: IdSource,
+        store: Store,
+        gateway: ChatGateway | None = None,
+    ) -> None:
+        self._given = wall, ids, store
+        super().__init__(configuration, settings_for(folder), reactor)
+        if gateway is not None:
+            self.gateway = gateway  # type: ignore[assignment]  # as good as one
+
+    def _store(self) -> Store:
+        """The store; all that is made after it has the same time and ids."""
+        wall, ids, store = self._given
+        self.wall, self.ids = wall, ids  # type: ignore[assignment]  # the test's
+        return store
 
 
 def make_house(

@@ -181,7 +181,9 @@ class MemoryNode:
     def conditions(self, name: str) -> tuple[LeaseHeld, ...]:
         """See :class:`gms_twisted.app.nodes.Ownership`."""
         shard = shard_of(name)
-        return (LeaseHeld(lease_name(shard), self._known.get(shard, 0)),)
+        # Of what it does not own it knows the owner's, as of its last look.
+        epoch = self._known.get(shard, self._network.epochs.get(shard, 0))
+        return (LeaseHeld(lease_name(shard), epoch),)
 
     def shard(self, name: str) -> str:
         """See :class:`gms_twisted.app.nodes.Ownership`."""

@@ -16,6 +16,7 @@ from gms_twisted.app.composing import Wording
 from gms_twisted.app.deliveries import DeliveryRecords
 from gms_twisted.app.device_news import DeviceNews
 from gms_twisted.app.localization import Arguments
+from gms_twisted.app.nodes import Peers
 from gms_twisted.app.notifications import Notifications, Published
 from gms_twisted.app.owed_events import OwedEvents
 from gms_twisted.app.push_alarms import PushAlarms
@@ -208,6 +209,7 @@ class NotificationHouse:
         clock: Clock | None = None,
         ids: IdSource | None = None,
         credentials: PlainCredentials | None = None,
+        peers: Peers | None = None,
         **options: object,
     ) -> None:
         self.case = case
@@ -245,7 +247,7 @@ class NotificationHouse:
             self.counters,
             self.alarms,
         )
-        self.count = SubscriptionCount(self.store, self.clock, self.counters)
+        self.count = SubscriptionCount(self.store, self.clock, self.counters, peers)
         self.subscriptions = Subscriptions(
             self.store, self.ids, self.wall, self.senders, plain_check, self.count, self.options
         )

@@ -13,9 +13,17 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.app.access_records import CALLERS, NUMBERS
+from gms_twisted.app.nodes import Alone, Nodes
 from gms_twisted.app.subscription_records import SUBSCRIPTION
+from gms_twisted.config.options import Configuration
+from gms_twisted.http.frontdoor import FrontDoor
+from gms_twisted.store.interfaces import Store
+from gms_twisted.store.memory import MemoryStore
+from gms_twisted.wiring import House
+from tests.support.chat_house import ChatServerDouble
 from tests.support.front import RawConnection, Response
-from tests.support.house import make_house
+from tests.support.house import HouseReactor, OwnFoundation, configuration_of
+from tests.support.sources import CountingIds, ManualWallClock
 
 CUSTOMER = "203.0.113.9"
 """Where customers' requests come from: outside."""
@@ -28,20 +36,72 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class WholeServer:
-    """Every object of a server with the packaged configuration and what a test overrides."""
+    """Every object of a server with the packaged configuration and what a test overrides.
 
-    def __init__(self, test: SynchronousTestCase, *overrides: str) -> None:
+    :param chat: there is a chat server, in the test's hands; else none answers.
+    :ivar chats: that chat server.
+    :ivar houses: all of a process, for each; ``house`` is the first.
+    :ivar reactor: its time is the test's.
+    """
+
+    def __init__(self, test: SynchronousTestCase, *overrides: str, chat: bool = False) -> None:
         self._test = test
         folder = Path(test.mktemp())
         folder.mkdir()
-        self.house, self.reactor = make_house(
+        self.reactor = HouseReactor()
+        self.wall, self.ids = ManualWallClock(self.reactor), CountingIds()
+        self.chats = ChatServerDouble(self.reactor, self.wall)
+        self.chats.down = not chat
+        self._build(
             folder,
             "server/identity_mode=open",
             "server/external_url_base=http://localhost:8080/",
             "limits/v03_per_address=100",
             *overrides,
         )
-        self.run(self.house.services.start())
+        self.house = self.houses[0]
+        for house in self.houses:
+            self._start(house)
+        self.settle()
+
+    def _build(self, folder: Path, *overrides: str) -> None:
+        store = MemoryStore(self.wall, self.ids)
+        self.run(store.start())
+        self.houses = [self._house(configuration_of(*overrides), folder, store, Alone())]
+
+    def _house(
+        self, configuration: Configuration, folder: Path, store: Store, nodes: Nodes
+    ) -> House:
+        base = OwnFoundation(
+            configuration, folder, self.reactor, self.wall, self.ids, store, self.chats
+        )
+        return House(base, (), b"k" * 32, nodes)
+
+    def _start(self, house: House) -> None:
+        """Start what a process starts."""
+        house.comet.start()
+        self.run(house.services.start())
+        self.run(house.push.start())
+        self.run(house.orchestration.start())
+        house.push.take_up()
+        self.run(house.delivery.start())
+
+    def settle(self) -> None:
+        """Let everything go on until nothing follows; no time passes."""
+        self.reactor.advance(0)
+
+    def _door(self) -> FrontDoor:
+        """Where the next request goes."""
+        return self.house.door
+
+    def connect(self, host: str = CUSTOMER) -> RawConnection:
+        """Open a connection."""
+        return RawConnection(self._door(), host)
+
+    def reconfigure(self, *overrides: str) -> None:
+        """Give it another configuration."""
+        for house in self.houses:
+            house.reconfigure(configuration_of(*overrides))
 
     def run(self, work: Any) -> Any:
         """Run something to its end."""
@@ -70,9 +130,10 @@ class WholeServer:
             lines += [f"Content-Type: {content_type}", f"Content-Length: {len(body)}"]
         elif method == "POST":
             lines.append("Content-Length: 0")
-        connection = RawConnection(self.house.door, host)
-        connection.send("\r\n".join([*lines, "", ""]).encode() + body)
-        self.reactor.advance(0)
+        connection = self.connect(host)
+        # A few bytes at a time, as on a slow line.
+        connection.send("\r\n".join([*lines, "", ""]).encode() + body, 997)
+        self.settle()
         (response,) = connection.responses()
         connection.lose()
         return response
@@ -142,8 +203,8 @@ class WholeServer:
 
     def sessions(self) -> list[str]:
         """The ids of the sessions that run."""
-        embedded = self.house.orchestration.embedded
-        return [] if embedded is None else list(embedded.host.sessions)
+        found = [house.orchestration.embedded for house in self.houses]
+        return [one for each in found if each is not None for one in each.host.sessions]
 
     def subscriptions(self) -> int:
         """How many subscriptions there are."""
@@ -162,6 +223,14 @@ class WholeServer:
         """The phones that have a booking."""
         store = self.house.areas._store
         return [one.number for one in self.run(store.reservations(CALLERS))]
+
+
+class WholeCase(SynchronousTestCase):
+    """Tests of a whole server, which may be more than one process."""
+
+    def whole(self, *overrides: str, chat: bool = False) -> WholeServer:
+        """Make it."""
+        return WholeServer(self, *overrides, chat=chat)
 
 
 class CometUser:

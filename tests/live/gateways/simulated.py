@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Mapping
+from email.message import Message
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -21,7 +22,8 @@ from urllib.request import Request, urlopen
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.live.server import ROOT, Server
+from tests.live.server import ROOT
+from tests.live.several import server as started
 
 LIMIT_S = 30.0
 _HINT = re.compile(r"  --set '(.*)'")
@@ -75,17 +77,22 @@ class Simulator:
         self.folder.cleanup()
 
 
+def names_of(headers: Message) -> Mapping[str, str]:
+    """Headers by their names in lower case, as a balancer may spell them."""
+    return {name.lower(): value for name, value in headers.items()}
+
+
 def call(url: str, document: object) -> tuple[int, Mapping[str, str], bytes]:
-    """Post JSON."""
+    """Post JSON; gives status, headers and body."""
     request = Request(
         url, json.dumps(document).encode(), {"Content-Type": "application/json"}, method="POST"
     )
     try:
         with urlopen(request, timeout=LIMIT_S) as answer:
-            return answer.status, dict(answer.headers), answer.read()
+            return answer.status, names_of(answer.headers), answer.read()
     except HTTPError as refused:
         with refused:
-            return refused.code, dict(refused.headers), refused.read()
+            return refused.code, names_of(refused.headers), refused.read()
 
 
 class SimulatedTests(SynchronousTestCase):
@@ -113,7 +120,7 @@ class SimulatedTests(SynchronousTestCase):
             shown = json.loads(simulator.line("endpoint"))
             device = json.dumps({name: shown[name] for name in ("endpoint", "keys")})
         sets = [part for hint in self._hints(simulator, kind) for part in ("--set", hint)]
-        with Server(*sets) as server:
+        with started(*sets) as server:
             base = f"{server.url}/genesys/1/notification"
             self._subscribe(base, "alive", notification_type, device)
             status, headers, body = self._publish(base, "orders.alive", "Grüße 1")
@@ -158,7 +165,7 @@ class SimulatedTests(SynchronousTestCase):
         return call(f"{base}/publish", {"tag": tag, "message": message})
 
     def _report(self, base: str, headers: Mapping[str, str]) -> Any:
-        with urlopen(f"{base}/delivery/{headers['X-Delivery-Id']}", timeout=LIMIT_S) as answer:
+        with urlopen(f"{base}/delivery/{headers['x-delivery-id']}", timeout=LIMIT_S) as answer:
             return json.load(answer)
 
     def test_httpcb(self) -> None:
@@ -166,7 +173,7 @@ class SimulatedTests(SynchronousTestCase):
         simulator = Simulator("httpcb", "--json", "--listen", "tcp:0:interface=127.0.0.1")
         self.addCleanup(simulator.stop)
         url = simulator.line("simulator on").rpartition(" ")[2]
-        with Server() as server:
+        with started() as server:
             base = f"{server.url}/genesys/1/notification"
             self._subscribe(base, "alive", "httpcb", f"{url}/cb")
             self.assertEqual(self._publish(base, "orders.alive", "Grüße")[0], 200)

@@ -1,10 +1,10 @@
 /** Every page in its states: nothing serious for axe-core, everything within the policy. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { startServer } from "./server.mjs";
+import { startServer, THEMES } from "./server.mjs";
 import { audit, goReady, openContext, startBrowser, startChat } from "./support.mjs";
 
-for (const theme of ["light", "dark"]) {
+for (const theme of THEMES) {
   describe(`pages, ${theme}`, () => {
     let server;
     let chromium;

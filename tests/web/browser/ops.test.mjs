@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { madeUp } from "../mock/ops.mjs";
 import { startMock } from "../mock/server.mjs";
-import { startServer } from "./server.mjs";
+import { STAND_IN, startServer, THEMES } from "./server.mjs";
 import { assertHarmless, audit, enterOps, NASTY, openContext, PAYLOADS, startBrowser, until } from "./support.mjs";
 
 const SECTIONS = ["health", "traffic", "nodes", "chats", "calls", "services", "sessions", "numbers", "subscriptions", "deliveries", "senders", "configuration", "errors"];
@@ -19,7 +19,7 @@ async function seeAll(page) {
   for (const section of SECTIONS) await see(page, section);
 }
 
-for (const theme of ["light", "dark"]) {
+for (const theme of THEMES) {
   describe(`the operator page, ${theme}`, () => {
     let server;
     let chromium;
@@ -155,7 +155,7 @@ for (const theme of ["light", "dark"]) {
   });
 }
 
-describe("the operator page, on a server that is not well", () => {
+describe("the operator page, on a server that is not well", STAND_IN, () => {
   let server;
   let chromium;
   let context;

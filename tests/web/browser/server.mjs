@@ -5,11 +5,17 @@
  * first test file that logs in) or `GMS_DESK_NAME` and `GMS_DESK_PASSWORD`, and, for the restart
  * test, `GMS_RESTART`: a command that kills the server, starts it again and returns when it is ready.
  * Without `GMS_URL` the stand-in of tests/web/mock is started.
+ * `GMS_BRIEF`: only what the server has a part in, in one theme.
  */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { startMock } from "../mock/server.mjs";
 import { enterDesk } from "./support.mjs";
+
+const BRIEF = Boolean(process.env.GMS_BRIEF);
+export const THEMES = BRIEF ? ["light"] : ["light", "dark"];
+/** Options of suites that always use the stand-in. */
+export const STAND_IN = BRIEF ? { skip: "GMS_BRIEF is set" } : {};
 
 const PASSWORD = process.env.GMS_DESK_PASSWORD ?? "correct horse";
 let link = process.env.GMS_DESK_LINK ?? "";
