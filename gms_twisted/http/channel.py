@@ -50,6 +50,7 @@ from gms_twisted.http.exchange import Exchange
 from gms_twisted.http.forms import form_of_query, is_multipart
 from gms_twisted.http.incoming import Incoming
 from gms_twisted.http.interfaces import BodyKind, BodyPlan, Head, Refusal, Upgrade
+from gms_twisted.http.lean_request import LeanRequest
 from gms_twisted.http.one_answer import OneAnswer
 from gms_twisted.http.parse import END_OF_HEAD, Refused, bare_head
 from gms_twisted.http.relayed import Relayed
@@ -313,7 +314,12 @@ class HttpConnection(AnsweringConnection):
             self._relay(head, plan, body)
             return
         close = not head.keep_alive or door.draining
-        exchange = Exchange(self, head, plan, door.site, door.stamp.lines(), door.timers, close)
+        stamp, route = door.stamp.lines(), plan.route
+        exchange: Exchange | LeanRequest
+        if route is not None:
+            exchange = LeanRequest(self, head, plan, route, stamp, door.timers, close)
+        else:
+            exchange = Exchange(self, head, plan, door.site, stamp, door.timers, close)
         self._work = exchange
         looping, self._looping = self._looping, True
         try:

@@ -32,6 +32,11 @@ from gms_twisted.http.origins import Origins
 from gms_twisted.rest.replies import refusal_for
 from gms_twisted.rest.root import Api, Match, MethodRefused, Plan
 
+_PLAIN_HOST = re.compile(
+    rb"(?:[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+)
+"""A host that Klein has nothing against."""
+
 FORM_TYPE = "application/x-www-form-urlencoded"
 MULTIPART_TYPE = "multipart/form-data"
 JSON_TYPE = "application/json"
@@ -109,6 +114,17 @@ class Passwords:
             raise PasswordRequired("User name and password are required.")
 
 
+class _Meaning:
+    """What a head asks for, as long as the URL map stays as it is; see :attr:`Head.note`."""
+
+    __slots__ = ("match", "path", "turn")
+
+    def __init__(self, path: str, match: Match, turn: int) -> None:
+        self.path = path
+        self.match = match
+        self.turn = turn
+
+
 class RestAdmission:
     """An :class:`gms_twisted.http.interfaces.Admission` over the URL map.
 
@@ -148,11 +164,14 @@ class RestAdmission:
         """Refuse a request, or say how its body is to be read."""
         headers = self._origins.headers(head, peer)
         try:
-            path = self._api.path_of(head.path)
-            if head.method == b"OPTIONS":
-                return self._options(head, peer, path)
-            match = self._api.match(head.method.decode("ascii", "replace"), path)
-            if self._ports.refuse(path, peer.local_port):
+            meaning = head.note
+            if not isinstance(meaning, _Meaning) or meaning.turn != self._api.turn:
+                path = self._api.path_of(head.path)
+                if head.method == b"OPTIONS":
+                    return self._options(head, peer, path)
+                meaning = head.note = self._meaning(head, path)
+            match = meaning.match
+            if self._ports.refuse(meaning.path, peer.local_port):
                 raise PortRestricted("This URL is not available on this port.")
             caller = self._identity.identify(head, peer)
             if isinstance(caller, Refusal):
@@ -171,7 +190,16 @@ class RestAdmission:
         limit = self._limit_of(plan)
         multipart = self._http.max_body_multipart if plan.multipart else limit
         owner = HOME if plan.home and self._elsewhere(HOME) else ""
-        return BodyPlan(plan.body, limit, multipart, caller, headers, owner)
+        return BodyPlan(plan.body, limit, multipart, caller, headers, owner, match.route)
+
+    def _meaning(self, head: Head, path: str) -> _Meaning:
+        """Find what a head asks for; the same for all heads that are the same."""
+        match = self._api.match(head.method.decode("ascii", "replace"), path)
+        host = head.header(b"host")
+        if match.route is not None and (host is None or not _PLAIN_HOST.fullmatch(host)):
+            # Klein refuses some hosts, though nothing of ours depends on them.
+            match = replace(match, route=None)
+        return _Meaning(path, match, self._api.turn)
 
     def _limit_of(self, plan: Plan) -> int:
         own = self._limits.get(plan.limit)
