@@ -155,6 +155,9 @@ class ChatState:
         )
 
 
+_STATE_OF = ChatState.from_record
+
+
 class ChatRecords:
     """The states of chats in the store.
 
@@ -169,7 +172,7 @@ class ChatRecords:
     async def find(self, service_id: ServiceId) -> ChatState | None:
         """Read a chat, ``None`` when there is none (any more)."""
         record = await self._store.get(CHAT, service_id)
-        return None if record is None else ChatState.from_record(record)
+        return None if record is None else record.made(_STATE_OF)
 
     async def read(self, service_id: ServiceId) -> ChatState:
         """Read a chat.

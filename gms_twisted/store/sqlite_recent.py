@@ -11,7 +11,7 @@ PURE.  Knows: keys, what is being written.  Does not know: SQL, what is over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from gms_twisted.store.interfaces import Kind, Record
 
@@ -23,7 +23,7 @@ MAX_VALUE_BYTES = 16 * 1024
 """Larger ones are read each time."""
 
 Key = tuple[Kind, str]
-Keys = Iterable[Key] | None
+Keys = Sequence[Key] | None
 """What a task writes; ``None``: nobody knows."""
 
 
