@@ -225,7 +225,7 @@ class ChatRecords:
         also = also or Changes()
         for remaining in reversed(range(_TRIES)):
             changed = change(state)
-            if changed == state:
+            if changed is state or changed == state:
                 return state
             unchanged = Unchanged(CHAT, state.service_id, state.version)
             try:

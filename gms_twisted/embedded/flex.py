@@ -78,7 +78,9 @@ def visible_part(room: Room, party: Party, position: int) -> Transcript:
             break
         shown.append(event)
     info = room.info
-    return Transcript(info.session_id, info.started_at, end, over, tuple(shown))
+    # Whole seconds, as packets have them.
+    started_at = float(int(info.started_at))
+    return Transcript(info.session_id, started_at, end, over, tuple(shown))
 
 
 class FlexSide:
