@@ -13,6 +13,7 @@ import codecs
 import re
 from binascii import a2b_qp
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Protocol
 
 from gms_twisted.config.options import HttpOptions
@@ -29,6 +30,7 @@ _URLENCODED = "application/x-www-form-urlencoded"
 _FORM_TYPES = {"", _URLENCODED}
 _JSON_TYPES = {"application/json", "text/json"}
 _MULTIPART = "multipart/form-data"
+_OF_FIELD = "The field {}"
 
 # Choice: libraries of the time label forms ISO-8859-1 and mean it.
 _CHARSETS = {
@@ -76,7 +78,13 @@ class BodySink(Protocol):
 def media_type(head: Head) -> str:
     """The type of the body without its parameters, lower case, ``""`` when absent."""
     value = head.header(b"content-type")
-    return "" if value is None else value.partition(b";")[0].strip().lower().decode("latin-1")
+    return "" if value is None else _type_of(value)
+
+
+# Clients have a few values of the header between them: each is read once.
+@lru_cache(256)
+def _type_of(value: bytes) -> str:
+    return value.partition(b";")[0].strip().lower().decode("latin-1")
 
 
 def is_multipart(head: Head) -> bool:
@@ -127,7 +135,7 @@ def parse_urlencoded(
             _check_name(name, options)
             if len(value) > options.max_field_value:
                 raise TooLarge(f"The field {shown(name)} is too long.")
-            fields[name] = _decode(value, charset, f"The field {shown(name)}")
+            fields[name] = _decode(value, charset, _OF_FIELD, name)
     return fields
 
 
@@ -165,22 +173,29 @@ def _unescape(data: bytes) -> bytes:
     return a2b_qp(data.replace(b"=", b"=3D").replace(b"%", b"="))
 
 
-def _decode(data: bytes, charset: str, what: str) -> str:
+def _decode(data: bytes, charset: str, what: str, name: str = "") -> str:
+    """Decode.
+
+    :param what: for the refusal; with a place for a field's name, if there is one.
+    """
     try:
         return data.decode(charset)
     except UnicodeDecodeError as error:
+        what = what.format(shown(name))
         raise MalformedForm(f"{what} is not text in {charset.upper()}.") from error
 
 
 def _check_name(name: str, options: HttpOptions) -> None:
     if not name:
         raise MalformedForm("A field has no name.")
-    if len(name.encode("utf-8", "surrogatepass")) > options.max_field_name:
+    size = len(name) if name.isascii() else len(name.encode("utf-8", "surrogatepass"))
+    if size > options.max_field_name:
         raise MalformedForm("The name of a field is too long.")
-    if _CONTROL.search(name):
+    if not name.isidentifier() and _CONTROL.search(name):
         raise MalformedForm("The name of a field has control characters.")
 
 
+@lru_cache(256)
 def _charset_of(content_type: str) -> str:
     _, found = parameters(content_type)
     charset = _CHARSETS.get(found.get("charset", "").lower())
@@ -303,7 +318,7 @@ class _MultipartSink:
         if part.filename is None:
             charset = _charset_of(part.content_type)
             data = upload.finish().read(0, upload.size)
-            value = _decode(data, charset, f"The field {shown(part.name)}")
+            value = _decode(data, charset, _OF_FIELD, part.name)
         else:
             self._kept += upload.in_memory
             content_type = part.content_type or "application/octet-stream"

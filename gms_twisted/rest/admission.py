@@ -26,6 +26,7 @@ from gms_twisted.domain.errors import (
     TooLarge,
     UnsupportedMedia,
 )
+from gms_twisted.http.forms import media_type
 from gms_twisted.http.identity import Identity
 from gms_twisted.http.interfaces import BodyKind, BodyPlan, CallerInfo, Head, Peer, Refusal
 from gms_twisted.http.origins import Origins
@@ -117,12 +118,14 @@ class Passwords:
 class _Meaning:
     """What a head asks for, as long as the URL map stays as it is; see :attr:`Head.note`."""
 
-    __slots__ = ("match", "path", "turn")
+    __slots__ = ("match", "path", "plan", "turn")
 
     def __init__(self, path: str, match: Match, turn: int) -> None:
         self.path = path
         self.match = match
         self.turn = turn
+        #: The last one; nearly always the next is the same.
+        self.plan: BodyPlan | None = None
 
 
 class RestAdmission:
@@ -190,7 +193,18 @@ class RestAdmission:
         limit = self._limit_of(plan)
         multipart = self._http.max_body_multipart if plan.multipart else limit
         owner = HOME if plan.home and self._elsewhere(HOME) else ""
-        return BodyPlan(plan.body, limit, multipart, caller, headers, owner, match.route)
+        made = meaning.plan
+        if (
+            made is None
+            or made.caller is not caller
+            or made.limit != limit
+            or made.multipart_limit != multipart
+            or made.headers != headers
+            or made.owner != owner
+        ):
+            made = BodyPlan(plan.body, limit, multipart, caller, headers, owner, match.route)
+            meaning.plan = made
+        return made
 
     def _meaning(self, head: Head, path: str) -> _Meaning:
         """Find what a head asks for; the same for all heads that are the same."""
@@ -243,17 +257,17 @@ class RestAdmission:
             self._room()
 
     def _check_body(self, plan: Plan, head: Head) -> None:
-        media_type = _media_type(head)
+        kind = _media_type(head)
         limit = self._limit_of(plan)
         if plan.body is BodyKind.ANY:
-            if media_type == MULTIPART_TYPE:
+            if kind == MULTIPART_TYPE:
                 raise UnsupportedMedia("The body must not be in parts.")
         elif plan.body is not BodyKind.NONE:
-            if media_type not in _types_of(plan):
+            if kind not in _types_of(plan):
                 raise UnsupportedMedia(
                     "The body must be of type " + " or ".join(_types_of(plan)) + "."
                 )
-            if media_type == MULTIPART_TYPE:
+            if kind == MULTIPART_TYPE:
                 limit = self._http.max_body_multipart
         if head.content_length is not None and head.content_length > limit:
             raise TooLarge(f"The body is larger than {limit} bytes.")
@@ -270,8 +284,8 @@ def _media_type(head: Head) -> str:
     values = head.headers.get(b"content-type", ())
     if len(values) != 1:
         return ""
-    media_type = values[0].partition(b";")[0].strip().lower().decode("latin-1")
-    return JSON_TYPE if media_type == "text/json" else media_type
+    found = media_type(head)
+    return JSON_TYPE if found == "text/json" else found
 
 
 def _pair(username: str, password: str) -> bytes | None:
