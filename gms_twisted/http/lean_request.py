@@ -220,6 +220,7 @@ class LeanRequest(OneAnswer):
             return
         if (
             self._headers is None
+            and not self._skipped
             and len(body) <= JOINED
             and (self._status < 400 or not self._fields.get(_TYPE, b"").startswith(b"text/html"))
         ):
