@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -489,6 +489,11 @@ class TableTests(SynchronousTestCase):
     """The table and werkzeug, over rules that nobody has thought of."""
 
     @given(RULES, PATHS)
+    @example([(["a", "<path:z>"], {"GET"}), (["<x>", "<y>"], {"GET"})], [["a", "b"]])
+    @example([(["a", ""], {"GET"}), (["<x>"], {"GET"})], [["a"], ["a", ""], ["b"]])
+    @example([(["a"], {"POST"}), (["<x>"], {"GET"})], [["a"], ["b"]])
+    @example([(["a", "<x>", "c"], {"GET"}), (["<y>", "b"], {"GET"})], [["a", "b"], ["a", "c"]])
+    @example([(["<x>", "<y>"], {"GET"})], [["", "b"], ["a", ""], ["d%2Fe", "7"]])
     def test_same_as_klein(
         self, rules: list[tuple[list[str], set[str]]], paths: list[list[str]]
     ) -> None:
