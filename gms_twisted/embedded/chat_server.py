@@ -154,9 +154,12 @@ class ChatServer:
 
         ``None`` also while the server takes no connections either.
         """
-        if self.rooms.running and server == self.address():
-            return self._flex.handle
-        return None
+        return self.handler if server == self.address() else None
+
+    @property
+    def handler(self) -> Handler | None:
+        """What answers flex requests, while there are connections for them."""
+        return self._flex.handle if self.rooms.running else None
 
     def balancer_page(self) -> bytes | None:
         """The load balancer page's content, ``None`` while the port is closed."""

@@ -70,7 +70,7 @@ class NearChat:
             running = begin(handle(request))
         except CancelledError:
             raise LinkLost("The chat server ends.") from None
-        if isinstance(running, FlexStatus):
+        if not isinstance(running, Deferred):
             return running
         waiter: Deferred[FlexStatus] = Deferred()
         late = self._timers.callLater(timeout_s, self._late, waiter)
