@@ -70,7 +70,9 @@ class PortRestrictions:
 
     def refuse(self, path: str, port: int) -> bool:
         """Tell whether a path is closed on a port; the strictest pattern counts."""
-        return any(pattern.fullmatch(path) and port not in ports for pattern, ports in self._rules)
+        return bool(self._rules) and any(
+            pattern.fullmatch(path) and port not in ports for pattern, ports in self._rules
+        )
 
 
 class Passwords:
@@ -94,6 +96,11 @@ class Passwords:
                 )
             )
         }
+
+    @property
+    def any(self) -> bool:
+        """Tell whether one is asked for anywhere."""
+        return self._server is not None or bool(self._services)
 
     def check(self, authorization: bytes | None, service: str = "") -> None:
         """Check what a request proves.

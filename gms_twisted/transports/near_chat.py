@@ -52,7 +52,13 @@ class NearChat:
                 request = read_flex_request(_through(packet(request)))
             except BadRequest as error:
                 return FlexStatus(error.ref, ErrorCode.MALFORMED, str(error))
-        status = await self._answer(handle, request, timeout_s)
+        try:
+            running = begin(handle(request))
+        except CancelledError:
+            raise LinkLost("The chat server ends.") from None
+        if isinstance(running, Deferred):
+            running = await self._later(running, timeout_s)
+        status = running
         if _tells_nothing(status):
             return status
         try:
@@ -65,13 +71,8 @@ class NearChat:
         for waiter in tuple(self._waiting):
             waiter.errback(LinkLost("The server is being stopped."))
 
-    async def _answer(self, handle: Handler, request: FlexRequest, timeout_s: float) -> FlexStatus:
-        try:
-            running = begin(handle(request))
-        except CancelledError:
-            raise LinkLost("The chat server ends.") from None
-        if not isinstance(running, Deferred):
-            return running
+    async def _later(self, running: Deferred[FlexStatus], timeout_s: float) -> FlexStatus:
+        """Wait for an answer, but not for ever."""
         waiter: Deferred[FlexStatus] = Deferred()
         late = self._timers.callLater(timeout_s, self._late, waiter)
         self._waiting.add(waiter)
