@@ -42,6 +42,8 @@ _NAME_CHARS = 255
 _START = struct.Struct(">2sI")
 _MAGIC = b"A1"
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -100,7 +102,7 @@ class Area:
 
 def encode_area(area: Area) -> bytes:
     """Lay an area out as the value of its record."""
-    table = json.dumps(
+    table = _encode(
         {
             "until": area.until,
             "keys": {
@@ -114,8 +116,7 @@ def encode_area(area: Area) -> bytes:
                 ]
                 for name, one in area.entries.items()
             },
-        },
-        separators=(",", ":"),
+        }
     ).encode()
     return b"".join((_START.pack(_MAGIC, len(table)), table, area.tail))
 

@@ -44,6 +44,7 @@ UNANNOUNCED = -1
 """As :attr:`ChatState.delivered`: not even the first, empty message is delivered."""
 
 _TRIES = 8
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _PAGE = 500
 
 
@@ -133,7 +134,7 @@ class ChatState:
             document["handed"] = self.handed
         if self.call:
             document |= {"call": self.call, "previous": self.previous}
-        value = json.dumps(document, separators=(",", ":")).encode()
+        value = _encode(document).encode()
         indexes = {COMET_INDEX: COMET_LIVE} if self.comet and not self.finished else {}
         return Put(CHAT, self.service_id, value, self.expires_at, indexes)
 
