@@ -235,6 +235,8 @@ class ChatServers:
 
         :raises ChatServerUnavailable: there is none the second time either.
         """
+        if self._stopped:
+            raise ChatServerUnavailable("The server is being stopped.")
         timeout_s = self._options.request_timeout_s + wait_s
         first = self._where(server)
         try:
