@@ -48,7 +48,7 @@ async def _rest(begun: _Begun) -> Any:
 def begin(coroutine: Coroutine[Any, Any, T]) -> T | Deferred[T]:
     """Run a coroutine: its result if it does not wait, else what fires with that.
 
-    Raises what it raises before it waits.  Measured gain: 10 us of work that does not wait,
+    Raises what it raises before it waits.  Measured gain: 3 us of work that does not wait,
     against a Deferred for it.
     """
     try:
