@@ -10,6 +10,7 @@ are asked in turns by one generator on the second: 32 kept connections, one requ
 each.  The figure to compare is requests for each CPU second of the server.
 
 ``query``    ``GET  /genesys/1/storage/ID``, 500 areas of two keys in turns
+``cold``     the same with 10,000 areas, so that nothing of them is remembered
 ``create``   ``POST /genesys/1/storage/600``, two keys; ours answers when it is on the disk
 ``refresh``  ``POST /genesys/1/service/ID/ixn/chat/refresh``, 64 chats in turns, nothing new
 ``service``  ``POST /genesys/1/service/request-chat``
@@ -39,9 +40,12 @@ from tests.live.server import Server
 
 CONNECTIONS = 32
 WARM_UP_S = 1.0
-AREAS, CHATS = 500, 64
+AREAS, COLD_AREAS, CHATS = 500, 10_000, 64
+AT_ONCE = 16
+"""Areas that are made at the same time, for one sync of the disk."""
+
 SERVER_CPU, GENERATOR_CPU = "0", "1"
-WORKS = ("query", "create", "refresh", "service")
+WORKS = ("query", "cold", "create", "refresh", "service")
 SERVERS = ("ours", "plain Klein")
 API = "/genesys/1"
 FORM = b"Key1=Value1&Key2=Value2"
@@ -70,6 +74,10 @@ def request(method: str, path: str, form: bytes | None = None) -> bytes:
 
 def _ask(connection: socket.socket, asked: bytes) -> dict[str, str]:
     connection.sendall(asked)
+    return _answer(connection)
+
+
+def _answer(connection: socket.socket) -> dict[str, str]:
     answer = b""
     while b"\r\n\r\n" not in answer or not answer.endswith(b"}"):
         answer += connection.recv(65_536)
@@ -86,20 +94,31 @@ def requests_for(work: str, port: int) -> list[bytes]:
         return [request("POST", "/storage/600", FORM)]
     if work == "service":
         return [request("POST", "/service/request-chat", FORM)]
+    if work in ("query", "cold"):
+        areas = _areas(port, AREAS if work == "query" else COLD_AREAS)
+        return [request("GET", f"/storage/{area}") for area in areas]
     found: list[bytes] = []
     with socket.create_connection(("127.0.0.1", port), 20) as connection:
-        if work == "query":
-            for _ in range(AREAS):
-                area = _ask(connection, request("POST", "/storage/600", FORM))["id"]
-                found.append(request("GET", f"/storage/{area}"))
-        else:
-            for _ in range(CHATS):
-                made = _ask(connection, request("POST", "/service/request-chat", FORM))
-                chat = f"/service/{made['_id']}/ixn/chat"
-                position = _ask(connection, request("POST", chat, b""))["transcriptPosition"]
-                form = f"transcriptPosition={position}".encode()
-                found.append(request("POST", f"{chat}/refresh", form))
+        for _ in range(CHATS):
+            made = _ask(connection, request("POST", "/service/request-chat", FORM))
+            chat = f"/service/{made['_id']}/ixn/chat"
+            position = _ask(connection, request("POST", chat, b""))["transcriptPosition"]
+            form = f"transcriptPosition={position}".encode()
+            found.append(request("POST", f"{chat}/refresh", form))
     return found
+
+
+def _areas(port: int, count: int) -> list[str]:
+    """Make storage areas; gives their ids."""
+    ids: list[str] = []
+    connections = [socket.create_connection(("127.0.0.1", port), 20) for _ in range(AT_ONCE)]
+    while len(ids) < count:
+        for connection in connections:
+            connection.sendall(request("POST", "/storage/600", FORM))
+        ids += [_answer(connection)["id"] for connection in connections]
+    for connection in connections:
+        connection.close()
+    return ids
 
 
 def generate(work: str, port: int, pid: int, seconds: float) -> Mapping[str, float]:
