@@ -131,7 +131,7 @@ def decode_area(value: bytes, files: tuple[FileId, ...]) -> Area:
         if magic != _MAGIC:
             raise ValueError
         start = _START.size + length
-        table = json.loads(value[_START.size : start])
+        table = json.loads(value[_START.size : start].decode())
         entries = {name: Entry(*fields) for name, fields in table["keys"].items()}
         return Area(table["until"], entries, value[start:], files)
     except (struct.error, ValueError, TypeError, KeyError) as error:

@@ -141,7 +141,7 @@ class ChatState:
     @classmethod
     def from_record(cls, record: Record) -> ChatState:
         """Read a record of kind :data:`CHAT`."""
-        document = json.loads(record.value)
+        document = json.loads(record.value.decode())
         alias, host, port, tls = document.pop("server")
         user_id, secure_key = document.pop("credentials")
         user = document.pop("user")
