@@ -38,6 +38,7 @@ from pathlib import Path
 from bench.workers import cpu_s
 from tests.live.server import Server
 
+OUT = Path(__file__).resolve().parent / "out"
 CONNECTIONS = 32
 WARM_UP_S = 1.0
 AREAS, COLD_AREAS, CHATS = 500, 10_000, 64
@@ -250,7 +251,8 @@ def main(arguments: Sequence[str]) -> int:
     for _ in range(chosen.rounds):
         with ExitStack() as stack:
             # Not below /tmp, which may be memory.
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gms-bench-", dir="."))
+            OUT.mkdir(exist_ok=True)
+            folder = stack.enter_context(tempfile.TemporaryDirectory(dir=OUT))
             running = {
                 "ours": stack.enter_context(ours(Path(folder).resolve())),
                 "plain Klein": stack.enter_context(plain_klein()),
