@@ -29,6 +29,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _URLENCODED = "application/x-www-form-urlencoded"
 _FORM_TYPES = {"", _URLENCODED}
 _JSON_TYPES = {"application/json", "text/json"}
+_TYPES = _FORM_TYPES | _JSON_TYPES
 _MULTIPART = "multipart/form-data"
 _OF_FIELD = "The field {}"
 
@@ -99,9 +100,10 @@ def sink_for(head: Head, kind: BodyKind, options: HttpOptions, directory: str) -
     :raises InvalidRequest: the head promises a body that cannot be read.
     :raises UnsupportedMedia: the body is of another type than the request may have.
     """
-    if kind is BodyKind.FORM and is_multipart(head):
+    content_type = media_type(head)
+    if kind is BodyKind.FORM and content_type == _MULTIPART:
         return _MultipartSink(head, options, directory)
-    return _PlainSink(head, kind, options)
+    return _PlainSink(head, kind, content_type, options)
 
 
 def form_of_query(query: bytes, options: HttpOptions) -> Form:
@@ -207,16 +209,16 @@ def _charset_of(content_type: str) -> str:
 class _PlainSink:
     """Every body that is read whole: forms, JSON, and what is dropped."""
 
-    def __init__(self, head: Head, kind: BodyKind, options: HttpOptions) -> None:
+    def __init__(self, head: Head, kind: BodyKind, content_type: str, options: HttpOptions) -> None:
         self._query = form_of_query(head.query, options)
         self._options = options
         self._kind = kind
-        self._type = media_type(head)
+        self._type = content_type
         self._pieces: list[bytes] = []
         self._charset = "utf-8"
         if kind is BodyKind.ANY and self._type == _MULTIPART:
             raise UnsupportedMedia("The body must not be in parts.")
-        if kind is BodyKind.FORM and self._type not in _FORM_TYPES | _JSON_TYPES:
+        if kind is BodyKind.FORM and self._type not in _TYPES:
             raise UnsupportedMedia("The body must be a form or JSON.")
         if kind in (BodyKind.FORM, BodyKind.ANY):
             self._charset = _charset_of((head.header(b"content-type") or b"").decode("latin-1"))

@@ -125,7 +125,7 @@ class Passwords:
 class _Meaning:
     """What a head asks for, as long as the URL map stays as it is; see :attr:`Head.note`."""
 
-    __slots__ = ("match", "path", "plan", "turn")
+    __slots__ = ("checked", "match", "path", "plan", "turn")
 
     def __init__(self, path: str, match: Match, turn: int) -> None:
         self.path = path
@@ -133,6 +133,8 @@ class _Meaning:
         self.turn = turn
         #: The last one; nearly always the next is the same.
         self.plan: BodyPlan | None = None
+        #: By which limits its body has been found good.
+        self.checked: tuple[int, HttpOptions] | None = None
 
 
 class RestAdmission:
@@ -189,7 +191,7 @@ class RestAdmission:
             if caller.internal and not self._origins.allowed(head, peer):
                 # A page of another site, open on an internal machine, is not internal.
                 caller = replace(caller, internal=False)
-            self._check(match, head, caller)
+            self._check(meaning, head, caller)
         except MethodRefused as error:
             allow = ("Allow", ", ".join(error.allowed))
             refusal = Refusal(405, str(error), error.code, (allow,), close=head.has_body)
@@ -251,7 +253,8 @@ class RestAdmission:
         headers = (("Allow", methods), *self._origins.preflight(head, peer, methods))
         return Refusal(200, "", "", headers, plain=True, close=head.has_body)
 
-    def _check(self, match: Match, head: Head, caller: CallerInfo) -> None:
+    def _check(self, meaning: _Meaning, head: Head, caller: CallerInfo) -> None:
+        match = meaning.match
         plan = match.plan
         if plan.internal and not caller.internal:
             raise InternalOnly("This URL is for internal use; see server/internal_allow.")
@@ -259,7 +262,11 @@ class RestAdmission:
             service = match.arguments.get("service", "") if plan.password == "service" else ""
             self._passwords.check(head.header(b"authorization"), service)
         if head.has_body:
-            self._check_body(plan, head)
+            # The same for the same head, as long as limits are.
+            limits = self._limit_of(plan), self._http
+            if meaning.checked != limits:
+                self._check_body(plan, head)
+                meaning.checked = limits
         if plan.stores:
             self._room()
 

@@ -238,7 +238,7 @@ class ChatServers:
         if self._stopped:
             raise ChatServerUnavailable("The server is being stopped.")
         timeout_s = self._options.request_timeout_s + wait_s
-        first = self._where(server)
+        first = self._where(server) if self._moved else server
         try:
             return await self._ask_once(first, build, timeout_s)
         except LinkLost as lost:
