@@ -4,7 +4,7 @@ What is asked and answered is what the wire would have carried: where there is t
 is written and read as a packet all the same, so that nothing gets through that could not get
 through there.  As on a connection, what the server has begun it finishes, whoever waits.
 
-Measured gain: 250 us of a poll for news; see ``bench/RESULTS.md``.
+Measured gain: half of what a poll for news takes; see ``bench/RESULTS.md``.
 
 Knows: packets, deadlines.  Does not know: sockets, chats.
 """
