@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from werkzeug.routing import Map, Rule
 
@@ -22,6 +23,29 @@ _ARGUMENT = re.compile("<([A-Za-z_][A-Za-z0-9_]*)>")
 
 Found = tuple[str, Mapping[str, str]]
 """A rule's endpoint, and the arguments by name."""
+
+
+class LeanCall:
+    """A route with its arguments: a :class:`gms_twisted.http.interfaces.LeanRoute`.
+
+    :param failed: answers a ``Failure`` of it.
+    """
+
+    __slots__ = ("_arguments", "_function", "failed")
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        arguments: Mapping[str, str],
+        failed: Callable[[Any, Any], bytes],
+    ) -> None:
+        self._function = function
+        self._arguments = arguments
+        self.failed = failed
+
+    def call(self, request: Any) -> Any:
+        """Call the route."""
+        return self._function(request, **self._arguments)
 
 
 class _Node:

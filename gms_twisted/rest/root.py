@@ -49,7 +49,7 @@ from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.errors import GmsError, InvalidRequest, NotFound
 from gms_twisted.domain.sources import Clock
 from gms_twisted.http.interfaces import BodyKind, LeanRoute
-from gms_twisted.rest.lean_routes import LeanRoutes
+from gms_twisted.rest.lean_routes import LeanCall, LeanRoutes
 from gms_twisted.rest.refusals import Refusals
 from gms_twisted.rest.replies import (
     INTERNAL_CODE,
@@ -218,26 +218,6 @@ class _Segments(PathConverter):
         return "/".join(decoded)
 
 
-class _Call:
-    """A :class:`gms_twisted.http.interfaces.LeanRoute`."""
-
-    __slots__ = ("_arguments", "_function", "failed")
-
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        arguments: Mapping[str, str],
-        failed: Callable[[Any, Failure], bytes],
-    ) -> None:
-        self._function = function
-        self._arguments = arguments
-        self.failed = failed
-
-    def call(self, request: Any) -> Any:
-        """Call the route."""
-        return self._function(request, **self._arguments)
-
-
 class Api:
     """The URL map, and the failures that every route shares.
 
@@ -314,7 +294,7 @@ class Api:
         found = self._table.find(method, path)
         if found is not None:
             endpoint, arguments = found
-            route = _Call(self._functions[endpoint], arguments, self.failed)
+            route = LeanCall(self._functions[endpoint], arguments, self.failed)
             return Match(self._plans[endpoint], arguments, route)
         return self.match_by_klein(method, path)
 
