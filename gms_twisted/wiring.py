@@ -184,6 +184,7 @@ class Foundation:
             HttpPages(reactor),
             reactor,
             self.ids,
+            lambda server: self.chat_server.near(server) if self.chat_server else None,
         )
 
     def reconfigure(self, configuration: Configuration) -> None:

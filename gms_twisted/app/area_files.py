@@ -50,6 +50,19 @@ class StoredValues:
         self._link = link
         self._texts = Texts(store, area)
 
+    async def all(self) -> dict[str, str]:
+        """Read all of them.
+
+        :raises DamagedRecord: a value is gone or damaged.
+        """
+        area = self._area
+        if any(entry.blob for entry in area.entries.values()):
+            return {name: value async for name, value in self.items()}
+        return {
+            name: inline_text(area, entry) if entry.content_type is None else self._link(name)
+            for name, entry in area.entries.items()
+        }
+
     async def items(self) -> AsyncGenerator[tuple[str, str], None]:
         """Names with values: text as it is, of a file its URL.
 
@@ -77,7 +90,7 @@ class Texts:
         :raises DamagedRecord: it is gone or damaged.
         """
         if entry.blob == 0:
-            return self._area.tail[entry.offset : entry.offset + entry.length].decode()
+            return inline_text(self._area, entry)
         pieces: list[bytes] = []
         for index, start, stop in _stretches(entry.offset, entry.length):
             if self._at != (entry.blob, index):
@@ -85,6 +98,11 @@ class Texts:
                 self._at = entry.blob, index
             pieces.append(self._chunk[start:stop])
         return b"".join(pieces).decode()
+
+
+def inline_text(area: Area, entry: Entry) -> str:
+    """A text that is in the record itself."""
+    return area.tail[entry.offset : entry.offset + entry.length].decode()
 
 
 async def _pieces(

@@ -31,7 +31,7 @@ from dataclasses import dataclass, field, replace
 from gms_twisted.domain.errors import DamagedRecord
 from gms_twisted.domain.ids import FileId
 from gms_twisted.domain.values import ByteSource, FormValue, InMemory, UploadedFile
-from gms_twisted.store.interfaces import Kind
+from gms_twisted.store.interfaces import Kind, Record
 
 AREA = Kind("area")
 
@@ -41,6 +41,8 @@ INLINE_BYTES = 256 * 1024
 _NAME_CHARS = 255
 _START = struct.Struct(">2sI")
 _MAGIC = b"A1"
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +93,16 @@ class Area:
         """The keys whose time is not over."""
         return {name: one for name, one in self.entries.items() if one.expires_at > now}
 
+    def at(self, now: float) -> Area:
+        """It with those keys only whose time is not over."""
+        if all(one.expires_at > now for one in self.entries.values()):
+            return self
+        return replace(self, entries=self.live(now))
+
 
 def encode_area(area: Area) -> bytes:
     """Lay an area out as the value of its record."""
-    table = json.dumps(
+    table = _encode(
         {
             "until": area.until,
             "keys": {
@@ -108,8 +116,7 @@ def encode_area(area: Area) -> bytes:
                 ]
                 for name, one in area.entries.items()
             },
-        },
-        separators=(",", ":"),
+        }
     ).encode()
     return b"".join((_START.pack(_MAGIC, len(table)), table, area.tail))
 
@@ -124,11 +131,23 @@ def decode_area(value: bytes, files: tuple[FileId, ...]) -> Area:
         if magic != _MAGIC:
             raise ValueError
         start = _START.size + length
-        table = json.loads(value[_START.size : start])
+        table = json.loads(value[_START.size : start].decode())
         entries = {name: Entry(*fields) for name, fields in table["keys"].items()}
         return Area(table["until"], entries, value[start:], files)
     except (struct.error, ValueError, TypeError, KeyError) as error:
         raise DamagedRecord("A stored area cannot be read.") from error
+
+
+def area_of(record: Record) -> Area:
+    """The area of a record.
+
+    :raises DamagedRecord: it is not one of ours.
+    """
+    return record.made(_read)
+
+
+def _read(record: Record) -> Area:
+    return decode_area(record.value, record.files)
 
 
 class Joined:

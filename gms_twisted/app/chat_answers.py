@@ -82,7 +82,7 @@ class ChatAnswers:
             "transcriptPosition": self._position(position),
             "chatServiceMessage": FINISHED if state.closed else AVAILABLE,
         }
-        if call not in {Call.START, Call.DISCONNECT}:
+        if call is not Call.START and call is not Call.DISCONNECT:
             answer["transcriptToShow"] = [] if state.comet else list(shown)
             answer["startedAt"] = started_at(state.started_at)
         if verbose or (shape == "superset" and call is Call.START):

@@ -70,10 +70,13 @@ class ChatKeeper:
         """
         if state.closed:
             return await self._records.change(state, change)
-        ends = change(state).closed
+        wanted = change(state)
+        ends = wanted.closed
         now = self._wall.now()
         life_s = self.options.chat_session_ttl_s
         if not ends and state.expires_at - now >= RENEWED_AT * life_s:
+            if wanted is state:
+                return state
             return await self._records.change(state, change)
         renewal = Changes()
         instance = await self._services.peek(state.service_id)

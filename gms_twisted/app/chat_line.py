@@ -52,12 +52,16 @@ class Exchange:
 
     def applied_to(self, state: ChatState) -> ChatState:
         """The chat as it is known now; what the client has got does not change by this."""
+        known, closed = max(state.known, self.reached), state.closed or self.closed
+        if (
+            known == state.known
+            and closed == state.closed
+            and self.server == state.server
+            and self.credentials == state.credentials
+        ):
+            return state
         return replace(
-            state,
-            server=self.server,
-            credentials=self.credentials,
-            known=max(state.known, self.reached),
-            closed=state.closed or self.closed,
+            state, server=self.server, credentials=self.credentials, known=known, closed=closed
         )
 
 

@@ -44,6 +44,7 @@ UNANNOUNCED = -1
 """As :attr:`ChatState.delivered`: not even the first, empty message is delivered."""
 
 _TRIES = 8
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _PAGE = 500
 
 
@@ -133,14 +134,14 @@ class ChatState:
             document["handed"] = self.handed
         if self.call:
             document |= {"call": self.call, "previous": self.previous}
-        value = json.dumps(document, separators=(",", ":")).encode()
+        value = _encode(document).encode()
         indexes = {COMET_INDEX: COMET_LIVE} if self.comet and not self.finished else {}
         return Put(CHAT, self.service_id, value, self.expires_at, indexes)
 
     @classmethod
     def from_record(cls, record: Record) -> ChatState:
         """Read a record of kind :data:`CHAT`."""
-        document = json.loads(record.value)
+        document = json.loads(record.value.decode())
         alias, host, port, tls = document.pop("server")
         user_id, secure_key = document.pop("credentials")
         user = document.pop("user")
@@ -153,6 +154,9 @@ class ChatState:
             version=record.version,
             **document,
         )
+
+
+_STATE_OF = ChatState.from_record
 
 
 class ChatRecords:
@@ -169,7 +173,7 @@ class ChatRecords:
     async def find(self, service_id: ServiceId) -> ChatState | None:
         """Read a chat, ``None`` when there is none (any more)."""
         record = await self._store.get(CHAT, service_id)
-        return None if record is None else ChatState.from_record(record)
+        return None if record is None else record.made(_STATE_OF)
 
     async def read(self, service_id: ServiceId) -> ChatState:
         """Read a chat.
@@ -222,7 +226,7 @@ class ChatRecords:
         also = also or Changes()
         for remaining in reversed(range(_TRIES)):
             changed = change(state)
-            if changed == state:
+            if changed is state or changed == state:
                 return state
             unchanged = Unchanged(CHAT, state.service_id, state.version)
             try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from gms_twisted.domain.chat import ChatEvent, EventKind, NoticeType, PartyType, Visibility
 
@@ -58,6 +59,7 @@ def rows(events: Iterable[ChatEvent], after: int = 0) -> list[Row]:
     return [each for each in printed if each is not None]
 
 
+@lru_cache(10_000)
 def started_at(seconds: float) -> str:
     """Print a Unix time as the reference does: UTC, whole seconds, ``Z``."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -295,7 +295,7 @@ class Chats:
                 return now
             if attempt.call and (position != now.position or now.call in attempt.missed):
                 now = replace(now, call=attempt.call, previous=after)
-            return replace(now, position=position)
+            return now if position == now.position else replace(now, position=position)
 
         return await self._change(state, after_exchange)
 

@@ -80,7 +80,7 @@ class ServiceInstance:
     @classmethod
     def from_record(cls, record: Record) -> ServiceInstance:
         """Read a record of kind :data:`SERVICE`."""
-        document = json.loads(record.value)
+        document = json.loads(record.value.decode())
         user, at = document["user"], document.get("session")
         return cls(
             service_id=ServiceId(record.key),

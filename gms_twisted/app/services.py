@@ -61,6 +61,7 @@ RENEWED_AT = 0.75
 not every poll is a write."""
 
 _DELETE_TRIES = 20
+_INSTANCE_OF = ServiceInstance.from_record
 _INTERNAL_REQUESTS = "internal-"
 
 
@@ -322,7 +323,7 @@ class ServiceInstances:
     async def peek(self, service_id: str) -> ServiceInstance | None:
         """Read a service whoever asks, ``None`` when there is none (any more)."""
         record = await self._store.get(SERVICE, service_id)
-        return None if record is None else ServiceInstance.from_record(record)
+        return None if record is None else record.made(_INSTANCE_OF)
 
     async def find(self, service_id: str, user: GmsUser | None) -> ServiceInstance:
         """Read a service for whoever ``user`` is.

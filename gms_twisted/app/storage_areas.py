@@ -21,7 +21,7 @@ from gms_twisted.app.area_records import (
     Area,
     Entry,
     Joined,
-    decode_area,
+    area_of,
     encode_area,
     revise,
     source_of,
@@ -160,7 +160,7 @@ class StorageAreas:
         """
         async with self._turns.of(area_id):
             record = await self._record(area_id)
-            area = decode_area(record.value, record.files)
+            area = area_of(record)
             unit = Unit(UnitId(self._ids.uuid()), (self.change_for_delete(area_id),))
             await self._store.commit(unit)
             self.room.changed(-len(area.entries), -area.data_bytes)
@@ -174,7 +174,7 @@ class StorageAreas:
         files: dict[tuple[str, ...], FileId] = {}
         for _ in range(_ATTEMPTS):
             record = await self._record(area_id)
-            before = decode_area(record.value, record.files)
+            before = area_of(record)
             now = self._wall.now()
             area, overflow = revise(before, fields, now + ttl_s, now)
             self._check_area(area)
@@ -217,8 +217,7 @@ class StorageAreas:
 
         :raises AreaNotFound: no such area.
         """
-        values = await self.open(area_id)
-        return {name: value async for name, value in values.items()}
+        return await (await self.open(area_id)).all()
 
     async def open(self, area_id: AreaId) -> StoredValues:
         """Find all keys, to be read one by one: :meth:`read` for large areas.
@@ -274,9 +273,7 @@ class StorageAreas:
 
     async def _area(self, area_id: AreaId) -> Area:
         """An area with those keys only whose time is not over."""
-        record = await self._record(area_id)
-        area = decode_area(record.value, record.files)
-        return replace(area, entries=area.live(self._wall.now()))
+        return area_of(await self._record(area_id)).at(self._wall.now())
 
     async def _record(self, area_id: AreaId) -> Record:
         record = await self._store.get(AREA, area_id)

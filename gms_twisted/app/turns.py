@@ -10,8 +10,6 @@ Knows: whose turn it is.  Does not know: for what.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -58,24 +56,52 @@ class Turns:
             self._handing = False
 
 
+class _Turn(Generic[K]):
+    """One turn; a class of its own, for a generator takes twice the time."""
+
+    __slots__ = ("_all", "_key", "_turns")
+
+    def __init__(self, all_: dict[K, tuple[Turns, int]], key: K) -> None:
+        self._all = all_
+        self._key = key
+
+    async def __aenter__(self) -> None:
+        known = self._all.get(self._key)
+        turns, wanted = known if known is not None else (Turns(), 0)
+        self._all[self._key] = turns, wanted + 1
+        self._turns = turns
+        try:
+            await turns.__aenter__()
+        except BaseException:
+            self._forget()
+            raise
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            await self._turns.__aexit__(kind, error, trace)
+        finally:
+            self._forget()
+
+    def _forget(self) -> None:
+        turns, wanted = self._all.pop(self._key)
+        if wanted > 1:
+            self._all[self._key] = turns, wanted - 1
+
+
 class TurnsByKey(Generic[K]):
     """Turns for each of many things; nothing is kept of one that nobody wants."""
 
     def __init__(self) -> None:
         self._turns: dict[K, tuple[Turns, int]] = {}
 
-    @asynccontextmanager
-    async def of(self, key: K) -> AsyncIterator[None]:
-        """Be the only one who has a turn with this one."""
-        turns, wanted = self._turns.get(key, (Turns(), 0))
-        self._turns[key] = turns, wanted + 1
-        try:
-            async with turns:
-                yield
-        finally:
-            turns, wanted = self._turns.pop(key)
-            if wanted > 1:
-                self._turns[key] = turns, wanted - 1
+    def of(self, key: K) -> _Turn[K]:
+        """Be the only one who has a turn with this one: ``async with turns.of(key):``."""
+        return _Turn(self._turns, key)
 
     def keys(self) -> list[K]:
         """Read of which ones somebody has a turn, or wants one."""

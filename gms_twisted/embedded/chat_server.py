@@ -8,7 +8,8 @@ Knows: ports, order of starting.  Does not know: what is said on the ports.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.endpoints import TCP4ServerEndpoint
@@ -22,6 +23,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 
 from gms_twisted.chatserver.balancer import balancer_answer
+from gms_twisted.chatserver.messages import FlexRequest, FlexStatus
 from gms_twisted.config.options import ChatOptions, ChatServerOptions
 from gms_twisted.domain.chat import ChatServerAddress
 from gms_twisted.domain.ids import ChatSessionId
@@ -32,6 +34,8 @@ from gms_twisted.embedded.flex_port import FlexProtocol
 from gms_twisted.embedded.frames import FrameProtocol
 from gms_twisted.embedded.room_host import RoomHost
 from gms_twisted.store.interfaces import Store
+
+Handler = Callable[[FlexRequest], Coroutine[Any, Any, FlexStatus]]
 
 LOOPBACK = "127.0.0.1"
 BACKLOG = 128
@@ -94,6 +98,7 @@ class ChatServer:
         )
         self._ports: list[IListeningPort] = []
         self._tls = False
+        self._address: ChatServerAddress | None = None
 
     async def bind(
         self, flex: IStreamServerEndpoint, agent: IStreamServerEndpoint, *, tls: bool = False
@@ -138,8 +143,23 @@ class ChatServer:
 
     def address(self) -> ChatServerAddress | None:
         """Where the flex port is, ``None`` while it is closed."""
-        port = self._port(0)
-        return None if port is None else ChatServerAddress(self.alias, LOOPBACK, port, self._tls)
+        if self._address is None:
+            port = self._port(0)
+            if port is not None:
+                self._address = ChatServerAddress(self.alias, LOOPBACK, port, self._tls)
+        return self._address
+
+    def near(self, server: ChatServerAddress) -> Handler | None:
+        """What answers flex requests at an address without a connection, if that is ours.
+
+        ``None`` also while the server takes no connections either.
+        """
+        return self.handler if server == self.address() else None
+
+    @property
+    def handler(self) -> Handler | None:
+        """What answers flex requests, while there are connections for them."""
+        return self._flex.handle if self.rooms.running else None
 
     def balancer_page(self) -> bytes | None:
         """The load balancer page's content, ``None`` while the port is closed."""
@@ -158,6 +178,7 @@ class ChatServer:
 
     async def _close_ports(self) -> None:
         ports, self._ports = self._ports, []
+        self._address = None
         for port in ports:
             await _stopped(port)
 

@@ -78,7 +78,9 @@ def visible_part(room: Room, party: Party, position: int) -> Transcript:
             break
         shown.append(event)
     info = room.info
-    return Transcript(info.session_id, info.started_at, end, over, tuple(shown))
+    # Whole seconds, as packets have them.
+    started_at = float(int(info.started_at))
+    return Transcript(info.session_id, started_at, end, over, tuple(shown))
 
 
 class FlexSide:
@@ -334,10 +336,13 @@ class FlexSide:
     async def _who(self, request: FlexRefresh | FlexLogout) -> tuple[FlexUser, Room, Party]:
         """Who asks and where he sits; also for one who has left, who may still read."""
         user = await self._known_user(request.credentials)
-        state = await self._state(user)
-        if state is not FlexState.LEFT:
-            next_flex_state(state, request)
-        room, party = await self._seat(user, request.session_id)
+        if user.session_id is None:
+            next_flex_state(FlexState.LOGGED_IN, request)
+        room, party = await self._seat(user, user.session_id)
+        if party.present:
+            next_flex_state(FlexState.JOINED, request)
+        if request.session_id != user.session_id:
+            raise refuse(ErrorCode.UNKNOWN_SESSION)
         return user, room, party
 
     async def _seat(self, user: FlexUser, session_id: ChatSessionId | None) -> tuple[Room, Party]:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from gms_twisted.domain.wheel import NEVER, NOWHERE
 from gms_twisted.http.direct import DirectServer
-from gms_twisted.http.exchange import Exchange
 from gms_twisted.http.incoming import Incoming
 from gms_twisted.http.interfaces import BodyPlan, Head, Peer, Refusal
+from gms_twisted.http.one_answer import OneAnswer
 from gms_twisted.http.relayed import Relayed
 from gms_twisted.http.responses import (
     CLOSE,
@@ -87,7 +87,7 @@ class AnsweringConnection:
         self._buffer = b""
         self._head: Head | None = None
         self._plan: BodyPlan | None = None
-        self._work: Incoming | Exchange | Relayed | WebSocketEnd | None = None
+        self._work: Incoming | OneAnswer | Relayed | WebSocketEnd | None = None
         self._mark = 0
         self._stalls = 0
         self._looping = False
@@ -219,7 +219,7 @@ class AnsweringConnection:
             self._watch()
             self.transport.loseConnection()
 
-    # -- an answer in pieces: exchange.Carrier --
+    # -- an answer in pieces: one_answer.Carrier --
 
     def is_secure(self) -> bool:
         """Tell whether the connection is TLS."""

@@ -138,7 +138,7 @@ class _WholeExchange(Exchange):
 
 
 class Carried:
-    """One such request and its answer; an :class:`gms_twisted.http.exchange.Carrier`."""
+    """One such request and its answer; an :class:`gms_twisted.http.one_answer.Carrier`."""
 
     def __init__(self, site: Site, stamp: bytes, timers: Timers) -> None:
         self.transport: Any = None
@@ -196,7 +196,7 @@ class Carried:
         """The answer is more than can be carried."""
         self._failed(GmsError(f"The answer is larger than {MAX_CARRIED} bytes."))
 
-    # exchange.Carrier.
+    # one_answer.Carrier.
 
     def is_secure(self) -> bool:
         """Tell whether the client's connection is TLS."""

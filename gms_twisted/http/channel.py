@@ -50,6 +50,8 @@ from gms_twisted.http.exchange import Exchange
 from gms_twisted.http.forms import form_of_query, is_multipart
 from gms_twisted.http.incoming import Incoming
 from gms_twisted.http.interfaces import BodyKind, BodyPlan, Head, Refusal, Upgrade
+from gms_twisted.http.lean_request import LeanRequest
+from gms_twisted.http.one_answer import OneAnswer
 from gms_twisted.http.parse import END_OF_HEAD, Refused, bare_head
 from gms_twisted.http.relayed import Relayed
 from gms_twisted.http.responses import (
@@ -139,7 +141,7 @@ class HttpConnection(AnsweringConnection):
         self._work = self._plan = self._head = None
         self._door.lost(self)
         try:
-            if isinstance(work, Exchange):
+            if isinstance(work, OneAnswer):
                 work.lost(reason)
             elif work is not None:
                 work.lost()
@@ -312,7 +314,12 @@ class HttpConnection(AnsweringConnection):
             self._relay(head, plan, body)
             return
         close = not head.keep_alive or door.draining
-        exchange = Exchange(self, head, plan, door.site, door.stamp.lines(), door.timers, close)
+        stamp, route = door.stamp.lines(), plan.route
+        exchange: Exchange | LeanRequest
+        if route is not None:
+            exchange = LeanRequest(self, head, plan, route, stamp, door.timers, close)
+        else:
+            exchange = Exchange(self, head, plan, door.site, stamp, door.timers, close)
         self._work = exchange
         looping, self._looping = self._looping, True
         try:
@@ -404,7 +411,7 @@ class HttpConnection(AnsweringConnection):
             self._work.expired()
         elif state == LINGER:
             self.abort()
-        elif state != BUSY or (isinstance(self._work, Exchange) and self._work.streams):
+        elif state != BUSY or (isinstance(self._work, OneAnswer) and self._work.streams):
             # Else the request is held: what was left of the time between requests.
             self._judge_progress()
 

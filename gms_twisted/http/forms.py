@@ -13,6 +13,7 @@ import codecs
 import re
 from binascii import a2b_qp
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Protocol
 
 from gms_twisted.config.options import HttpOptions
@@ -28,7 +29,9 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _URLENCODED = "application/x-www-form-urlencoded"
 _FORM_TYPES = {"", _URLENCODED}
 _JSON_TYPES = {"application/json", "text/json"}
+_TYPES = _FORM_TYPES | _JSON_TYPES
 _MULTIPART = "multipart/form-data"
+_OF_FIELD = "The field {}"
 
 # Choice: libraries of the time label forms ISO-8859-1 and mean it.
 _CHARSETS = {
@@ -76,7 +79,13 @@ class BodySink(Protocol):
 def media_type(head: Head) -> str:
     """The type of the body without its parameters, lower case, ``""`` when absent."""
     value = head.header(b"content-type")
-    return "" if value is None else value.partition(b";")[0].strip().lower().decode("latin-1")
+    return "" if value is None else _type_of(value)
+
+
+# Clients have a few values of the header between them: each is read once.
+@lru_cache(256)
+def _type_of(value: bytes) -> str:
+    return value.partition(b";")[0].strip().lower().decode("latin-1")
 
 
 def is_multipart(head: Head) -> bool:
@@ -91,9 +100,10 @@ def sink_for(head: Head, kind: BodyKind, options: HttpOptions, directory: str) -
     :raises InvalidRequest: the head promises a body that cannot be read.
     :raises UnsupportedMedia: the body is of another type than the request may have.
     """
-    if kind is BodyKind.FORM and is_multipart(head):
+    content_type = media_type(head)
+    if kind is BodyKind.FORM and content_type == _MULTIPART:
         return _MultipartSink(head, options, directory)
-    return _PlainSink(head, kind, options)
+    return _PlainSink(head, kind, content_type, options)
 
 
 def form_of_query(query: bytes, options: HttpOptions) -> Form:
@@ -127,7 +137,7 @@ def parse_urlencoded(
             _check_name(name, options)
             if len(value) > options.max_field_value:
                 raise TooLarge(f"The field {shown(name)} is too long.")
-            fields[name] = _decode(value, charset, f"The field {shown(name)}")
+            fields[name] = _decode(value, charset, _OF_FIELD, name)
     return fields
 
 
@@ -165,22 +175,29 @@ def _unescape(data: bytes) -> bytes:
     return a2b_qp(data.replace(b"=", b"=3D").replace(b"%", b"="))
 
 
-def _decode(data: bytes, charset: str, what: str) -> str:
+def _decode(data: bytes, charset: str, what: str, name: str = "") -> str:
+    """Decode.
+
+    :param what: for the refusal; with a place for a field's name, if there is one.
+    """
     try:
         return data.decode(charset)
     except UnicodeDecodeError as error:
+        what = what.format(shown(name))
         raise MalformedForm(f"{what} is not text in {charset.upper()}.") from error
 
 
 def _check_name(name: str, options: HttpOptions) -> None:
     if not name:
         raise MalformedForm("A field has no name.")
-    if len(name.encode("utf-8", "surrogatepass")) > options.max_field_name:
+    size = len(name) if name.isascii() else len(name.encode("utf-8", "surrogatepass"))
+    if size > options.max_field_name:
         raise MalformedForm("The name of a field is too long.")
-    if _CONTROL.search(name):
+    if not name.isidentifier() and _CONTROL.search(name):
         raise MalformedForm("The name of a field has control characters.")
 
 
+@lru_cache(256)
 def _charset_of(content_type: str) -> str:
     _, found = parameters(content_type)
     charset = _CHARSETS.get(found.get("charset", "").lower())
@@ -192,16 +209,16 @@ def _charset_of(content_type: str) -> str:
 class _PlainSink:
     """Every body that is read whole: forms, JSON, and what is dropped."""
 
-    def __init__(self, head: Head, kind: BodyKind, options: HttpOptions) -> None:
+    def __init__(self, head: Head, kind: BodyKind, content_type: str, options: HttpOptions) -> None:
         self._query = form_of_query(head.query, options)
         self._options = options
         self._kind = kind
-        self._type = media_type(head)
+        self._type = content_type
         self._pieces: list[bytes] = []
         self._charset = "utf-8"
         if kind is BodyKind.ANY and self._type == _MULTIPART:
             raise UnsupportedMedia("The body must not be in parts.")
-        if kind is BodyKind.FORM and self._type not in _FORM_TYPES | _JSON_TYPES:
+        if kind is BodyKind.FORM and self._type not in _TYPES:
             raise UnsupportedMedia("The body must be a form or JSON.")
         if kind in (BodyKind.FORM, BodyKind.ANY):
             self._charset = _charset_of((head.header(b"content-type") or b"").decode("latin-1"))
@@ -303,7 +320,7 @@ class _MultipartSink:
         if part.filename is None:
             charset = _charset_of(part.content_type)
             data = upload.finish().read(0, upload.size)
-            value = _decode(data, charset, f"The field {shown(part.name)}")
+            value = _decode(data, charset, _OF_FIELD, part.name)
         else:
             self._kept += upload.in_memory
             content_type = part.content_type or "application/octet-stream"

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from zope.interface import Attribute, Interface
 
@@ -160,6 +160,20 @@ class CallerInfo:
     secure: bool = False
 
 
+class LeanRoute(Protocol):
+    """A route that can be called without ``twisted.web`` and Klein.
+
+    The request is not one of ``twisted.web``'s but looks like it
+    (:class:`gms_twisted.http.lean_request.LeanRequest`).
+    """
+
+    def call(self, request: Any) -> Awaitable[bytes] | bytes:
+        """Answer: the body, or what it is awaited from.  May raise."""
+
+    def failed(self, request: Any, failure: Any) -> bytes:
+        """Answer a ``Failure`` of :meth:`call`."""
+
+
 @dataclass(frozen=True, slots=True)
 class BodyPlan:
     """How to read an admitted request's body.
@@ -169,6 +183,7 @@ class BodyPlan:
     :ivar headers: lines added to the answer whatever it is (CORS).
     :ivar owner: the name of what only its owner can answer for, when that is another node:
         the body is read as it is, and :class:`Relay` has the request answered.
+    :ivar route: what answers; ``None``: Klein finds it.
     """
 
     kind: BodyKind
@@ -177,6 +192,7 @@ class BodyPlan:
     caller: CallerInfo
     headers: tuple[tuple[str, str], ...] = ()
     owner: str = ""
+    route: LeanRoute | None = field(default=None, compare=False, repr=False)
 
 
 class Admission(Protocol):

@@ -26,11 +26,17 @@ from gms_twisted.domain.errors import (
     TooLarge,
     UnsupportedMedia,
 )
+from gms_twisted.http.forms import media_type
 from gms_twisted.http.identity import Identity
 from gms_twisted.http.interfaces import BodyKind, BodyPlan, CallerInfo, Head, Peer, Refusal
 from gms_twisted.http.origins import Origins
 from gms_twisted.rest.replies import refusal_for
 from gms_twisted.rest.root import Api, Match, MethodRefused, Plan
+
+_PLAIN_HOST = re.compile(
+    rb"(?:[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+)
+"""A host that Klein has nothing against."""
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 MULTIPART_TYPE = "multipart/form-data"
@@ -64,7 +70,9 @@ class PortRestrictions:
 
     def refuse(self, path: str, port: int) -> bool:
         """Tell whether a path is closed on a port; the strictest pattern counts."""
-        return any(pattern.fullmatch(path) and port not in ports for pattern, ports in self._rules)
+        return bool(self._rules) and any(
+            pattern.fullmatch(path) and port not in ports for pattern, ports in self._rules
+        )
 
 
 class Passwords:
@@ -89,6 +97,11 @@ class Passwords:
             )
         }
 
+    @property
+    def any(self) -> bool:
+        """Tell whether one is asked for anywhere."""
+        return self._server is not None or bool(self._services)
+
     def check(self, authorization: bytes | None, service: str = "") -> None:
         """Check what a request proves.
 
@@ -107,6 +120,21 @@ class Passwords:
         # Both are compared always: the time must not tell which was wrong.
         if not compare_digest(given, wanted) or scheme.lower() != b"basic":
             raise PasswordRequired("User name and password are required.")
+
+
+class _Meaning:
+    """What a head asks for, as long as the URL map stays as it is; see :attr:`Head.note`."""
+
+    __slots__ = ("checked", "match", "path", "plan", "turn")
+
+    def __init__(self, path: str, match: Match, turn: int) -> None:
+        self.path = path
+        self.match = match
+        self.turn = turn
+        #: The last one; nearly always the next is the same.
+        self.plan: BodyPlan | None = None
+        #: By which limits its body has been found good.
+        self.checked: tuple[int, HttpOptions] | None = None
 
 
 class RestAdmission:
@@ -148,11 +176,14 @@ class RestAdmission:
         """Refuse a request, or say how its body is to be read."""
         headers = self._origins.headers(head, peer)
         try:
-            path = self._api.path_of(head.path)
-            if head.method == b"OPTIONS":
-                return self._options(head, peer, path)
-            match = self._api.match(head.method.decode("ascii", "replace"), path)
-            if self._ports.refuse(path, peer.local_port):
+            meaning = head.note
+            if not isinstance(meaning, _Meaning) or meaning.turn != self._api.turn:
+                path = self._api.path_of(head.path)
+                if head.method == b"OPTIONS":
+                    return self._options(head, peer, path)
+                meaning = head.note = self._meaning(head, path)
+            match = meaning.match
+            if self._ports.refuse(meaning.path, peer.local_port):
                 raise PortRestricted("This URL is not available on this port.")
             caller = self._identity.identify(head, peer)
             if isinstance(caller, Refusal):
@@ -160,7 +191,7 @@ class RestAdmission:
             if caller.internal and not self._origins.allowed(head, peer):
                 # A page of another site, open on an internal machine, is not internal.
                 caller = replace(caller, internal=False)
-            self._check(match, head, caller)
+            self._check(meaning, head, caller)
         except MethodRefused as error:
             allow = ("Allow", ", ".join(error.allowed))
             refusal = Refusal(405, str(error), error.code, (allow,), close=head.has_body)
@@ -171,7 +202,27 @@ class RestAdmission:
         limit = self._limit_of(plan)
         multipart = self._http.max_body_multipart if plan.multipart else limit
         owner = HOME if plan.home and self._elsewhere(HOME) else ""
-        return BodyPlan(plan.body, limit, multipart, caller, headers, owner)
+        made = meaning.plan
+        if (
+            made is None
+            or made.caller is not caller
+            or made.limit != limit
+            or made.multipart_limit != multipart
+            or made.headers != headers
+            or made.owner != owner
+        ):
+            made = BodyPlan(plan.body, limit, multipart, caller, headers, owner, match.route)
+            meaning.plan = made
+        return made
+
+    def _meaning(self, head: Head, path: str) -> _Meaning:
+        """Find what a head asks for; the same for all heads that are the same."""
+        match = self._api.match(head.method.decode("ascii", "replace"), path)
+        host = head.header(b"host")
+        if match.route is not None and (host is None or not _PLAIN_HOST.fullmatch(host)):
+            # Klein refuses some hosts, though nothing of ours depends on them.
+            match = replace(match, route=None)
+        return _Meaning(path, match, self._api.turn)
 
     def _limit_of(self, plan: Plan) -> int:
         own = self._limits.get(plan.limit)
@@ -202,7 +253,8 @@ class RestAdmission:
         headers = (("Allow", methods), *self._origins.preflight(head, peer, methods))
         return Refusal(200, "", "", headers, plain=True, close=head.has_body)
 
-    def _check(self, match: Match, head: Head, caller: CallerInfo) -> None:
+    def _check(self, meaning: _Meaning, head: Head, caller: CallerInfo) -> None:
+        match = meaning.match
         plan = match.plan
         if plan.internal and not caller.internal:
             raise InternalOnly("This URL is for internal use; see server/internal_allow.")
@@ -210,22 +262,26 @@ class RestAdmission:
             service = match.arguments.get("service", "") if plan.password == "service" else ""
             self._passwords.check(head.header(b"authorization"), service)
         if head.has_body:
-            self._check_body(plan, head)
+            # The same for the same head, as long as limits are.
+            limits = self._limit_of(plan), self._http
+            if meaning.checked != limits:
+                self._check_body(plan, head)
+                meaning.checked = limits
         if plan.stores:
             self._room()
 
     def _check_body(self, plan: Plan, head: Head) -> None:
-        media_type = _media_type(head)
+        kind = _media_type(head)
         limit = self._limit_of(plan)
         if plan.body is BodyKind.ANY:
-            if media_type == MULTIPART_TYPE:
+            if kind == MULTIPART_TYPE:
                 raise UnsupportedMedia("The body must not be in parts.")
         elif plan.body is not BodyKind.NONE:
-            if media_type not in _types_of(plan):
+            if kind not in _types_of(plan):
                 raise UnsupportedMedia(
                     "The body must be of type " + " or ".join(_types_of(plan)) + "."
                 )
-            if media_type == MULTIPART_TYPE:
+            if kind == MULTIPART_TYPE:
                 limit = self._http.max_body_multipart
         if head.content_length is not None and head.content_length > limit:
             raise TooLarge(f"The body is larger than {limit} bytes.")
@@ -242,8 +298,8 @@ def _media_type(head: Head) -> str:
     values = head.headers.get(b"content-type", ())
     if len(values) != 1:
         return ""
-    media_type = values[0].partition(b";")[0].strip().lower().decode("latin-1")
-    return JSON_TYPE if media_type == "text/json" else media_type
+    found = media_type(head)
+    return JSON_TYPE if found == "text/json" else found
 
 
 def _pair(username: str, password: str) -> bytes | None:

@@ -46,6 +46,8 @@ class ServiceDoor:
 
         :raises PasswordRequired: it is missing or wrong.
         """
+        if not self.passwords.any:
+            return
         instance = await self._services.peek(service_id)
         name = "" if instance is None else instance.name
         header = request.getHeader(b"authorization")

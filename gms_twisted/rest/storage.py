@@ -94,7 +94,7 @@ class StorageApi:
         self._lookups.check(caller)
         values = await self._lookups.of(caller, self._areas.open(AreaId(area_id)))
         if values.text_bytes <= JOINED:
-            return json_reply(request, {name: value async for name, value in values.items()})
+            return json_reply(request, await values.all())
         return await stream_json(request, values.items())
 
     @route(BASE + "/<area_id>/<key>", "GET", password="server")

@@ -7,6 +7,7 @@
 ``sqlite_files``    files and sweeping in SQL
 ``sqlite_reads``    reading: near (the reactor's thread) and far (the reader's)
 ``sqlite_reader``   statements that read
+``sqlite_recent``   what was read lately
 ``sqlite_rows``     checksums
 ``sqlite_schema``   tables, opening, migrating
 ``sqlite_care``     check, restore
@@ -132,7 +133,7 @@ class SqliteStore:
         self._free = free
         self._lock = DirectoryLock(path.parent / LOCK_NAME)
         self._queue = CommitQueue(options, wall, timers)
-        self._reads = Reads(wall)
+        self._reads = Reads(wall, self._queue.recent)
         self._open = False
         self._wiping_due = False
         self._last_wipe: float | None = None
@@ -164,7 +165,7 @@ class SqliteStore:
         self._queue.open(self._write_worker, self._writer.run, self._writer.move_log, totals)
         self._open = True
         try:
-            await self._queue.add(sqlite_files.drop_unclaimed, grows=False)
+            await self._queue.add(sqlite_files.drop_unclaimed, grows=False, writes=())
         except GmsError as error:
             # What is there can be read; what nobody claimed goes with a later sweep.
             self.log.warn("Nothing can be stored: {why}", why=str(error))
@@ -216,12 +217,16 @@ class SqliteStore:
 
     async def commit(self, unit: Unit) -> Committed:
         """Carry out a unit with the next group."""
+        written = [
+            (change.kind, change.key) for change in unit.changes if isinstance(change, Delete | Put)
+        ]
         done = await self._queue.add(
             partial(sqlite_units.carry_out, unit=unit),
             grows=sqlite_units.grows(unit),
             size=sqlite_units.size_of(unit),
+            writes=written,
         )
-        if any(isinstance(change, Delete | Put) for change in unit.changes):
+        if written:
             self._wiping_due = True
         assert isinstance(done, Committed)
         return done
@@ -242,6 +247,7 @@ class SqliteStore:
                     partial(_write_window, file_id, number, offset, chunks, size),
                     grows=True,
                     size=length,
+                    writes=(),
                 )
                 offset += length
         except BaseException:
@@ -258,7 +264,7 @@ class SqliteStore:
 
         try:
             dropping = self._queue.add(
-                partial(sqlite_files.drop_file, file_id=file_id), grows=False
+                partial(sqlite_files.drop_file, file_id=file_id), grows=False, writes=()
             )
         except GmsError as error:
             self.log.info("Could not drop a file: {why}", why=str(error))
@@ -309,7 +315,9 @@ class SqliteStore:
 
     async def sweep(self, limit: int = 200) -> int:
         """Remove a slice of what is over; after the last one, wipe it from the log, too."""
-        removed = await self._queue.add(partial(sqlite_files.sweep, limit=limit), grows=False)
+        # It takes away what is over, and that is given to nobody anyway.
+        sweep = partial(sqlite_files.sweep, limit=limit)
+        removed = await self._queue.add(sweep, grows=False, writes=())
         assert isinstance(removed, int)
         if removed:
             self._wiping_due = True

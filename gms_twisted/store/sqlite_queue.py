@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 
 from gms_twisted.domain.errors import StoreReadOnly, Unavailable
 from gms_twisted.domain.sources import Timers, WallClock
+from gms_twisted.store.sqlite_recent import Keys, RecentRecords
 from gms_twisted.store.sqlite_rows import Total
 from gms_twisted.store.sqlite_writer import READ_ONLY, GroupResult, Job, Task
 from gms_twisted.store.workers import Worker
@@ -62,6 +63,7 @@ class _Waiting:
     """A task on its way, and who waits for it."""
 
     task: Task
+    writes: Keys
     done: Deferred[Any] = field(default_factory=Deferred)
 
 
@@ -71,6 +73,7 @@ class CommitQueue:
     :ivar broken: why nothing can be written any more; empty: it can.
     :ivar full: the disk has less free than it must, as the latest group found.
     :ivar totals: how much each table holds, as of the latest group.
+    :ivar recent: records that were read lately; told what is written.
     """
 
     log = Logger()
@@ -80,6 +83,7 @@ class CommitQueue:
         self.broken = ""
         self.full = False
         self.totals: dict[str, Total] = {}
+        self.recent = RecentRecords()
         self._wall = wall
         self._timers = timers
         self._waiting: deque[_Waiting] = deque()
@@ -117,9 +121,10 @@ class CommitQueue:
             await self._idle
             self._idle = None
 
-    def add(self, job: Job, *, grows: bool, size: int = 0) -> Deferred[Any]:
+    def add(self, job: Job, *, grows: bool, size: int = 0, writes: Keys = None) -> Deferred[Any]:
         """Put a job at the end of the queue; fires when it is durable.
 
+        :param writes: the records that it may change; ``None``: any.
         :raises StoreReadOnly: a write has failed before.
         :raises Unavailable: the store is closed, or too much waits.
         """
@@ -133,7 +138,8 @@ class CommitQueue:
             or self._waiting_bytes + size > options.max_waiting_bytes
         ):
             raise Unavailable("Too much is waiting for the disk; try again.")
-        waiting = _Waiting(Task(job, grows, size))
+        waiting = _Waiting(Task(job, grows, size), writes)
+        self.recent.begin(writes)
         self._waiting.append(waiting)
         self._waiting_bytes += size
         self._dispatch()
@@ -168,9 +174,12 @@ class CommitQueue:
             if result.log_is_long:
                 self._worker.submit(self._move_log).addErrback(self._log_failed)
         for each, outcome in zip(group, outcomes, strict=True):
+            self.recent.end(each.writes)
             self._finished.append((each.done, outcome))
         if self.broken:
-            self._finished.extend((each.done, StoreReadOnly(READ_ONLY)) for each in self._waiting)
+            for each in self._waiting:
+                self.recent.end(each.writes)
+                self._finished.append((each.done, StoreReadOnly(READ_ONLY)))
             self._waiting.clear()
             self._waiting_bytes = 0
         self._dispatch()

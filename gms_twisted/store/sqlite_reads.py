@@ -23,6 +23,7 @@ from gms_twisted.store import sqlite_reader
 from gms_twisted.store.interfaces import CHUNK_BYTES, Due, Intend, Kind, Record, Reservation
 from gms_twisted.store.sqlite_queue import NOT_OPEN
 from gms_twisted.store.sqlite_reader import Reader, Row
+from gms_twisted.store.sqlite_recent import RecentRecords
 from gms_twisted.store.sqlite_rows import (
     DAMAGED,
     SQLITE_ERRORS,
@@ -49,9 +50,10 @@ class Reads:
 
     log = Logger()
 
-    def __init__(self, wall: WallClock) -> None:
+    def __init__(self, wall: WallClock, recent: RecentRecords) -> None:
         self.damaged = 0
         self._wall = wall
+        self._recent = recent
         self._open = False
         self._reading_far = 0
         self._worker: Worker
@@ -85,9 +87,14 @@ class Reads:
 
     async def get(self, kind: Kind, key: str) -> Record | None:
         """Read one record."""
+        known = self._recent.find((kind, key))
+        if known is not None:
+            self._must_be_open()
+            return _live(known, self._wall.now())
         now, cap = self._wall.now(), sqlite_reader.NEAR_VALUE_BYTES
         rows = self._read_near(sqlite_reader.GET, (cap, kind, key))
-        if rows is None or (rows and rows[0][-1] is None):
+        near = rows is not None and bool(rows) and rows[0][-1] is not None
+        if rows is None or (rows and not near):
             values = (sqlite_reader.ANY_BYTES, kind, key)
             rows = await self._read_far(sqlite_reader.GET, values)
         if not rows:
@@ -97,7 +104,9 @@ class Reads:
         except DamagedRecord as error:
             self._note_damage(error)
             raise
-        return None if record.expires_at is not None and record.expires_at <= now else record
+        if near:
+            self._recent.keep((kind, key), record)
+        return _live(record, now)
 
     async def find(
         self, kind: Kind, index: str, value: str, *, after: str = "", limit: int = 1000
@@ -261,3 +270,8 @@ class Reads:
         except DamagedRecord as error:
             self._note_damage(error)
             raise
+
+
+def _live(record: Record, now: float) -> Record | None:
+    """A record whose time is not over."""
+    return None if record.expires_at is not None and record.expires_at <= now else record

@@ -96,7 +96,9 @@ class SteadyWallClock:
             self._offset = offset
             self._jump = None
             self._latest = float("-inf")
-        self._latest = max(self._latest, self._offset + steady)
+        now = self._offset + steady
+        if now > self._latest:
+            self._latest = now
         return self._latest
 
     def _is_confirmed(self, offset: float, steady: float) -> bool:

@@ -45,6 +45,7 @@ from gms_twisted.domain.ids import ChatSessionId
 from gms_twisted.domain.sources import IdSource, Timers
 from gms_twisted.transports.chat_directory import AddressProvider, ChatDirectory, PageReader
 from gms_twisted.transports.chat_links import LinkLost, RequestBuilder, ServerLinks
+from gms_twisted.transports.near_chat import Handler, NearChat
 
 MAX_SERVERS = 64
 """Servers to which connections are kept; the longest unused idle one goes first."""
@@ -84,6 +85,7 @@ class ChatServers:
     :param embedded: where the built-in server is.
     :param make_endpoint: see :func:`endpoints`.
     :param read_page: reads the load balancer's page.
+    :param near: what answers at an address without a connection, if it is in this process.
     """
 
     log = Logger()
@@ -96,8 +98,11 @@ class ChatServers:
         read_page: PageReader,
         timers: Timers,
         ids: IdSource,
+        near: Callable[[ChatServerAddress], Handler | None] = lambda server: None,
     ) -> None:
         self._options = options
+        self._near = near
+        self._asking_near = NearChat(timers)
         self._embedded = embedded
         self._make_endpoint = make_endpoint
         self._read_page = read_page
@@ -120,6 +125,7 @@ class ChatServers:
     async def stop(self) -> None:
         """Close all connections; what is unanswered fails."""
         self._stopped = True
+        self._asking_near.stop()
         for links in self._links.values():
             links.stop()
 
@@ -229,8 +235,10 @@ class ChatServers:
 
         :raises ChatServerUnavailable: there is none the second time either.
         """
+        if self._stopped:
+            raise ChatServerUnavailable("The server is being stopped.")
         timeout_s = self._options.request_timeout_s + wait_s
-        first = self._where(server)
+        first = self._where(server) if self._moved else server
         try:
             return await self._ask_once(first, build, timeout_s)
         except LinkLost as lost:
@@ -257,7 +265,10 @@ class ChatServers:
     async def _ask_once(
         self, server: ChatServerAddress, build: RequestBuilder, timeout_s: float
     ) -> FlexStatus:
+        near = self._near(server)
         try:
+            if near is not None:
+                return await self._asking_near.ask(near, build, timeout_s)
             return await self._links_to(server).ask(build, timeout_s)
         except PacketTooLarge:
             raise TooLarge("The chat request is too large.") from None

@@ -30,7 +30,12 @@ async def _no_page(url: str) -> tuple[int, bytes]:
 
 
 class Fixture(SynchronousTestCase):
-    """A chat server, a gateway, a house on top."""
+    """A chat server, a gateway, a house on top.
+
+    :ivar near: the chat server is asked without a connection.
+    """
+
+    near = False
 
     def setUp(self) -> None:
         """Put it together."""
@@ -44,6 +49,9 @@ class Fixture(SynchronousTestCase):
             _no_page,
             self.world.clock,
             self.world.ids,
+            lambda server: (
+                self.world.server.handler if self.near and server == self.where else None
+            ),
         )
         ground = Ground(self.world.clock, self.world.wall, self.world.ids, gateway=gateway)
         self.house = ChatHouse(self, ground=ground)
@@ -221,3 +229,20 @@ class CometTests(Fixture):
         self.do(self.house.services.delete(self.service_id, GmsUser(USER)))
         session = self.do(self.world.server.rooms.session(self.session_id))
         self.assertFalse(next(one for one in session.parties if one.is_customer).present)
+
+
+class NearPollingTests(PollingTests):
+    """The same, asked without a connection."""
+
+    near = True
+
+    def test_no_connection(self) -> None:
+        """There is none."""
+        self.chatting()
+        self.assertEqual(self.world.network.attempts, [])
+
+
+class NearCometTests(CometTests):
+    """Likewise."""
+
+    near = True

@@ -8,7 +8,7 @@ from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.app.setbacks import until_done
-from gms_twisted.app.tasks import Tasks
+from gms_twisted.app.tasks import Tasks, begin
 from gms_twisted.domain.errors import NotFound, StorageFull, Unavailable
 from tests.support.log_lines import LogLines
 
@@ -188,3 +188,56 @@ class UnheardTests(SynchronousTestCase):
 
 async def _wait(what: Deferred[None]) -> None:
     await what
+
+
+class BeginTests(SynchronousTestCase):
+    """Work that may not wait at all."""
+
+    def test_at_once(self) -> None:
+        """Its result, or its failure."""
+
+        async def work(fail: bool) -> str:
+            if fail:
+                raise NotFound("No.")
+            return "done"
+
+        self.assertEqual(begin(work(False)), "done")
+        self.assertRaises(NotFound, begin, work(True))
+
+    def test_later(self) -> None:
+        """What it waits for comes to it: results, failures, the end of whoever waits."""
+        first: Deferred[str] = Deferred()
+        second: Deferred[str] = Deferred()
+
+        async def work() -> list[str]:
+            seen = [await first]
+            try:
+                seen.append(await second)
+            except NotFound:
+                seen.append("not found")
+            return seen
+
+        running = begin(work())
+        assert isinstance(running, Deferred)
+        first.callback("one")
+        self.assertNoResult(running)
+        second.errback(NotFound("No."))
+        self.assertEqual(self.successResultOf(running), ["one", "not found"])
+
+    def test_cancelled(self) -> None:
+        """Cancelling cancels what it waits for, and it may do something about that."""
+        seen: list[str] = []
+
+        async def work() -> str:
+            try:
+                await Deferred()
+            except CancelledError:
+                seen.append("cancelled")
+                raise
+            return "never"
+
+        running = begin(work())
+        assert isinstance(running, Deferred)
+        running.cancel()
+        self.failureResultOf(running, CancelledError)
+        self.assertEqual(seen, ["cancelled"])

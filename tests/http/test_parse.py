@@ -19,6 +19,15 @@ def read(block: bytes, reader: HeadReader | None = None) -> Head:
     return (reader or HeadReader(OPTIONS)).read(block + b"Host: gms.example\r\n\r\n")
 
 
+def _outcome(reader: HeadReader, block: bytes) -> object:
+    """What a reader makes of a head."""
+    try:
+        head = reader.read(block)
+    except Refused as refused:
+        return refused.refusal
+    return {name: getattr(head, name) for name in Head.__slots__}
+
+
 class HeadReaderTests(SynchronousTestCase):
     """A head and what it says."""
 
@@ -117,6 +126,36 @@ class HeadReaderTests(SynchronousTestCase):
         head = read(b"GET /old/a?b HTTP/1.1\r\n", reader)
         self.assertEqual((head.path, head.query), (b"/new/a", b"b"))
 
+    def test_same_lines_other_request(self) -> None:
+        """Lines that came before mean for each request what they would mean alone."""
+        used = HeadReader(OPTIONS, lambda path: path == b"/hot")
+        lines = (
+            b"Host: a\r\n",
+            b"",
+            b"Host: a\r\nConnection: close, Upgrade\r\nUpgrade: websocket\r\n",
+            b"Host: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n",
+            b"Host: a\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n",
+            b"Host: a\r\nHost: b\r\n",
+        )
+        requests = [
+            b"%b %b HTTP/%b\r\n%b\r\n" % (method, target, version, block)
+            for method in (b"GET", b"POST", b"CONNECT", b"X" * 40)
+            for target in (b"/", b"/hot", b"/a?b", b"*", b"/%zz")
+            for version in (b"1.1", b"1.0", b"2.0")
+            for block in lines
+        ]
+        for block in requests * 2:
+            fresh = HeadReader(OPTIONS, lambda path: path == b"/hot")
+            self.assertEqual(_outcome(used, block), _outcome(fresh, block), block)
+
+    def test_notes_are_a_head_s_own(self) -> None:
+        """Heads with the same lines share these and nothing else."""
+        reader = HeadReader(OPTIONS)
+        one, two = read(b"GET /1 HTTP/1.1\r\n", reader), read(b"GET /2 HTTP/1.1\r\n", reader)
+        self.assertIs(one.headers, two.headers)
+        one.note = "one"
+        self.assertIsNone(two.note)
+
     def test_memory_is_bounded(self) -> None:
         """A flood of different heads is forgotten; one in use is not."""
         reader = HeadReader(OPTIONS)
@@ -125,7 +164,10 @@ class HeadReaderTests(SynchronousTestCase):
             read(b"GET /%d HTTP/1.1\r\n" % number, reader)
             if number % 1000 == 0:
                 self.assertIs(read(b"GET /used HTTP/1.1\r\n", reader), used)
+        for number in range(1000):
+            read(b"GET / HTTP/1.1\r\nX-A: %d\r\n" % number, reader)
         self.assertTrue(len(reader._young) + len(reader._old) <= 4096)
+        self.assertTrue(len(reader._fields) <= 256)
 
     def test_large_heads_are_not_kept(self) -> None:
         """A head of more than 4 KiB is read again each time."""

@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.iweb import IRequest
 
+from gms_twisted.app.nodes import HOME
 from gms_twisted.config.options import HttpOptions, ServerOptions, ServiceOptions
 from gms_twisted.domain.errors import PasswordRequired, StorageFull
 from gms_twisted.http.identity import Identity
@@ -339,3 +340,43 @@ class PortRestrictionsTests(SynchronousTestCase):
         self.assertTrue(restrictions.refuse("/a.b/c/d", 80))
         self.assertFalse(restrictions.refuse("/axb/c", 80))
         self.assertFalse(restrictions.refuse("/x/a.b/c", 80))
+
+
+class RepeatedHeadTests(AdmissionFixture):
+    """What is remembered of a head that comes again byte for byte."""
+
+    def test_the_same_again(self) -> None:
+        """Nothing is found out twice, and what is asked each time is asked each time."""
+        head = make_head("POST", "/genesys/1/storage/60", FORM, length=1)
+        first = self.admitted(head)
+        self.assertIs(self.admitted(head), first)
+        self.assertEqual(self.admitted(head, OUTSIDE).caller.address, OUTSIDE.host)
+        self.assertEqual(self.admitted(head).caller, first.caller)
+        self.full = True
+        self.refused(507, head)
+
+    def test_other_limits(self) -> None:
+        """They count at once."""
+        head = make_head("POST", "/genesys/1/storage/60", FORM, length=1000)
+        self.admitted(head)
+        self.admission.reconfigure(HttpOptions(max_body=2000, max_body_multipart=3000))
+        plan = self.admitted(head)
+        self.assertEqual((plan.limit, plan.multipart_limit), (2000, 3000))
+        self.admission.reconfigure(HttpOptions(max_body=999))
+        self.refused(413, head)
+
+    def test_other_aliases(self) -> None:
+        """A path means what it means now."""
+        head = make_head("GET", "/gms/1/node")
+        self.refused(404, head)
+        self.api.reconfigure(("/gms/1/",))
+        self.admitted(head)
+        self.api.reconfigure(())
+        self.refused(404, head)
+
+    def test_other_nodes(self) -> None:
+        """Whose it is may change."""
+        head = make_head("POST", "/desk/api/login", JSON, length=2)
+        self.assertEqual(self.admitted(head).owner, "")
+        self.away = {HOME}
+        self.assertEqual(self.admitted(head).owner, HOME)

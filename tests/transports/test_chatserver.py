@@ -683,6 +683,24 @@ class EmbeddedTests(SynchronousTestCase):
         self.world.start()
         self.network.servers = {ONE: self.world.server.flex_factory}
 
+    def test_C11_near_and_stopped(self) -> None:
+        """Once the gateway is stopped it asks nobody, a server of the own process neither."""
+        near = ChatServers(
+            ChatOptions(),
+            lambda: ONE,
+            self.network.endpoint,
+            Pages(),
+            self.world.clock,
+            CountingIds(),
+            lambda server: self.world.server.handler,
+        )
+        who = self.ask(near.login(ONE, "VasyaP", None, {}))
+        self.assertEqual(self.network.attempts, [])
+        self.ask(near.stop())
+        refused = self.begin(near.join(ONE, who, QUEUE, "test", {}))
+        self.failureResultOf(refused, ChatServerUnavailable)
+        self.assertEqual(self.network.attempts, [])
+
     def test_whole_chat(self) -> None:
         """Create, talk, end."""
         server, who, session_id = self.chat()
