@@ -17,6 +17,9 @@ from gms_twisted.bayeux.session import Caller, Carrier, Session, State
 if TYPE_CHECKING:
     from gms_twisted.bayeux.server import BayeuxServer
 
+_CONNECTED = State.CONNECTED
+"""To look a member of an enumeration up costs 0.3 us in Python 3.11."""
+
 
 def hold(
     server: BayeuxServer, message: Message, caller: Caller, carrier: Carrier, held: object
@@ -27,17 +30,29 @@ def hold(
     """
     named, identifier = message.get("clientId"), message.get("id")
     session = server.sessions.get(named) if type(named) is str else None
-    outbox = server.outbox
+    outbox, hooks = server.outbox, server.hooks
     if (
         session is None
         or type(identifier) is not str
         or not (identifier.isalnum() and identifier.isascii() and len(identifier) <= MAX_ID)
-        or not session.usable_by(caller, server.settings.trust_client_session)
+        # It has nothing to be told, and nothing is special about it.
+        or session.state is not _CONNECTED
+        or session.urgent
+        or session.wake
+        or session.advise
+        or session.held is not None
+        or session.extras is not None
         or session.settings is not carrier.settings
-        or not _is_plain(session)
         or "advice" in message
-        or server.special
-        or not _acknowledged(server, session, message)
+        # Nobody looks at every message.
+        or hooks.listening
+        or hooks.extensions
+        or server.closing
+        or not session.usable_by(caller, server.settings.trust_client_session)
+        or (
+            ("ext" in message or session.acks is not None)
+            and not _acknowledged(server, session, message)
+        )
     ):
         return None
     timeout = session.timeout_s
@@ -53,17 +68,6 @@ def hold(
     session.reply = b'{"id":"%b","successful":true,"channel":"/meta/connect"}' % identifier.encode()
     outbox.hold(session, held, timeout, browser)
     return session
-
-
-def _is_plain(session: Session) -> bool:
-    """Tell whether a session has nothing to be told, and nothing special about it."""
-    return (
-        session.state is State.CONNECTED
-        and not (session.urgent or session.wake)
-        and not session.advise
-        and session.held is None
-        and session.extras is None
-    )
 
 
 def _acknowledged(server: BayeuxServer, session: Session, message: Message) -> bool:

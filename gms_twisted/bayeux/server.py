@@ -296,11 +296,6 @@ class BayeuxServer:
         """Let an authorizer decide about a channel or pattern; returns how to remove it."""
         return self.hooks.authorize(self.channel(channel), authorizer)
 
-    @property
-    def special(self) -> bool:
-        """Tell whether every message must go the whole way, since somebody looks at it."""
-        return bool(self.hooks.listening or self.hooks.extensions or self.closing)
-
     def suspend(self, exchange: Exchange, decided: Decided) -> None:
         """Let the host wait for a decision."""
         session = exchange.session

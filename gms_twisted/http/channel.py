@@ -50,7 +50,7 @@ from gms_twisted.http.exchange import Exchange
 from gms_twisted.http.forms import form_of_query, is_multipart
 from gms_twisted.http.incoming import Incoming
 from gms_twisted.http.interfaces import BodyKind, BodyPlan, Head, Refusal, Upgrade
-from gms_twisted.http.parse import END_OF_HEAD, Refused, bare_head
+from gms_twisted.http.parse import END_OF_HEAD, Known, Refused, bare_head
 from gms_twisted.http.relayed import Relayed
 from gms_twisted.http.responses import (
     CONTINUE,
@@ -102,7 +102,15 @@ class HttpConnection(AnsweringConnection):
     def dataReceived(self, data: bytes) -> None:
         """Take what has come, in whatever pieces."""
         state = self._state
-        if state == READY and len(self._buffer) == 0:
+        if state == READY and not self._buffer:
+            known = self._known
+            if (
+                known is not None
+                and len(data) == known.whole
+                and data.startswith(known.block)
+                and self._again(known, data)
+            ):
+                return
             self._begin(data, 0)
             if self._buffer:
                 self._loop()
@@ -122,21 +130,25 @@ class HttpConnection(AnsweringConnection):
         elif state in (BUSY, FLUSH, READY):
             self._wait(data)
         elif state == LINGER:
-            self._mark -= len(data)
-            if self._mark < 0:
-                if self._door.is_exempt(self.peer.host):
-                    # A proxy that meets a reset while it sends what its client does never reads
-                    # our answer, and holds it against the node.
-                    self.transport.pauseProducing()
-                else:
-                    self.transport.loseConnection()
+            self._linger(len(data))
+
+    def _linger(self, count: int) -> None:
+        """Throw away what a refused client still sends, up to a limit."""
+        self._mark -= count
+        if self._mark < 0:
+            if self._door.is_exempt(self.peer.host):
+                # A proxy that meets a reset while it sends what its client does never reads
+                # our answer, and holds it against the node.
+                self.transport.pauseProducing()
+            else:
+                self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure) -> None:
         """Everything under way ends here."""
         state, work, head = self._state, self._work, self._head
         self._state = CLOSED
         self._buffer = b""
-        self._work = self._plan = self._head = None
+        self._work = self._plan = self._head = self._known = None
         self._door.lost(self)
         try:
             if isinstance(work, Exchange):
@@ -182,8 +194,9 @@ class HttpConnection(AnsweringConnection):
             self._incomplete(data, checked)
             return
         size = len(data)
+        block = data if end == size else data[:end]
         try:
-            head = door.heads.read(data if end == size else data[:end])
+            head = door.heads.read(block)
         except Refused as refused:
             if data.startswith(b"\r\n") and not data.startswith(END_OF_HEAD):
                 # RFC 9112, 2.2: one empty line before a request is skipped.
@@ -212,8 +225,28 @@ class HttpConnection(AnsweringConnection):
             self._state = BUSY
             self._head = bare_head(head)
             self._hot(head, plan, data[end:])
+            if self._state == BUSY and length and head.note is not None:
+                self._known = Known(block, size, head, plan)
             return
         self._admit(head, plan, data[end:])
+
+    def _again(self, known: Known, data: bytes) -> bool:
+        """Take a request that repeats a head; ``False``: the head must be judged anew."""
+        door = self._door
+        assert door.hot is not None
+        self._state = BUSY
+        self._head = known.bare
+        self._plan = known.plan
+        try:
+            if door.hot.repeated(self, known.note, data[known.size :]):
+                door.counts.hot_requests += 1
+                return True
+        except Exception:  # noqa: BLE001  # R18
+            self._failed()
+            return True
+        self._state = READY
+        self._head = self._plan = self._known = None
+        return False
 
     def _incomplete(self, data: bytes, checked: int) -> None:
         try:

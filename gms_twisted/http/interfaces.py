@@ -304,6 +304,13 @@ class HotPath(Protocol):
     def request(self, connection: Connection, head: Head, plan: BodyPlan, body: bytes) -> None:
         """Take a complete request; answer now or later."""
 
+    def repeated(self, connection: Connection, note: object, body: bytes) -> bool:
+        """Take a request whose head is that of one that was held on the same connection.
+
+        :param note: ``Head.note`` as it was then.
+        :returns: false, with nothing done, when the head is to be judged anew.
+        """
+
     def pressed(self, connection: Connection) -> None:
         """More bytes came while the request is unanswered: answer it now if it is a held one."""
 

@@ -255,11 +255,22 @@ class BayeuxHotPath:
                 connection.respond(mode.status, b"", b"text/plain")
                 return
             note = self._note(head, connection.peer, plan, *mode)
+        self._receive(connection, note, head.query, body)
+
+    def repeated(self, connection: Connection, note: object, body: bytes) -> bool:
+        """Take a request whose head was judged before, unless that was by other rules."""
+        if type(note) is not Note or note.epoch is not self._epoch or note.padded:
+            return False
+        self._receive(connection, note, b"", body)
+        return True
+
+    def _receive(self, connection: Connection, note: Note, query: bytes, body: bytes) -> None:
+        """Read a request's messages, and see to whom they go."""
         try:
             if note.utf8:
                 messages = decode(body, self._options.max_messages)
             else:
-                messages = self._read(note, head, body)
+                messages = self._read(note, query, body)
         except MalformedPayload as error:
             connection.respond(400, str(error).encode(), _TEXT)
             return
@@ -281,7 +292,7 @@ class BayeuxHotPath:
         self, connection: Connection, note: Note, messages: list[Message], channel: object
     ) -> None:
         """Process messages of a client of ours."""
-        carrier = self._padding if note.mode is Mode.PADDED else self._polling
+        carrier = self._padding if note.padded else self._polling
         poll = Poll(connection, note)
         connection.held = poll
         if channel == CONNECT and len(messages) == 1:
@@ -302,7 +313,7 @@ class BayeuxHotPath:
         relay = self.relay
         assert relay is not None, "there are other nodes"
         if not note.carried:
-            mode = Mode.PADDED if note.mode is Mode.PADDED else Mode.JSON
+            mode = Mode.PADDED if note.padded else Mode.JSON
             note.carried = relay.head(note.caller, mode.value, note.callback, quick=note.quick)
         within_s = self._options.timeout_s + CARRY_S
         request = relay.carry(run, note.carried, payload, within_s)
@@ -359,7 +370,7 @@ class BayeuxHotPath:
             poll.session = exchange.session
             poll.exchange = None
 
-    def _read(self, note: Note, head: Head, body: bytes) -> list[Message]:
+    def _read(self, note: Note, query: bytes, body: bytes) -> list[Message]:
         most = self._options.max_messages
         if note.mode is Mode.JSON:
             return decode(_as_utf8(body, note.charset), most)
@@ -368,7 +379,7 @@ class BayeuxHotPath:
                 return decode(_as_utf8(body, note.charset), most)
             texts = _fields(body, note.charset)
         else:
-            texts = _fields(head.query, "utf-8")
+            texts = _fields(query, "utf-8")
         messages: list[Message] = []
         for name, value in texts:
             if name == "message":

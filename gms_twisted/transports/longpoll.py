@@ -36,6 +36,7 @@ class Note:
     :ivar quick: the answer needs nothing but the usual lines, so it is written here
         and not by the connection.
     :ivar utf8: the body is JSON as it stands.
+    :ivar padded: it is a callback-polling request, whose messages are in its query.
     :ivar carried: what goes along to the node of the client's session, once that was worked out.
     :ivar epoch, host, secure: for whom it was worked out.
     """
@@ -48,6 +49,7 @@ class Note:
         "epoch",
         "host",
         "mode",
+        "padded",
         "plan",
         "quick",
         "secure",
@@ -58,6 +60,7 @@ class Note:
         self.plan = plan
         self.caller = caller
         self.mode = mode
+        self.padded = mode is Mode.PADDED
         self.carried = b""
         self.charset = "utf-8"
         self.callback = b""
