@@ -102,7 +102,7 @@ class HttpConnection(AnsweringConnection):
     def dataReceived(self, data: bytes) -> None:
         """Take what has come, in whatever pieces."""
         state = self._state
-        if state == READY and not self._buffer:
+        if state == READY and len(self._buffer) == 0:
             known = self._known
             if (
                 known is not None

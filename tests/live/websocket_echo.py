@@ -149,6 +149,10 @@ class EchoPath:
     def request(self, connection: Connection, head: Head, plan: BodyPlan, body: bytes) -> None:
         """Never comes, since none is admitted."""
 
+    def repeated(self, connection: Connection, note: object, body: bytes) -> bool:
+        """Never comes, likewise."""
+        return False
+
     def pressed(self, connection: Connection) -> None:
         """Never comes either."""
 
