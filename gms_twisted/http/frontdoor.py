@@ -42,6 +42,7 @@ from gms_twisted.http.interfaces import (
     Upgrade,
 )
 from gms_twisted.http.parse import HeadReader
+from gms_twisted.http.readset import ReadSet, fits
 from gms_twisted.http.responses import Stamp
 from gms_twisted.http.websocket import FrameReader
 
@@ -175,6 +176,7 @@ class FrontDoor:
         self._connections: set[HttpConnection] = set()
         self._of_address: dict[str, int] = {}
         self._ports: list[Any] = []
+        self._reads: ReadSet | None = None
         self._accepting = True
         self._pause_told_at = -PAUSE_LOG_S
         self._tick_call: DelayedCall | None = None
@@ -201,7 +203,10 @@ class FrontDoor:
         :returns: whether its connections send directly (``direct.py``); ports that are
             not TCP do not, and are not paused when connections are too many.
         """
-        if not install(port):
+        reactor = getattr(port, "reactor", None)
+        if self._reads is None and fits(reactor):
+            self._reads = ReadSet(reactor)
+        if not install(port, self._reads):
             return False
         # The limit may have been raised since.
         self._most = self.options.max_connections or _descriptor_share()

@@ -31,9 +31,11 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 _STRAY = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\x00")
 
-_MEMO_ENTRIES = 2048
-_MEMO_BYTES = 1 << 20
+_MEMO_ENTRIES = 512
+_MEMO_BYTES = 1 << 19
 _MEMO_LARGEST = 4096
+_LINES_MOST = 512
+_LINE_LARGEST = 256
 
 _KNOWN_METHODS = "DELETE, GET, HEAD, OPTIONS, POST, PUT"
 
@@ -120,6 +122,9 @@ class HeadReader:
         self._young: dict[bytes, Head] = {}
         self._old: dict[bytes, Head] = {}
         self._young_bytes = 0
+        # Of the lines of a head that is new, nearly all have been in others: each is taken
+        # apart once, and heads share what came of it (0.4 KB of each client's head).
+        self._lines: dict[bytes, tuple[bytes, tuple[bytes, ...]]] = {}
 
     def read(self, block: bytes) -> Head:
         """Read a complete head, the empty line at its end included.
@@ -181,12 +186,11 @@ class HeadReader:
         version = (int(major), int(minor))
         if version not in ((1, 1), (1, 0)):
             refuse(505, "This server speaks HTTP/1.1.", "gms.http.version")
-        collected: dict[bytes, list[bytes]] = {}
+        headers: dict[bytes, tuple[bytes, ...]] = {}
         lines = block[line.end() : -4]
         for field in lines.split(b"\r\n") if lines else ():
-            name, _, value = field.partition(b":")
-            collected.setdefault(name.lower(), []).append(value.strip(b" \t"))
-        headers = {name: tuple(values) for name, values in collected.items()}
+            name, value = self._lines.get(field) or self._field(field)
+            headers[name] = headers[name] + value if name in headers else value
         path, query = self._split(method, target)
         head = Head(method, target, path, query, version, headers)
         _judge_host(head)
@@ -198,6 +202,16 @@ class HeadReader:
             allow = ("Allow", _KNOWN_METHODS)
             refuse(405, "This server does not do that.", "gms.method_not_allowed", allow)
         return head
+
+    def _field(self, line: bytes) -> tuple[bytes, tuple[bytes, ...]]:
+        """Take a header line apart: its name in lower case, and its value."""
+        name, _, value = line.partition(b":")
+        made = (name.lower(), (value.strip(b" \t"),))
+        if len(line) <= _LINE_LARGEST:
+            if len(self._lines) >= _LINES_MOST:
+                self._lines.clear()
+            self._lines[line] = made
+        return made
 
     def _split(self, method: bytes, target: bytes) -> tuple[bytes, bytes]:
         """Find path and query of a target in any of its four forms."""
@@ -276,7 +290,8 @@ def _judge_body(head: Head) -> None:
         if head.version == (1, 0) or len(codings) > 1 or codings[0].lower() != b"chunked":
             refuse(400, "The only transfer coding is chunked.", "gms.http.transfer_coding")
         head.chunked = True
-    if any(word != b"identity" for word in _words(head, b"content-encoding")):
+    codings = headers.get(b"content-encoding", ())
+    if codings and any(word != b"identity" for word in _words(head, b"content-encoding")):
         refuse(415, "Compressed bodies are not supported.", "gms.http.content_coding")
     if head.upgrade and (head.has_body or head.method != b"GET"):
         refuse(400, "A websocket begins with a GET without a body.", "gms.http.upgrade")
