@@ -414,9 +414,11 @@ class ReadSetTransportTests(DirectTransportTests):
     """The same again, read by a set of ours."""
 
     @staticmethod
-    def transport_class(*arguments: Any) -> DirectServer:  # type: ignore[override]  # likewise
+    def transport_class(  # type: ignore[override]  # called like the class
+        sock: socket.socket, protocol: Any, client: Any, server: Any, number: int, reactor: Any
+    ) -> DirectServer:
         """Make one with a set."""
-        return DirectServer(*arguments, **{"reads": ReadSet(arguments[-1])})
+        return DirectServer(sock, protocol, client, server, number, reactor, ReadSet(reactor))
 
 
 class ReadSetTests(SynchronousTestCase):
