@@ -240,16 +240,16 @@ def subscribe(
             refusal = (Error.SUBSCRIBE_FAILED, "")
         if refusal is not None:
             for channel in added:
-                channel.subscribers.pop(session, None)
-                session.subscriptions.pop(channel, None)
+                if channel.subscribers.pop(session, channel) is None:
+                    session.subscriptions.remove(channel)
                 server.channels.left(channel)
             return server.refuse(session, reply, *refusal)
         if name.kind is Kind.SERVICE:
             continue
         channel = server.channels.make(name)
-        if channel not in session.subscriptions:
+        if session not in channel.subscribers:
             channel.subscribers[session] = None
-            session.subscriptions[channel] = None
+            session.subscriptions.append(channel)
             added.append(channel)
     for name in names:
         if name.kind is Kind.BROADCAST:
@@ -279,7 +279,7 @@ def _may_subscribe(
     if decision is True:
         decision = server.hooks.authorized(Operation.SUBSCRIBE, session, name)
     channel = server.channels.get(name.text)
-    is_new = channel is None or channel not in session.subscriptions
+    is_new = channel is None or session not in channel.subscribers
     full = len(session.subscriptions) >= server.settings.max_subscriptions
     if decision is True and is_new and full:
         decision = "too_many"
@@ -304,8 +304,8 @@ def unsubscribe(
             return server.refuse(session, reply, Error.CHANNEL_MISSING)
     for name in names:
         channel = server.channels.get(name.text)
-        if channel is not None and session.subscriptions.pop(channel, channel) is None:
-            channel.subscribers.pop(session, None)
+        if channel is not None and channel.subscribers.pop(session, channel) is None:
+            session.subscriptions.remove(channel)
             server.channels.left(channel)
             server.host.unsubscribed(session, name.text)
     return server.accept(session, reply)

@@ -282,7 +282,8 @@ class Session:
         self.local = False
         self.acks: Acks | None = None
         self.extras: Extras | None = None
-        self.subscriptions: dict[Channel, None] = {}
+        # A list, since nearly all have one or two; Channel.subscribers tells who has which.
+        self.subscriptions: list[Channel] = []
         self.publishes = 0.0
         self.publishes_at = 0.0
         self.attachment: object = None
