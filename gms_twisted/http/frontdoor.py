@@ -326,6 +326,9 @@ class FrontDoor:
         if tcp is not None:
             tcp.watcher = connection
             tcp.write_limit = self.options.write_buffer
+        if tcp is not None and tcp.port:
+            # Of a port of ours: it has told its connections not to delay, too.
+            return Peer(peer.host, peer.port, secure, tcp.port), tcp
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
         local_port = getattr(transport.getHost(), "port", 0)
