@@ -299,12 +299,6 @@ class Outbox:
         session.held = None
         session.hold_until = 0.0
         self.held -= 1
-        if session.counted is not None:
-            self._uncount(session)
-        return held
-
-    def _uncount(self, session: Session) -> None:
-        """Count a hold no more among those of its browser."""
         browser = session.counted
         if browser is not None:
             session.counted = None
@@ -313,6 +307,7 @@ class Outbox:
                 self._browsers[browser] = left
             else:
                 del self._browsers[browser]
+        return held
 
     def answer(self, session: Session, advice: Message | None = None) -> None:
         """Answer a held connect with what waits.

@@ -122,11 +122,15 @@ class Polling:
         """Answer a held connect."""
         assert isinstance(held, Poll), "only polls are held here"
         fragments.append(reply)
-        session = held.session
-        held.session = None
-        self._send(held, fragments, b"")
-        if session is not None:
-            self._watch(session, held.connection)
+        session, held.session = held.session, None
+        connection = held.connection
+        if held.quick and connection.held is held:
+            connection.held = None
+            connection.answer(self._response(fragments))
+        else:
+            self._send(held, fragments, b"")
+        if session is not None and (connection.unsent() or self._writing):
+            self._watch(session, connection)
 
     def push(self, session: Session) -> None:
         """Never asked: polls do not push."""
@@ -181,7 +185,7 @@ class Polling:
         """Remember a connection that has not taken an answer as a whole."""
         if connection.unsent():
             self._writing[session] = connection
-        elif self._writing:
+        else:
             self._writing.pop(session, None)
 
     def _send(self, poll: Poll, fragments: list[bytes], headers: bytes) -> None:
