@@ -112,7 +112,10 @@ class ReadSet:
         """The reactor ends: so does every connection."""
         for member in list(self._members.values()):
             self.remove(member)
-            member.connectionLost(reason)
+            try:
+                member.connectionLost(reason)
+            except Exception:  # noqa: BLE001  # the others are to end all the same
+                self.log.failure("Unhandled while a connection ended")
 
 
 def fits(reactor: object) -> bool:

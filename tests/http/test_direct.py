@@ -510,8 +510,17 @@ class ReadSetTests(SynchronousTestCase):
         self.assertIn(1, seen)
 
     def test_end_of_the_reactor(self) -> None:
-        """All connections end with it."""
+        """All connections end with it, also behind one that fails at that."""
+
+        class Failing(Remembering):
+            def connectionLost(self, reason: Failure = connectionDone) -> None:
+                raise ValueError("told to fail")
+
+        self.reads.remove(self.protocols[1].transport)  # type: ignore[arg-type]  # one of ours
+        self.connect(Failing())
+        self.reads.add(self.protocols[1].transport)  # type: ignore[arg-type]  # likewise
         self.reactor.disconnectAll()
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertTrue(all(one.reasons for one in self.protocols))
         self.assertEqual(len(self.reads), 0)
 
