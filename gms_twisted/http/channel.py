@@ -107,7 +107,8 @@ class HttpConnection(AnsweringConnection):
             if (
                 known is not None
                 and len(data) == known.whole
-                and data.startswith(known.block)
+                and data.startswith(known.front)
+                and data.endswith(known.back)
                 and self._again(known, data)
             ):
                 return
@@ -226,26 +227,29 @@ class HttpConnection(AnsweringConnection):
             self._head = bare_head(head)
             self._hot(head, plan, data[end:])
             if self._state == BUSY and length and head.note is not None:
-                self._known = Known(block, size, head, plan)
+                assert door.hot is not None
+                recurring = door.hot.recurring(self, head.note, data[end:])
+                self._known = Known(data, end, head, plan, recurring)
             return
         self._admit(head, plan, data[end:])
 
     def _again(self, known: Known, data: bytes) -> bool:
-        """Take a request that repeats a head; ``False``: the head must be judged anew."""
+        """Take a request that is known; ``False``: it must be judged anew."""
         door = self._door
         assert door.hot is not None
         self._state = BUSY
         self._head = known.bare
         self._plan = known.plan
         try:
-            if door.hot.repeated(self, known.note, data[known.size :]):
+            part = data[len(known.front) : known.whole - len(known.back)]
+            if door.hot.repeated(self, known.note, data[known.size :], part):
                 door.counts.hot_requests += 1
                 return True
         except Exception:  # noqa: BLE001  # R18
             self._failed()
             return True
         self._state = READY
-        self._head = self._plan = self._known = None
+        self._head = self._plan = None
         return False
 
     def _incomplete(self, data: bytes, checked: int) -> None:

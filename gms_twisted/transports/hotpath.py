@@ -20,7 +20,7 @@ from twisted.logger import Logger
 
 from gms_twisted.app.comet import Comet
 from gms_twisted.bayeux.codec import MalformedPayload, Message, decode
-from gms_twisted.bayeux.everyday import hold
+from gms_twisted.bayeux.everyday import hold, hold_again, place_of_id
 from gms_twisted.bayeux.messages import CONNECT, HANDSHAKE
 from gms_twisted.bayeux.session import Caller
 from gms_twisted.http.interfaces import (
@@ -34,7 +34,7 @@ from gms_twisted.http.interfaces import (
     Upgrade,
 )
 from gms_twisted.transports.bayeux_relay import CARRY_S, BayeuxRelay, Request
-from gms_twisted.transports.longpoll import Mode, Note, Poll, Polling
+from gms_twisted.transports.longpoll import Mode, Note, Poll, Polling, Recurring
 from gms_twisted.transports.websocket import Sockets
 
 BASE = b"/genesys/cometd"
@@ -276,10 +276,35 @@ class BayeuxHotPath:
             note = self._note(head, connection.peer, plan, *mode)
         self._receive(connection, note, head.query, body)
 
-    def repeated(self, connection: Connection, note: object, body: bytes) -> bool:
-        """Take a request whose head was judged before, unless that was by other rules."""
+    def recurring(
+        self, connection: Connection, note: object, body: bytes
+    ) -> tuple[object, int, int]:
+        """Know a held connect by all but its id, where it is as plain as that.
+
+        A client repeats it for as long as it is there.  To hold it again without reading it
+        saves 2 us of the 7 that holding it takes.
+        """
+        poll = connection.held
+        session = poll.session if type(poll) is Poll else None
+        if session is not None and type(note) is Note and note.utf8:
+            place = place_of_id(body)
+            if place is not None:
+                return (Recurring(note, session), *place)
+        return note, 0, len(body)
+
+    def repeated(self, connection: Connection, note: object, body: bytes, part: bytes) -> bool:
+        """Take a request that was judged before, unless that was by other rules."""
+        known = None
+        if type(note) is Recurring:
+            known, note = note, note.note
         if type(note) is not Note or note.epoch is not self._epoch or note.padded:
             return False
+        if known is not None:
+            session, poll = known.session, Poll(connection, note)
+            if hold_again(self._server, session, part, note.caller, self._polling, poll):
+                connection.held = poll
+                poll.session = session
+                return True
         self._receive(connection, note, b"", body)
         return True
 

@@ -71,6 +71,20 @@ class Note:
         self.secure = False
 
 
+class Recurring:
+    """A held connect whose client sends it again with another id, and nothing else.
+
+    :ivar note: its head's.
+    :ivar session: the client's.
+    """
+
+    __slots__ = ("note", "session")
+
+    def __init__(self, note: Note, session: Session) -> None:
+        self.note = note
+        self.session = session
+
+
 class Poll:
     """A request that has no answer yet.
 

@@ -61,6 +61,8 @@ class FakeHot:
         self.remembers = False
         self.forgets = False
         self.judged = 0
+        self.place: tuple[int, int] | None = None
+        self.parts: list[bytes] = []
         self.refusal: Refusal | None = None
         self.bodies: list[bytes] = []
         self.held: list[Connection] = []
@@ -90,7 +92,14 @@ class FakeHot:
         else:
             connection.answer(OK)
 
-    def repeated(self, connection: Connection, note: object, body: bytes) -> bool:
+    def recurring(
+        self, connection: Connection, note: object, body: bytes
+    ) -> tuple[object, int, int]:
+        """Know what is held by its head, or by ``body`` but for one byte in it."""
+        assert note is self
+        return (self, *(self.place or (0, len(body))))
+
+    def repeated(self, connection: Connection, note: object, body: bytes, part: bytes) -> bool:
         """Take what repeats a head, unless told that its judgement holds no more."""
         assert note is self
         if self.forgets:
@@ -98,6 +107,7 @@ class FakeHot:
         if self.fails:
             raise ValueError("told to fail")
         self.bodies.append(body)
+        self.parts.append(part)
         connection.held = self
         self.held.append(connection)
         return True

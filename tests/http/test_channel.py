@@ -225,14 +225,28 @@ class RepeatedHeadTests(ConnectionTestCase):
         """Another head, another length, pieces and more than one are read as ever."""
         self.again(post(b"/hot", b"[22]"))
         self.again(post(b"/hot", b"[3]"), 1)
-        self.again(post(b"/hot", b"[4]")[:-1])
+        self.again(post(b"/hot", b"[44]")[:-1])
         self.again(b"]")
         self.connection.send(post(b"/hot", b"[5]") + post(b"/hot", b"[6]"))
         self.hot.held[-1].answer(OK)
         self.connection.send(GET)
-        expected = [b"[1]", b"[22]", b"[3]", b"[4]", b"[5]", b"[6]"]
+        expected = [b"[1]", b"[22]", b"[3]", b"[44]", b"[5]", b"[6]"]
         self.assertEqual(self.hot.bodies, expected)
         self.assertEqual(self.connection.received().count(OK), 6)
+
+    def test_but_for_a_part(self) -> None:
+        """What may differ is given on its own; where the rest differs, the head is judged."""
+        self.hot.place = (1, 3)
+        self.again(post(b"/hot", b"{22}"))
+        for body in (b"{33}", b"{44}"):
+            self.again(post(b"/hot", body))
+        self.assertEqual(self.hot.parts, [b"33", b"44"])
+        self.assertEqual(self.hot.judged, 2)
+        for body in (b"[55}", b"{66]", b"{777}"):
+            self.again(post(b"/hot", body))
+            self.again(post(b"/hot", b"{22}"))
+        self.assertEqual(self.hot.judged, 8)
+        self.assertEqual(self.hot.bodies[-2:], [b"{777}", b"{22}"])
 
     def test_only_on_its_connection(self) -> None:
         """The same bytes from elsewhere are judged."""

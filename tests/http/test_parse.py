@@ -123,9 +123,9 @@ class HeadReaderTests(SynchronousTestCase):
         used = read(b"GET /used HTTP/1.1\r\n", reader)
         for number in range(10_000):
             read(b"GET /%d HTTP/1.1\r\n" % number, reader)
-            if number % 500 == 0:
+            if number % 250 == 0:
                 self.assertIs(read(b"GET /used HTTP/1.1\r\n", reader), used)
-        self.assertTrue(len(reader._young) + len(reader._old) <= 1024)
+        self.assertTrue(len(reader._young) + len(reader._old) <= 512)
 
     def test_lines_are_shared(self) -> None:
         """Heads that differ in one line share what is in the others; lines are bounded too."""

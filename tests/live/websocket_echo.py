@@ -149,7 +149,13 @@ class EchoPath:
     def request(self, connection: Connection, head: Head, plan: BodyPlan, body: bytes) -> None:
         """Never comes, since none is admitted."""
 
-    def repeated(self, connection: Connection, note: object, body: bytes) -> bool:
+    def recurring(
+        self, connection: Connection, note: object, body: bytes
+    ) -> tuple[object, int, int]:
+        """Never comes, likewise."""
+        return note, 0, 0
+
+    def repeated(self, connection: Connection, note: object, body: bytes, part: bytes) -> bool:
         """Never comes, likewise."""
         return False
 

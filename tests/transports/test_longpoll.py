@@ -497,10 +497,10 @@ class OptionTests(SynchronousTestCase):
         client = world.poll()
         request = client.head()
         connection = client.begin(request, b'{"channel":"/meta/handshake"}')
-        self.assertTrue(world.hot.repeated(connection, request.note, b"[]"))
+        self.assertTrue(world.hot.repeated(connection, request.note, b"[]", b"[]"))
         self.assertEqual(connection.status, 400)
         world.hot.reconfigure(world.identity, FakeOrigins())
-        self.assertFalse(world.hot.repeated(connection, request.note, b"[]"))
+        self.assertFalse(world.hot.repeated(connection, request.note, b"[]", b"[]"))
 
     def test_a_token_is_asked_for_each_time(self) -> None:
         """What a head with a token says is not remembered."""
