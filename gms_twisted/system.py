@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import ctypes
+import functools
 import os
 import random
 import resource
@@ -49,6 +51,15 @@ class _RandomBytes:
 _random_bytes = _RandomBytes()
 
 
+@functools.lru_cache(maxsize=16)
+def _letters(alphabet: str) -> tuple[bytes, bytes]:
+    """What each byte stands for, and the bytes that would make some letters more likely."""
+    size = len(alphabet)
+    fair = 256 // size * size
+    letters = (alphabet.encode("ascii") * (256 // size)).ljust(256, b"?")
+    return letters, bytes(range(fair, 256))
+
+
 class SystemIds:
     """:class:`gms_twisted.domain.sources.IdSource` over the operating system's source."""
 
@@ -62,21 +73,19 @@ class SystemIds:
 
     def token(self) -> str:
         """Make 43 URL-safe characters: 256 bits."""
-        return secrets.token_urlsafe(32)
+        return base64.urlsafe_b64encode(_random_bytes.take(32)).rstrip(b"=").decode("ascii")
 
     def hex(self, digits: int) -> str:
         """Make so many lower-case hexadecimal digits."""
         return _random_bytes.take((digits + 1) // 2).hex()[:digits]
 
     def text(self, alphabet: str, length: int) -> str:
-        """Make uniform random text over an alphabet."""
-        size = len(alphabet)
-        number = self.below(size**length)
-        made = []
-        for _ in range(length):
-            number, digit = divmod(number, size)
-            made.append(alphabet[digit])
-        return "".join(made)
+        """Make uniform random text over an alphabet of at most 256 letters, all ASCII."""
+        letters, unused = _letters(alphabet)
+        made = b""
+        while len(made) < length:
+            made += _random_bytes.take(length + length // 4).translate(letters, unused)
+        return made[:length].decode("ascii")
 
     def uniform(self, low: float, high: float) -> float:
         """Draw a number, for jitter; nothing secret depends on it."""

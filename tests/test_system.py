@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import string
 from collections import Counter
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -44,6 +45,16 @@ class SystemIdsTests(SynchronousTestCase):
             else:
                 self.assertLess(abs(ones - 50_000), 1000)
         self.assertEqual(fixed, 6)
+
+    def test_letters(self) -> None:
+        """Every letter as often as another, also where 256 is no multiple of their number."""
+        ids = SystemIds()
+        for alphabet in ("ab", "abc", string.digits + string.ascii_letters + "-_.!~*'()" * 9):
+            text = ids.text(alphabet, 400 * len(alphabet))
+            counts = Counter(text)
+            for letter in set(alphabet):
+                expected = 400 * alphabet.count(letter)
+                self.assertLess(abs(counts[letter] - expected), 6 * expected**0.5, letter)
 
     def test_below(self) -> None:
         """Every number below the bound, as often as another; a bound of none is a mistake."""

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum
 from typing import Protocol
 
-from gms_twisted.bayeux.channels import ChannelName, Channels, Kind
+from gms_twisted.bayeux.channels import META, SERVICE, ChannelName, Channels
 from gms_twisted.bayeux.codec import Message
 from gms_twisted.bayeux.session import Session
 
@@ -103,9 +103,9 @@ class ClientRules:
         return self._may_use(channel)
 
     def _may_use(self, channel: ChannelName) -> bool:
-        if channel.kind is Kind.META or channel.template:
+        if channel.kind is META or channel.template:
             return False
-        if self._listed is None or channel.kind is Kind.SERVICE:
+        if self._listed is None or channel.kind is SERVICE:
             return True
         return not channel.wild and channel.text in self._listed
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
 from gms_twisted.bayeux.authority import BY_POLICY, Decided, Decision, Operation
-from gms_twisted.bayeux.channels import Channel, ChannelName, Kind
+from gms_twisted.bayeux.channels import BROADCAST, META, SERVICE, Channel, ChannelName
 from gms_twisted.bayeux.codec import Message, encode
 from gms_twisted.bayeux.exchange import Exchange, Handling
 from gms_twisted.bayeux.extensions import is_inactive, note_timesync
@@ -240,19 +240,19 @@ def subscribe(
             refusal = (Error.SUBSCRIBE_FAILED, "")
         if refusal is not None:
             for channel in added:
-                channel.subscribers.pop(session, None)
-                session.subscriptions.pop(channel, None)
+                if channel.subscribers.pop(session, channel) is None:
+                    session.subscriptions.remove(channel)
                 server.channels.left(channel)
             return server.refuse(session, reply, *refusal)
-        if name.kind is Kind.SERVICE:
+        if name.kind is SERVICE:
             continue
         channel = server.channels.make(name)
-        if channel not in session.subscriptions:
+        if session not in channel.subscribers:
             channel.subscribers[session] = None
-            session.subscriptions[channel] = None
+            session.subscriptions.append(channel)
             added.append(channel)
     for name in names:
-        if name.kind is Kind.BROADCAST:
+        if name.kind is BROADCAST:
             server.host.subscribed(session, name.text)
     return server.accept(session, reply)
 
@@ -264,7 +264,7 @@ def _may_subscribe(
     message: Message,
     reply: Message,
 ) -> Subscribing:
-    if name.kind is Kind.META:
+    if name.kind is META:
         return Error.SUBSCRIBE_FAILED, ""
     policy = server.policy
     if name.text not in server.channels:
@@ -279,7 +279,7 @@ def _may_subscribe(
     if decision is True:
         decision = server.hooks.authorized(Operation.SUBSCRIBE, session, name)
     channel = server.channels.get(name.text)
-    is_new = channel is None or channel not in session.subscriptions
+    is_new = channel is None or session not in channel.subscribers
     full = len(session.subscriptions) >= server.settings.max_subscriptions
     if decision is True and is_new and full:
         decision = "too_many"
@@ -298,14 +298,14 @@ def unsubscribe(
     if isinstance(names, Error):
         return server.refuse(session, reply, names)
     for name in names:
-        if name.kind is Kind.META:
+        if name.kind is META:
             return server.refuse(session, reply, Error.UNSUBSCRIBE_FAILED)
-        if name.kind is Kind.BROADCAST and name.text not in server.channels:
+        if name.kind is BROADCAST and name.text not in server.channels:
             return server.refuse(session, reply, Error.CHANNEL_MISSING)
     for name in names:
         channel = server.channels.get(name.text)
-        if channel is not None and session.subscriptions.pop(channel, channel) is None:
-            channel.subscribers.pop(session, None)
+        if channel is not None and channel.subscribers.pop(session, channel) is None:
+            session.subscriptions.remove(channel)
             server.channels.left(channel)
             server.host.unsubscribed(session, name.text)
     return server.accept(session, reply)

@@ -243,17 +243,22 @@ class Outbox:
         acks = session.acks
         if acks is not None:
             gone = acks.received(batch)
-            size = sum(map(len, session.queue[:gone]))
-            del session.queue[:gone]
+            queue = session.queue
+            if gone >= len(queue):
+                size = session.queued_bytes
+                queue.clear()
+            else:
+                size = sum(map(len, queue[:gone]))
+                del queue[:gone]
             session.queued_bytes -= size
             self.queued_bytes -= size
 
     def must_resend(self, session: Session) -> bool:
         """Tell whether a client still lacks messages that were sent."""
         acks = session.acks
-        return acks is not None and any(
-            type(fragment) is not Lazy for fragment in session.queue[: acks.sent]
-        )
+        if acks is None or not acks.sent:
+            return False
+        return any(type(fragment) is not Lazy for fragment in session.queue[: acks.sent])
 
     def discard(self, session: Session) -> list[bytes]:
         """Empty the queue of a session that is over; returns what was in it."""
@@ -299,12 +304,6 @@ class Outbox:
         session.held = None
         session.hold_until = 0.0
         self.held -= 1
-        if session.counted is not None:
-            self._uncount(session)
-        return held
-
-    def _uncount(self, session: Session) -> None:
-        """Count a hold no more among those of its browser."""
         browser = session.counted
         if browser is not None:
             session.counted = None
@@ -313,6 +312,7 @@ class Outbox:
                 self._browsers[browser] = left
             else:
                 del self._browsers[browser]
+        return held
 
     def answer(self, session: Session, advice: Message | None = None) -> None:
         """Answer a held connect with what waits.
@@ -383,14 +383,12 @@ class Outbox:
         if advice is not None:
             session.advise = False
             reply = b'%b,"advice":%b}' % (reply[:-1], encode(advice))
-        ext: Message = {}
-        if acks is not None:
-            ext["ack"] = acks.batch - 1
-        sync = answer_timesync(session, self._wall.now())
-        if sync is not None:
-            ext["timesync"] = sync
-        if ext:
+        if extras is not None and extras.sync is not None:
+            ext: Message = {} if acks is None else {"ack": acks.batch - 1}
+            ext["timesync"] = answer_timesync(session, self._wall.now())
             reply = b'%b,"ext":%b}' % (reply[:-1], encode(ext))
+        elif acks is not None:
+            reply = b'%b,"ext":{"ack":%d}}' % (reply[:-1], acks.batch - 1)
         if self._hooks.extensions or (extras is not None and extras.extensions):
             return self.extend(session, decode(reply)[0]) or reply
         return reply

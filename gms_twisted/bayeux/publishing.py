@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from gms_twisted.bayeux.authority import Decided, Decision, Operation
-from gms_twisted.bayeux.channels import Channel, ChannelName, Kind
+from gms_twisted.bayeux.channels import BROADCAST, SERVICE, Channel, ChannelName
 from gms_twisted.bayeux.codec import Message
 from gms_twisted.bayeux.exchange import Exchange, Handling
 from gms_twisted.bayeux.messages import Error, delivery
@@ -18,6 +18,8 @@ from gms_twisted.bayeux.session import Session
 
 if TYPE_CHECKING:
     from gms_twisted.bayeux.server import BayeuxServer
+
+_PUBLISH = Operation.PUBLISH
 
 
 def publish(
@@ -34,7 +36,7 @@ def publish(
     rate = server.settings.publishes_per_s
     if rate is not None and not _take_token(session, rate, server.clock.seconds()):
         return server.refuse(session, reply, Error.RATE_EXCEEDED)
-    if name.text in server.channels or name.kind is Kind.SERVICE:
+    if name.text in server.channels or name.kind is SERVICE:
         policy = server.policy
         asked = server.hooks.decide(policy.can_publish, session, name, message, reply)
         if isinstance(asked, bool | str):
@@ -82,7 +84,7 @@ def _decided(
 ) -> bytes | None:
     """Publish, now that the policy has decided."""
     if decision is True:
-        decision = server.hooks.authorized(Operation.PUBLISH, session, name)
+        decision = server.hooks.authorized(_PUBLISH, session, name)
     if decision is not True:
         return server.refuse(session, reply, Error.PUBLISH_DENIED, reason_of(decision))
     if not session.alive:
@@ -91,7 +93,7 @@ def _decided(
     reply.pop("ext", None)
     if not server.hooks.heard(session, name, message):
         return server.refuse(session, reply, Error.MESSAGE_DELETED)
-    if name.kind is Kind.SERVICE:
+    if name.kind is SERVICE:
         server.host.called(session, name, message)
     else:
         spread(server, server.channels.make(name), message, session)
@@ -124,7 +126,7 @@ def spread(
                 by_default = True
             else:
                 waits.append(concerned.lazy_timeout_s)
-    if not audiences or channel.name.kind is not Kind.BROADCAST:
+    if not audiences or channel.name.kind is not BROADCAST:
         return 0
     seen = message if publisher is None else delivery(message, channel.name.text)
     fragment = server.outbox.extend(None, seen)

@@ -18,7 +18,15 @@ from typing import Protocol
 
 from gms_twisted.bayeux import meta, publishing
 from gms_twisted.bayeux.authority import BY_POLICY, Authorizer, ClientRules, Decided, Policy
-from gms_twisted.bayeux.channels import Channel, ChannelName, Channels, Kind, Listener, Names
+from gms_twisted.bayeux.channels import (
+    BROADCAST,
+    META,
+    Channel,
+    ChannelName,
+    Channels,
+    Listener,
+    Names,
+)
 from gms_twisted.bayeux.codec import Message, encode
 from gms_twisted.bayeux.exchange import Exchange, Handling, check_handshake
 from gms_twisted.bayeux.extensions import (
@@ -202,7 +210,7 @@ class BayeuxServer:
         if name.text == CONNECT:
             return meta.connect(self, exchange, session, message, reply)
         self._touch(session, name.text, now)
-        if name.kind is Kind.META:
+        if name.kind is META:
             handler = meta.HANDLERS.get(name.text)
             if handler is None:
                 return self.refuse(session, reply, Error.CHANNEL_CREATE_DENIED, BY_POLICY)
@@ -296,11 +304,6 @@ class BayeuxServer:
         """Let an authorizer decide about a channel or pattern; returns how to remove it."""
         return self.hooks.authorize(self.channel(channel), authorizer)
 
-    @property
-    def special(self) -> bool:
-        """Tell whether every message must go the whole way, since somebody looks at it."""
-        return bool(self.hooks.listening or self.hooks.extensions or self.closing)
-
     def suspend(self, exchange: Exchange, decided: Decided) -> None:
         """Let the host wait for a decision."""
         session = exchange.session
@@ -334,7 +337,7 @@ class BayeuxServer:
     def publish_as_it_is(self, message: Message) -> int:
         """Publish what a client of another node has published."""
         name = self.names.parse(str(message.get("channel")))
-        if name is None or name.kind is not Kind.BROADCAST or not name.publishable:
+        if name is None or name.kind is not BROADCAST or not name.publishable:
             return 0
         if name.text not in self.channels and self.channels.full:
             return 0

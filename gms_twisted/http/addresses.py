@@ -39,6 +39,8 @@ def counted_as(address: str) -> str:
 
     A single IPv6 subscriber has 2**64 addresses, so one of them means nothing.
     """
+    if ":" not in address:
+        return address
     parsed = parse_address(address)
     if isinstance(parsed, IPv6Address):
         return str(IPv6Address(int(parsed) >> 64 << 64))

@@ -52,7 +52,7 @@ from gms_twisted.http.incoming import Incoming
 from gms_twisted.http.interfaces import BodyKind, BodyPlan, Head, Refusal, Upgrade
 from gms_twisted.http.lean_request import LeanRequest
 from gms_twisted.http.one_answer import OneAnswer
-from gms_twisted.http.parse import END_OF_HEAD, Refused, bare_head
+from gms_twisted.http.parse import END_OF_HEAD, Known, Refused, bare_head
 from gms_twisted.http.relayed import Relayed
 from gms_twisted.http.responses import (
     CONTINUE,
@@ -105,6 +105,15 @@ class HttpConnection(AnsweringConnection):
         """Take what has come, in whatever pieces."""
         state = self._state
         if state == READY and len(self._buffer) == 0:
+            known = self._known
+            if (
+                known is not None
+                and len(data) == known.whole
+                and data.startswith(known.front)
+                and data.endswith(known.back)
+                and self._again(known, data)
+            ):
+                return
             self._begin(data, 0)
             if self._buffer:
                 self._loop()
@@ -124,21 +133,25 @@ class HttpConnection(AnsweringConnection):
         elif state in (BUSY, FLUSH, READY):
             self._wait(data)
         elif state == LINGER:
-            self._mark -= len(data)
-            if self._mark < 0:
-                if self._door.is_exempt(self.peer.host):
-                    # A proxy that meets a reset while it sends what its client does never reads
-                    # our answer, and holds it against the node.
-                    self.transport.pauseProducing()
-                else:
-                    self.transport.loseConnection()
+            self._linger(len(data))
+
+    def _linger(self, count: int) -> None:
+        """Throw away what a refused client still sends, up to a limit."""
+        self._mark -= count
+        if self._mark < 0:
+            if self._door.is_exempt(self.peer.host):
+                # A proxy that meets a reset while it sends what its client does never reads
+                # our answer, and holds it against the node.
+                self.transport.pauseProducing()
+            else:
+                self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure) -> None:
         """Everything under way ends here."""
         state, work, head = self._state, self._work, self._head
         self._state = CLOSED
         self._buffer = b""
-        self._work = self._plan = self._head = None
+        self._work = self._plan = self._head = self._known = None
         self._door.lost(self)
         try:
             if isinstance(work, OneAnswer):
@@ -184,8 +197,9 @@ class HttpConnection(AnsweringConnection):
             self._incomplete(data, checked)
             return
         size = len(data)
+        block = data if end == size else data[:end]
         try:
-            head = door.heads.read(data if end == size else data[:end])
+            head = door.heads.read(block)
         except Refused as refused:
             if data.startswith(b"\r\n") and not data.startswith(END_OF_HEAD):
                 # RFC 9112, 2.2: one empty line before a request is skipped.
@@ -214,8 +228,31 @@ class HttpConnection(AnsweringConnection):
             self._state = BUSY
             self._head = bare_head(head)
             self._hot(head, plan, data[end:])
+            if self._state == BUSY and length and head.note is not None:
+                assert door.hot is not None
+                recurring = door.hot.recurring(self, head.note, data[end:])
+                self._known = Known(data, end, head, plan, recurring)
             return
         self._admit(head, plan, data[end:])
+
+    def _again(self, known: Known, data: bytes) -> bool:
+        """Take a request that is known; ``False``: it must be judged anew."""
+        door = self._door
+        assert door.hot is not None
+        self._state = BUSY
+        self._head = known.bare
+        self._plan = known.plan
+        try:
+            part = data[len(known.front) : known.whole - len(known.back)]
+            if door.hot.repeated(self, known.note, data[known.size :], part):
+                door.counts.hot_requests += 1
+                return True
+        except Exception:  # noqa: BLE001  # R18
+            self._failed()
+            return True
+        self._state = READY
+        self._head = self._plan = None
+        return False
 
     def _incomplete(self, data: bytes, checked: int) -> None:
         try:

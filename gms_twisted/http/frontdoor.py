@@ -42,6 +42,7 @@ from gms_twisted.http.interfaces import (
     Upgrade,
 )
 from gms_twisted.http.parse import HeadReader
+from gms_twisted.http.readset import ReadSet, fits
 from gms_twisted.http.responses import Stamp
 from gms_twisted.http.websocket import FrameReader
 
@@ -172,9 +173,10 @@ class FrontDoor:
         self.wheel: TimerWheel[AnsweringConnection] = TimerWheel(timers.seconds(), TICK_S)
         self.draining = False
         self._rewrite = rewrite
-        self._connections: set[HttpConnection] = set()
+        self._connections: dict[HttpConnection, None] = {}  # As in a wheel: less than a set.
         self._of_address: dict[str, int] = {}
         self._ports: list[Any] = []
+        self._reads: ReadSet | None = None
         self._accepting = True
         self._pause_told_at = -PAUSE_LOG_S
         self._tick_call: DelayedCall | None = None
@@ -201,7 +203,10 @@ class FrontDoor:
         :returns: whether its connections send directly (``direct.py``); ports that are
             not TCP do not, and are not paused when connections are too many.
         """
-        if not install(port):
+        reactor = getattr(port, "reactor", None)
+        if self._reads is None and fits(reactor):
+            self._reads = ReadSet(reactor)
+        if not install(port, self._reads):
             return False
         # The limit may have been raised since.
         self._most = self.options.max_connections or _descriptor_share()
@@ -304,7 +309,7 @@ class FrontDoor:
     ) -> tuple[Peer, DirectServer | None]:
         """Count a connection, and say where it comes from and what carries it."""
         peer = connection.peer
-        self._connections.add(connection)
+        self._connections[connection] = None
         self.counts.accepted += 1
         self.counts.open += 1
         key = counted_as(peer.host)
@@ -321,6 +326,9 @@ class FrontDoor:
         if tcp is not None:
             tcp.watcher = connection
             tcp.write_limit = self.options.write_buffer
+        if tcp is not None and tcp.port:
+            # Of a port of ours: it has told its connections not to delay, too.
+            return Peer(peer.host, peer.port, secure, tcp.port), tcp
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
         local_port = getattr(transport.getHost(), "port", 0)
@@ -329,7 +337,7 @@ class FrontDoor:
     def lost(self, connection: HttpConnection) -> None:
         """A connection is gone."""
         self.wheel.clear(connection)
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
         self.counts.open -= 1
         key = counted_as(connection.peer.host)
         left = self._of_address.get(key, 1) - 1

@@ -320,6 +320,26 @@ class HotPath(Protocol):
     def request(self, connection: Connection, head: Head, plan: BodyPlan, body: bytes) -> None:
         """Take a complete request; answer now or later."""
 
+    def recurring(
+        self, connection: Connection, note: object, body: bytes
+    ) -> tuple[object, int, int]:
+        """Tell how to know a request that has just been held when it comes again.
+
+        :param note: ``Head.note``.
+        :returns: what :meth:`repeated` is to be given, and from where to where its body may
+            differ: ``note, 0, len(body)`` when only its head will be the same.
+        """
+
+    def repeated(self, connection: Connection, note: object, body: bytes, part: bytes) -> bool:
+        """Take a request that is, but for a part of its body, one that was held before.
+
+        The one before was held on the same connection.
+
+        :param note: as :meth:`recurring` gave it.
+        :param part: what stands where its body may differ.
+        :returns: false, with nothing done, when the request is to be judged anew.
+        """
+
     def pressed(self, connection: Connection) -> None:
         """More bytes came while the request is unanswered: answer it now if it is a held one."""
 

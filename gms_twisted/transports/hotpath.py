@@ -20,7 +20,7 @@ from twisted.logger import Logger
 
 from gms_twisted.app.comet import Comet
 from gms_twisted.bayeux.codec import MalformedPayload, Message, decode
-from gms_twisted.bayeux.everyday import hold
+from gms_twisted.bayeux.everyday import hold, hold_again, place_of_id
 from gms_twisted.bayeux.messages import CONNECT, HANDSHAKE
 from gms_twisted.bayeux.session import Caller
 from gms_twisted.http.interfaces import (
@@ -34,7 +34,7 @@ from gms_twisted.http.interfaces import (
     Upgrade,
 )
 from gms_twisted.transports.bayeux_relay import CARRY_S, BayeuxRelay, Request
-from gms_twisted.transports.longpoll import Mode, Note, Poll, Polling
+from gms_twisted.transports.longpoll import Mode, Note, Poll, Polling, Recurring
 from gms_twisted.transports.websocket import Sockets
 
 BASE = b"/genesys/cometd"
@@ -44,6 +44,7 @@ _COOKIE = re.compile(r"[A-Za-z0-9_.~+/=-]{1,128}\Z")
 _JSON_TYPES = ("application/json", "text/json", "text/plain", "")
 _FORM_TYPE = "application/x-www-form-urlencoded"
 _MAX_FIELDS = 1000
+_MAX_MODES = 32
 _UNKNOWN = "Unknown Bayeux Transport"
 _TEXT = b"text/plain;charset=UTF-8"
 _NOBODY = CallerInfo("")
@@ -98,6 +99,8 @@ class BayeuxHotPath:
         self._padding = Polling(comet, "callback-polling", "long-polling.jsonp", deliver_only=True)
         self._sockets = Sockets(comet, handshakes)
         self._epoch = object()
+        self._modes: dict[tuple[bytes, ...], Refusal | tuple[Mode, str, bytes]] = {}
+        self._plan: BodyPlan | None = None
         self.relay: BayeuxRelay | None = None
         comet.on_drain(self._sockets.close_some)
         comet.on_change(self._configure)
@@ -117,6 +120,8 @@ class BayeuxHotPath:
         self._options = self._comet.options
         for transport in (self._polling, self._padding, self._sockets):
             transport.configure()
+        self._modes.clear()
+        self._plan = None
         self._epoch = object()
 
     # -- admission ------------------------------------------------------------------
@@ -162,7 +167,10 @@ class BayeuxHotPath:
             return info
         limit = self._options.max_message_size
         headers = self._origins.headers(head, peer)
-        plan = BodyPlan(BodyKind.RAW, limit, limit, info, headers)
+        plan = self._plan
+        if plan is None or plan.caller is not info or plan.headers != headers:
+            # Clients of one address share theirs, as all behind a proxy without users do.
+            plan = self._plan = BodyPlan(BodyKind.RAW, limit, limit, info, headers)
         return self._note(head, peer, plan, *mode)
 
     def _note(
@@ -199,6 +207,17 @@ class BayeuxHotPath:
         return Refusal(400, _UNKNOWN, "gms.bayeux.unknown_transport", plain=True)
 
     def _body_mode(self, head: Head) -> Refusal | tuple[Mode, str, bytes]:
+        """As :meth:`_mode` of a body; heads with the same type have the same (15 us)."""
+        key = (head.header(b"content-encoding") or b"", head.header(b"content-type") or b"")
+        known = self._modes.get(key)
+        if known is None:
+            known = self._read_mode(head)
+            if len(self._modes) >= _MAX_MODES:
+                self._modes.clear()
+            self._modes[key] = known
+        return known
+
+    def _read_mode(self, head: Head) -> Refusal | tuple[Mode, str, bytes]:
         encoding = head.header(b"content-encoding")
         if encoding is not None and encoding.lower() != b"identity":
             return _unsupported("Compressed bodies are not accepted.")
@@ -255,11 +274,47 @@ class BayeuxHotPath:
                 connection.respond(mode.status, b"", b"text/plain")
                 return
             note = self._note(head, connection.peer, plan, *mode)
+        self._receive(connection, note, head.query, body)
+
+    def recurring(
+        self, connection: Connection, note: object, body: bytes
+    ) -> tuple[object, int, int]:
+        """Know a held connect by all but its id, where it is as plain as that.
+
+        A client repeats it for as long as it is there.  To hold it again without reading it
+        saves 2 us of the 7 that holding it takes.
+        """
+        poll = connection.held
+        session = poll.session if type(poll) is Poll else None
+        if session is not None and type(note) is Note and note.utf8:
+            place = place_of_id(body)
+            if place is not None:
+                return (Recurring(note, session), *place)
+        return note, 0, len(body)
+
+    def repeated(self, connection: Connection, note: object, body: bytes, part: bytes) -> bool:
+        """Take a request that was judged before, unless that was by other rules."""
+        known = None
+        if type(note) is Recurring:
+            known, note = note, note.note
+        if type(note) is not Note or note.epoch is not self._epoch or note.padded:
+            return False
+        if known is not None:
+            session, poll = known.session, Poll(connection, note)
+            if hold_again(self._server, session, part, note.caller, self._polling, poll):
+                connection.held = poll
+                poll.session = session
+                return True
+        self._receive(connection, note, b"", body)
+        return True
+
+    def _receive(self, connection: Connection, note: Note, query: bytes, body: bytes) -> None:
+        """Read a request's messages, and see to whom they go."""
         try:
             if note.utf8:
                 messages = decode(body, self._options.max_messages)
             else:
-                messages = self._read(note, head, body)
+                messages = self._read(note, query, body)
         except MalformedPayload as error:
             connection.respond(400, str(error).encode(), _TEXT)
             return
@@ -281,7 +336,7 @@ class BayeuxHotPath:
         self, connection: Connection, note: Note, messages: list[Message], channel: object
     ) -> None:
         """Process messages of a client of ours."""
-        carrier = self._padding if note.mode is Mode.PADDED else self._polling
+        carrier = self._padding if note.padded else self._polling
         poll = Poll(connection, note)
         connection.held = poll
         if channel == CONNECT and len(messages) == 1:
@@ -302,7 +357,7 @@ class BayeuxHotPath:
         relay = self.relay
         assert relay is not None, "there are other nodes"
         if not note.carried:
-            mode = Mode.PADDED if note.mode is Mode.PADDED else Mode.JSON
+            mode = Mode.PADDED if note.padded else Mode.JSON
             note.carried = relay.head(note.caller, mode.value, note.callback, quick=note.quick)
         within_s = self._options.timeout_s + CARRY_S
         request = relay.carry(run, note.carried, payload, within_s)
@@ -359,7 +414,7 @@ class BayeuxHotPath:
             poll.session = exchange.session
             poll.exchange = None
 
-    def _read(self, note: Note, head: Head, body: bytes) -> list[Message]:
+    def _read(self, note: Note, query: bytes, body: bytes) -> list[Message]:
         most = self._options.max_messages
         if note.mode is Mode.JSON:
             return decode(_as_utf8(body, note.charset), most)
@@ -368,7 +423,7 @@ class BayeuxHotPath:
                 return decode(_as_utf8(body, note.charset), most)
             texts = _fields(body, note.charset)
         else:
-            texts = _fields(head.query, "utf-8")
+            texts = _fields(query, "utf-8")
         messages: list[Message] = []
         for name, value in texts:
             if name == "message":

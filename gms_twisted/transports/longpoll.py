@@ -36,6 +36,7 @@ class Note:
     :ivar quick: the answer needs nothing but the usual lines, so it is written here
         and not by the connection.
     :ivar utf8: the body is JSON as it stands.
+    :ivar padded: it is a callback-polling request, whose messages are in its query.
     :ivar carried: what goes along to the node of the client's session, once that was worked out.
     :ivar epoch, host, secure: for whom it was worked out.
     """
@@ -48,6 +49,7 @@ class Note:
         "epoch",
         "host",
         "mode",
+        "padded",
         "plan",
         "quick",
         "secure",
@@ -58,6 +60,7 @@ class Note:
         self.plan = plan
         self.caller = caller
         self.mode = mode
+        self.padded = mode is Mode.PADDED
         self.carried = b""
         self.charset = "utf-8"
         self.callback = b""
@@ -66,6 +69,20 @@ class Note:
         self.epoch: object = None
         self.host = ""
         self.secure = False
+
+
+class Recurring:
+    """A held connect whose client sends it again with another id, and nothing else.
+
+    :ivar note: its head's.
+    :ivar session: the client's.
+    """
+
+    __slots__ = ("note", "session")
+
+    def __init__(self, note: Note, session: Session) -> None:
+        self.note = note
+        self.session = session
 
 
 class Poll:
@@ -119,11 +136,15 @@ class Polling:
         """Answer a held connect."""
         assert isinstance(held, Poll), "only polls are held here"
         fragments.append(reply)
-        session = held.session
-        held.session = None
-        self._send(held, fragments, b"")
-        if session is not None:
-            self._watch(session, held.connection)
+        session, held.session = held.session, None
+        connection = held.connection
+        if held.quick and connection.held is held:
+            connection.held = None
+            connection.answer(self._response(fragments))
+        else:
+            self._send(held, fragments, b"")
+        if session is not None and (connection.unsent() or self._writing):
+            self._watch(session, connection)
 
     def push(self, session: Session) -> None:
         """Never asked: polls do not push."""
@@ -178,7 +199,7 @@ class Polling:
         """Remember a connection that has not taken an answer as a whole."""
         if connection.unsent():
             self._writing[session] = connection
-        elif self._writing:
+        else:
             self._writing.pop(session, None)
 
     def _send(self, poll: Poll, fragments: list[bytes], headers: bytes) -> None:

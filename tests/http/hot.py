@@ -58,6 +58,11 @@ class FakeHot:
         self.holds = False
         self.fails = False
         self.answers_pressed = True
+        self.remembers = False
+        self.forgets = False
+        self.judged = 0
+        self.place: tuple[int, int] | None = None
+        self.parts: list[bytes] = []
         self.refusal: Refusal | None = None
         self.bodies: list[bytes] = []
         self.held: list[Connection] = []
@@ -70,6 +75,9 @@ class FakeHot:
 
     def admit(self, head: Head, peer: Peer) -> Refusal | BodyPlan:
         """Admit what is not to be refused."""
+        self.judged += 1
+        if self.remembers:
+            head.note = self
         caller = CallerInfo(peer.host)
         return self.refusal or BodyPlan(BodyKind.RAW, self.limit, self.limit, caller)
 
@@ -83,6 +91,26 @@ class FakeHot:
             self.held.append(connection)
         else:
             connection.answer(OK)
+
+    def recurring(
+        self, connection: Connection, note: object, body: bytes
+    ) -> tuple[object, int, int]:
+        """Know what is held by its head, or by ``body`` but for one byte in it."""
+        assert note is self
+        return (self, *(self.place or (0, len(body))))
+
+    def repeated(self, connection: Connection, note: object, body: bytes, part: bytes) -> bool:
+        """Take what repeats a head, unless told that its judgement holds no more."""
+        assert note is self
+        if self.forgets:
+            return False
+        if self.fails:
+            raise ValueError("told to fail")
+        self.bodies.append(body)
+        self.parts.append(part)
+        connection.held = self
+        self.held.append(connection)
+        return True
 
     def pressed(self, connection: Connection) -> None:
         """Answer what is held."""

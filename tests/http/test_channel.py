@@ -187,6 +187,93 @@ class HotPathTests(ConnectionTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
 
+class RepeatedHeadTests(ConnectionTestCase):
+    """The head of a held request is known when it comes again."""
+
+    def setUp(self) -> None:
+        """Hold one request."""
+        super().setUp()
+        self.hot.holds = self.hot.remembers = True
+        self.again(post(b"/hot", b"[1]"))
+        self.assertEqual(self.hot.judged, 1)
+
+    def again(self, data: bytes, size: int = 0) -> None:
+        """Send a request, and answer it."""
+        self.connection.send(data, size)
+        self.hot.held[-1].answer(OK)
+
+    def test_not_judged_again(self) -> None:
+        """The next ones are handed over as they are, and answered as the first."""
+        for body in (b"[2]", b"[3]"):
+            self.again(post(b"/hot", body))
+        self.assertEqual(self.hot.bodies, [b"[1]", b"[2]", b"[3]"])
+        self.assertEqual(self.hot.judged, 1)
+        self.assertEqual(self.connection.received(), OK * 3)
+        self.assertEqual(self.front.door.counts.hot_requests, 3)
+
+    def test_judged_when_that_holds_no_more(self) -> None:
+        """Under other rules the head is judged anew; a refusal is one."""
+        self.hot.forgets = True
+        self.again(post(b"/hot", b"[2]"))
+        self.assertEqual((self.hot.judged, self.hot.bodies), (2, [b"[1]", b"[2]"]))
+        self.hot.refusal = Refusal(403, "No.", "gms.no")
+        self.connection.received()
+        self.connection.send(post(b"/hot", b"[3]"))
+        self.assertEqual(self.statuses(), [403])
+
+    def test_other_requests(self) -> None:
+        """Another head, another length, pieces and more than one are read as ever."""
+        self.again(post(b"/hot", b"[22]"))
+        self.again(post(b"/hot", b"[3]"), 1)
+        self.again(post(b"/hot", b"[44]")[:-1])
+        self.again(b"]")
+        self.connection.send(post(b"/hot", b"[5]") + post(b"/hot", b"[6]"))
+        self.hot.held[-1].answer(OK)
+        self.connection.send(GET)
+        expected = [b"[1]", b"[22]", b"[3]", b"[44]", b"[5]", b"[6]"]
+        self.assertEqual(self.hot.bodies, expected)
+        self.assertEqual(self.connection.received().count(OK), 6)
+
+    def test_but_for_a_part(self) -> None:
+        """What may differ is given on its own; where the rest differs, the head is judged."""
+        self.hot.place = (1, 3)
+        self.again(post(b"/hot", b"{22}"))
+        for body in (b"{33}", b"{44}"):
+            self.again(post(b"/hot", body))
+        self.assertEqual(self.hot.parts, [b"33", b"44"])
+        self.assertEqual(self.hot.judged, 2)
+        for body in (b"[55}", b"{66]", b"{777}"):
+            self.again(post(b"/hot", body))
+            self.again(post(b"/hot", b"{22}"))
+        self.assertEqual(self.hot.judged, 8)
+        self.assertEqual(self.hot.bodies[-2:], [b"{777}", b"{22}"])
+
+    def test_only_on_its_connection(self) -> None:
+        """The same bytes from elsewhere are judged."""
+        other = self.front.connect("192.0.2.9")
+        other.send(post(b"/hot", b"[2]"))
+        self.assertEqual(self.hot.judged, 2)
+
+    def test_R18_exception(self) -> None:
+        """An exception is answered 500, logged once, and ends the connection."""
+        self.hot.fails = True
+        self.connection.received()
+        self.connection.send(post(b"/hot", b"[2]"))
+        self.assertEqual(self.statuses(), [500])
+        self.assertTrue(self.connection.closed)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_drained(self) -> None:
+        """A server that ends says so with the answer to a known head too."""
+        self.connection.received()
+        self.connection.send(post(b"/hot", b"[2]"))
+        self.front.door.drain()
+        self.hot.held[-1].answer(OK)
+        (answer,) = self.connection.responses()
+        self.assertEqual(answer.headers["connection"], "close")
+        self.assertTrue(self.connection.closed)
+
+
 class PageTests(ConnectionTestCase):
     """Everything else goes to twisted.web and back."""
 

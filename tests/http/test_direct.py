@@ -19,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from gms_twisted.http.direct import DirectServer, install
+from gms_twisted.http.readset import ReadSet
 from tests.support.loop import HandReactor, read_available, socket_pair
 from tests.support.tls import TlsClient, server_context
 
@@ -407,6 +408,121 @@ class DirectTransportTests(TransportContract, SynchronousTestCase):
         self.assertEqual(read_available(self.client), b"")
         self.transport.unregisterProducer()
         self.assertEqual(self.read(1), b"a")
+
+
+class ReadSetTransportTests(DirectTransportTests):
+    """The same again, read by a set of ours."""
+
+    @staticmethod
+    def transport_class(  # type: ignore[override]  # called like the class
+        sock: socket.socket, protocol: Any, client: Any, server: Any, number: int, reactor: Any
+    ) -> DirectServer:
+        """Make one with a set."""
+        return DirectServer(sock, protocol, client, server, number, reactor, ReadSet(reactor))
+
+
+class ReadSetTests(SynchronousTestCase):
+    """Many connections as one descriptor."""
+
+    def setUp(self) -> None:
+        """Two connections in a set."""
+        self.reactor = HandReactor()
+        self.addCleanup(self.reactor.end)
+        self.reads = ReadSet(self.reactor)
+        self.clients: list[socket.socket] = []
+        self.protocols = [self.connect(Remembering()) for _ in range(2)]
+
+    def connect(self, protocol: Remembering) -> Remembering:
+        """Connect a protocol."""
+        client, theirs = socket_pair()
+        self.addCleanup(client.close)
+        self.clients.append(client)
+        port: Any = None
+        at = ("127.0.0.1", 1)
+        protocol.makeConnection(
+            DirectServer(theirs, protocol, at, port, 0, self.reactor, self.reads)
+        )
+        return protocol
+
+    def test_one_descriptor(self) -> None:
+        """The reactor has one reader for all, and none when there are none."""
+        self.assertIn(self.reads, self.reactor.getReaders())
+        self.assertEqual(len(self.reactor.getReaders()), 2)  # Its waker is the other one.
+        for client in self.clients:
+            client.send(b"x")
+        self.reactor.until(lambda: all(one.data == b"x" for one in self.protocols))
+        for client in self.clients:
+            client.close()
+        self.reactor.until(lambda: all(one.reasons for one in self.protocols))
+        self.assertNotIn(self.reads, self.reactor.getReaders())
+        self.assertEqual(len(self.reads), 0)
+        self.connect(Remembering())
+        self.assertIn(self.reads, self.reactor.getReaders())
+
+    def test_one_that_fails(self) -> None:
+        """An exception ends its own connection, is logged, and nobody else notices."""
+
+        class Failing(Remembering):
+            def dataReceived(self, data: bytes) -> None:
+                raise ValueError("told to fail")
+
+        failing = self.connect(Failing())
+        for client in self.clients:
+            client.send(b"x")
+        self.reactor.until(lambda: failing.reasons)
+        self.reactor.settle()
+        self.assertIsInstance(failing.reasons[0].value, ValueError)
+        self.assertEqual([one.data for one in self.protocols], [b"x", b"x"])
+        self.assertEqual(len(self.reads), 2)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_gone_in_the_same_turn(self) -> None:
+        """What one connection does to another that could be read too is respected."""
+        first, second = self.protocols
+
+        class Aborting(Remembering):
+            def dataReceived(self, data: bytes) -> None:
+                super().dataReceived(data)
+                for one in (first, second):
+                    one.transport.abortConnection()  # type: ignore[union-attr]  # it has one
+
+        self.reads.remove(first.transport)  # type: ignore[arg-type]  # it is one of ours
+        self.reads.remove(second.transport)  # type: ignore[arg-type]  # likewise
+        aborting = self.connect(Aborting())
+        for one in (first, second):
+            self.reads.add(one.transport)  # type: ignore[arg-type]  # likewise
+        for client in reversed(self.clients):
+            client.send(b"x")
+        self.reactor.until(lambda: aborting.data and first.reasons and second.reasons)
+        self.assertEqual((first.data, second.data), (b"", b""))
+
+    def test_many_take_turns(self) -> None:
+        """After so many at once, timers have their turn before the others are read."""
+        self.reads.at_once = 1
+        seen: list[int] = []
+        for client in self.clients:
+            client.send(b"x")
+        while not all(one.data for one in self.protocols):
+            self.reactor.callLater(
+                0, lambda: seen.append(sum(len(one.data) for one in self.protocols))
+            )
+            self.reactor.settle(1)
+        self.assertIn(1, seen)
+
+    def test_end_of_the_reactor(self) -> None:
+        """All connections end with it, also behind one that fails at that."""
+
+        class Failing(Remembering):
+            def connectionLost(self, reason: Failure = connectionDone) -> None:
+                raise ValueError("told to fail")
+
+        self.reads.remove(self.protocols[1].transport)  # type: ignore[arg-type]  # one of ours
+        self.connect(Failing())
+        self.reads.add(self.protocols[1].transport)  # type: ignore[arg-type]  # likewise
+        self.reactor.disconnectAll()
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertTrue(all(one.reasons for one in self.protocols))
+        self.assertEqual(len(self.reads), 0)
 
 
 class OneProtocol(Factory):

@@ -162,12 +162,25 @@ class HeadReaderTests(SynchronousTestCase):
         used = read(b"GET /used HTTP/1.1\r\n", reader)
         for number in range(10_000):
             read(b"GET /%d HTTP/1.1\r\n" % number, reader)
-            if number % 1000 == 0:
+            if number % 250 == 0:
                 self.assertIs(read(b"GET /used HTTP/1.1\r\n", reader), used)
         for number in range(1000):
             read(b"GET / HTTP/1.1\r\nX-A: %d\r\n" % number, reader)
-        self.assertTrue(len(reader._young) + len(reader._old) <= 4096)
+        self.assertTrue(len(reader._young) + len(reader._old) <= 512)
         self.assertTrue(len(reader._fields) <= 256)
+
+    def test_lines_are_shared(self) -> None:
+        """Heads that differ in one line share what is in the others; lines are bounded too."""
+        reader = HeadReader(OPTIONS)
+        heads = [
+            read(b"GET / HTTP/1.1\r\nX-A: %d\r\nx-a: b\r\nX-B:  c \r\n" % number, reader)
+            for number in range(2000)
+        ]
+        self.assertEqual(heads[1].headers[b"x-a"], (b"1", b"b"))
+        self.assertEqual(heads[-1].headers[b"x-a"], (b"1999", b"b"))
+        self.assertEqual(heads[-1].headers[b"x-b"], (b"c",))
+        self.assertIs(heads[-1].headers[b"x-b"], heads[-2].headers[b"x-b"])
+        self.assertTrue(len(reader._lines) <= 512)
 
     def test_large_heads_are_not_kept(self) -> None:
         """A head of more than 4 KiB is read again each time."""

@@ -149,6 +149,16 @@ class EchoPath:
     def request(self, connection: Connection, head: Head, plan: BodyPlan, body: bytes) -> None:
         """Never comes, since none is admitted."""
 
+    def recurring(
+        self, connection: Connection, note: object, body: bytes
+    ) -> tuple[object, int, int]:
+        """Never comes, likewise."""
+        return note, 0, 0
+
+    def repeated(self, connection: Connection, note: object, body: bytes, part: bytes) -> bool:
+        """Never comes, likewise."""
+        return False
+
     def pressed(self, connection: Connection) -> None:
         """Never comes either."""
 

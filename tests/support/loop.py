@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
 
 
 class HandReactor(EPollReactor):
@@ -31,7 +33,7 @@ class HandReactor(EPollReactor):
         """Give every descriptor back."""
         for one in [*self.removeAll(), *self._internalReaders]:
             with suppress(AttributeError, OSError):
-                one.connectionLost(None)
+                one.connectionLost(Failure(ConnectionDone()))
         self._poller.close()
 
 

@@ -491,6 +491,17 @@ class OptionTests(SynchronousTestCase):
         client.begin(request, b'{"channel":"/meta/handshake"}')
         self.assertEqual(client.last.status, 403)
 
+    def test_repeated_heads_under_other_rules(self) -> None:
+        """A head that its connection knows is judged anew after a change, never taken."""
+        world = World()
+        client = world.poll()
+        request = client.head()
+        connection = client.begin(request, b'{"channel":"/meta/handshake"}')
+        self.assertTrue(world.hot.repeated(connection, request.note, b"[]", b"[]"))
+        self.assertEqual(connection.status, 400)
+        world.hot.reconfigure(world.identity, FakeOrigins())
+        self.assertFalse(world.hot.repeated(connection, request.note, b"[]", b"[]"))
+
     def test_a_token_is_asked_for_each_time(self) -> None:
         """What a head with a token says is not remembered."""
         world = World()
