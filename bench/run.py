@@ -90,12 +90,13 @@ def works(seconds: float) -> list[Work]:
 def generator() -> Path:
     """Compile the load generator."""
     OUT.mkdir(exist_ok=True)
-    binary = OUT / "bayeux_load"
-    source = FOLDER / "bayeux_load.c"
-    if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
+    binary, sources = OUT / "bayeux_load", FOLDER / "generator"
+    newest = max(source.stat().st_mtime for source in sources.iterdir())
+    if not binary.exists() or binary.stat().st_mtime < newest:
         if shutil.which("gcc") is None:
             sys.exit("bench: gcc is missing. On Debian and Ubuntu: apt-get install gcc libc6-dev")
-        subprocess.run(["gcc", "-O2", "-o", str(binary), str(source)], check=True)
+        command = ["gcc", "-O2", "-o", str(binary), *map(str, sorted(sources.glob("*.c")))]
+        subprocess.run(command, check=True)
     return binary
 
 
