@@ -50,7 +50,7 @@ static void send_connect(struct connection *one) {
 static void send_subscribe(struct connection *one) {
     static char names[BODY - 256];
     int size = options.events ? snprintf(names, sizeof names, "\"/_genesys\"")
-                              : snprintf(names, sizeof names, "\"/bench/c%d\"", one->client % options.channels);
+                              : snprintf(names, sizeof names, "\"/%s/c%d\"", options.name, one->client % options.channels);
     for (int i = 0; i < options.more && size < (int)sizeof names - 64; i++)
         size += snprintf(names + size, sizeof names - size, ",\"/more/u%d/c%d\"", one->client, i);
     const char *open = options.more ? "[" : "", *close = options.more ? "]" : "";
@@ -161,8 +161,8 @@ static void publish(struct connection *one, double due) {
         snprintf(path, sizeof path, "%s/publish", EVENTS);
         send_body(one, path, body, length);
     } else {
-        send_message(one, "[{\"channel\":\"/bench/c%d\",\"clientId\":\"%s\",\"id\":\"4\",\"data\":{\"m\":\"seq-%lld %.*s\"}}]",
-                     to, id, published, options.payload, filler);
+        send_message(one, "[{\"channel\":\"/%s/c%d\",\"clientId\":\"%s\",\"id\":\"4\",\"data\":{\"m\":\"seq-%lld %.*s\"}}]",
+                     options.name, to, id, published, options.payload, filler);
     }
     published++;
 }

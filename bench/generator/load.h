@@ -25,7 +25,7 @@ struct connection {
 
 /* Options, as main.c read them. */
 struct options {
-    const char *address, *path, *cipher;
+    const char *address, *path, *cipher, *name;
     int port, websocket, count, channels, more, window, idle, upstream, events, ack, polite;
     int payload, ramp, pids[16], pid_count;
     double rate, duration, settling;

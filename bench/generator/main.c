@@ -13,6 +13,7 @@
  *   -n N            clients
  *   -C K            client I subscribes to channel I mod K; publishes go to each in turn (1).
  *                   With K = N each message has one receiver among N clients
+ *   -N NAME         the first segment of the channels' names (bench)
  *   -m M            M more subscriptions of each client, to channels of its own (0)
  *   -w W            closed loop: W publishes outstanding, the next one goes out when every
  *                   subscriber has the oldest (default 1)
@@ -47,12 +48,12 @@
 
 #include "load.h"
 
-struct options options = {.address = "127.0.0.1", .path = "/genesys/cometd", .port = 8080, .count = 100,
+struct options options = {.address = "127.0.0.1", .path = "/genesys/cometd", .name = "bench", .port = 8080, .count = 100,
                           .channels = 1, .window = 1, .payload = 64, .ramp = 50, .duration = 5, .settling = 1};
 
 static int read_options(int argc, char **argv) {
     int option;
-    while ((option = getopt(argc, argv, "h:p:u:t:n:C:m:w:r:UeiaT:qd:s:b:c:P:")) != -1) {
+    while ((option = getopt(argc, argv, "h:p:u:t:n:C:N:m:w:r:UeiaT:qd:s:b:c:P:")) != -1) {
         switch (option) {
         case 'h': options.address = optarg; break;
         case 'p': options.port = atoi(optarg); break;
@@ -60,6 +61,7 @@ static int read_options(int argc, char **argv) {
         case 't': options.websocket = !strcmp(optarg, "ws"); break;
         case 'n': options.count = atoi(optarg); break;
         case 'C': options.channels = atoi(optarg); break;
+        case 'N': options.name = optarg; break;
         case 'm': options.more = atoi(optarg); break;
         case 'w': options.window = atoi(optarg); break;
         case 'r': options.rate = atof(optarg); break;
