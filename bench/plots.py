@@ -40,7 +40,7 @@ def drawn(results: Results) -> Iterator[tuple[str, str, str]]:
         keys = [(name, f"{transport}-{key}") for name, transport in both]
         yield from _grouped(key, Labels(title, "", up), results, keys, figure)
     keys = [
-        (f"{name}, {words}", f"{transport}-{key}")
+        (f"{name}\n{words}", f"{transport}-{key}")
         for name, transport in both
         for words, key in (("plain", "1000"), ("acknowledged", "ack"), ("TLS", "tls"))
     ]

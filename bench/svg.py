@@ -40,14 +40,15 @@ class Labels:
 Points = Sequence[tuple[float, float]]
 
 
+_STEPS = (1.0, 1.6, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0)
+
+
 def nice_top(value: float) -> float:
-    """The round number, 1, 2, 2.5 or 5 times a power of ten, that is not below a value."""
+    """The next number that is not below a value and has four round quarters."""
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
-    return next(
-        float(step * power) for step in (1.0, 2.0, 2.5, 5.0, 10.0) if step * power >= value * 0.999
-    )
+    return float(next(step * power for step in _STEPS if step * power >= value * 0.999))
 
 
 def number(value: float) -> str:
@@ -129,16 +130,27 @@ def lines(labels: Labels, series: Mapping[str, Points], wanted: float | None = N
     if wanted is not None:
         parts.append(_line(LEFT, up(wanted), WIDTH - RIGHT, up(wanted), "want"))
     for index, line in enumerate(series.values()):
-        if not line:
-            continue
-        path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in line)
-        parts.append(f'<polyline class="line s{index}" style="fill:none" points="{path}"/>')
+        if line:
+            path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in line)
+            parts.append(f'<polyline class="line s{index}" style="fill:none" points="{path}"/>')
         for x, y in line:
             parts.append(
                 f'<circle class="s{index}" cx="{across(x):.1f}" cy="{up(y):.1f}" r="3.5"/>'
             )
-            parts.append(_text(across(x), up(y) - 8, number(y), kind="small"))
+    for place in places:
+        values = [y for line in series.values() for x, y in line if x == place]
+        heights = _apart([up(value) - 8 for value in sorted(values)])
+        for value, height in zip(sorted(values), heights, strict=True):
+            parts.append(_text(across(place), height, number(value), kind="small"))
     return "\n".join([*parts, "</svg>\n"])
+
+
+def _apart(heights: Sequence[float]) -> list[float]:
+    """Heights from the lowest up, moved up so far that words there do not overlap."""
+    placed: list[float] = []
+    for height in heights:
+        placed.append(min(height, placed[-1] - 13) if placed else height)
+    return placed
 
 
 def bars(
@@ -146,6 +158,7 @@ def bars(
 ) -> str:
     """Grouped bars from 0; ``None`` in a series: there is no bar.
 
+    :param groups: what stands below each; a name may have two lines.
     :param series: for each name, at most four, one value for each group.
     """
     values = [value for line in series.values() for value in line if value is not None]
@@ -156,7 +169,8 @@ def bars(
     room = (WIDTH - LEFT - RIGHT) / len(groups)
     for number_of_group, group in enumerate(groups):
         middle = LEFT + room * (number_of_group + 0.5)
-        parts.append(_text(middle, HEIGHT - BOTTOM + 20, group, kind="small"))
+        for row, words in enumerate(group.split("\n")):
+            parts.append(_text(middle, HEIGHT - BOTTOM + 18 + 15 * row, words, kind="small"))
         there = [
             (index, value)
             for index, line in enumerate(series.values())

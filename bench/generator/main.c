@@ -144,10 +144,10 @@ int main(int argc, char **argv) {
            "\"cpu_us\":%.2f,\"per_cpu_s\":%.0f,\"cpu_cores\":%.3f,\"rss_kb\":%.2f,\"rss_mb\":%.1f,"
            "\"ramp_s\":%.2f,\"ramp_per_cpu_s\":%.0f,\"p50_ms\":%.2f,\"p99_ms\":%.2f,\"max_ms\":%.1f,"
            "\"generator_cores\":%.2f,\"generator_us\":%.2f,\"errors\":%lld}\n",
-           options.count, published, delivered, wanted ? delivered / wanted : 1.0, took > 0 ? messages / took : 0,
-           messages ? cpu * 1e6 / messages : 0, cpu > 0 ? messages / cpu : 0, took > 0 ? cpu / took : 0,
+           options.count, published, delivered, wanted ? delivered / wanted : 1.0, took > 0.5 ? messages / took : 0,
+           messages ? cpu * 1e6 / messages : 0, cpu > 0 ? messages / cpu : 0, took > 0.5 ? cpu / took : 0,
            (double)(rss_after - rss_before) / options.count, server_rss_kb() / 1024.0, ramp_s,
-           ramp_cpu > 0 ? options.count / ramp_cpu : 0, p50, p99, worst, took > 0 ? own / took : 0,
+           ramp_cpu > 0 ? options.count / ramp_cpu : 0, p50, p99, worst, took > 0.5 ? own / took : 0,
            messages ? own * 1e6 / messages : 0, errors);
     fflush(stdout);
     stopping = 1;

@@ -30,7 +30,7 @@ class SvgTests(SynchronousTestCase):
     def test_bars_are_as_high_as_their_values(self) -> None:
         """Half the value is half the height; a missing one has no bar."""
         first, second = heights(bars(LABELS, ["a", "b"], {"x": [10.0, 5.0], "y": [None, None]}))
-        self.assertAlmostEqual(second * 2, first, delta=0.2)
+        self.assertApproximates(second * 2, first, 0.2)
 
     def test_lines_go_over_a_logarithmic_axis(self) -> None:
         """1,000 is halfway between 100 and 10,000; more is higher up."""
@@ -38,7 +38,7 @@ class SvgTests(SynchronousTestCase):
         dots = list(ElementTree.fromstring(picture).iter(SVG + "circle"))
         across = [float(dot.get("cx", "0")) for dot in dots]
         up = [float(dot.get("cy", "0")) for dot in dots]
-        self.assertAlmostEqual(across[1] - across[0], across[2] - across[1], delta=0.2)
+        self.assertApproximates(across[1] - across[0], across[2] - across[1], 0.2)
         self.assertEqual(sorted(up, reverse=True), up)
 
     def test_only_what_is_drawn_is_in_the_legend(self) -> None:
@@ -47,9 +47,16 @@ class SvgTests(SynchronousTestCase):
         self.assertNotIn("absent", picture)
         self.assertIn('<circle class="s1"', picture)
 
+    def test_words_do_not_overlap(self) -> None:
+        """Where lines meet, the values stand above each other, in order."""
+        picture = lines(LABELS, {"x": [(1, 10.1)], "y": [(1, 10.2)], "z": [(1, 10.3)]})
+        texts = list(ElementTree.fromstring(picture).iter(SVG + "text"))
+        places = {one.text: float(one.get("y", "0")) for one in texts}
+        self.assertTrue(places["10.1"] >= places["10.2"] + 12 >= places["10.3"] + 24)
+
     def test_an_axis_ends_at_a_round_number(self) -> None:
         """It is never below the largest value."""
-        self.assertEqual([nice_top(value) for value in (0, 0.3, 7, 21, 100)], [1, 0.5, 10, 25, 100])
+        self.assertEqual([nice_top(value) for value in (0, 0.35, 7, 21, 100)], [1, 0.4, 8, 30, 100])
 
     def test_numbers_are_short(self) -> None:
         """Thousands and millions are abbreviated."""
