@@ -20,7 +20,7 @@ from typing import TextIO
 from bench import report, soak
 from bench.load import Line, Load, compiled, options, prepare, run
 from bench.results import Record, Results, row, table, target_table
-from bench.servers import OUT, SERVERS, Server, install, running, versions
+from bench.servers import OUT, SERVERS, Server, cpu_s, install, running, versions
 from bench.works import Work, works
 
 EXAMPLES = """\
@@ -36,32 +36,35 @@ Other measurements are commands of their own; see bench/README.md.
 """
 
 
-def warm_up(server: Server, work: Work, pid: int, seconds: float) -> None:
-    """Put a server under the load that is to be measured, and leave it without clients."""
+WARM_UP_S = 5.0
+"""Seconds of load after which the CPU that a server has used is looked at."""
+
+
+def warm_up(server: Server, work: Work, pid: int, until: float) -> None:
+    """Put a server under the load that is to be measured, and leave it without clients.
+
+    Its clients are at most 1,000, and the loop is closed.
+
+    :param until: CPU seconds that it has used then, if the machine has them to give.
+    """
     load = work.load
-    if work.figure != "ramp_per_cpu_s":
-        count = _fewer(load)
-        spread = options(C=count) if "-C" in load.words else ()
-        words = (*load.words, *options(n=count, s=seconds, d=0), *spread)
-        run(Load(load.transport, (*words, "-q"), load.tls, load.ack), server, pid)
-        return
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    if work.figure == "ramp_per_cpu_s":
         words = ("-i", "-q", *options(n=1000, s=0, d=0))
+    else:
+        count = min(1000, int(load.words[load.words.index("-n") + 1]))
+        spread = options(C=count) if "-C" in load.words else ()
+        words = (*load.words, "-q", *options(n=count, r=0, s=WARM_UP_S, d=0), *spread)
+    patience = time.monotonic() + 5 * until
+    while cpu_s(pid) < until and time.monotonic() < patience:
         run(Load(load.transport, words, load.tls, load.ack), server, pid)
-
-
-def _fewer(load: Load) -> int:
-    words = list(load.words)
-    return min(1000, int(words[words.index("-n") + 1]))
 
 
 def measure(server: Server, work: Work, quick: bool) -> Line:
     """One measurement on a fresh server."""
     load = work.load
     with running(server, tls=load.tls, ack=load.ack) as pid:
-        if work.warm and (server.warm_s > 2 or work.figure == "ramp_per_cpu_s"):
-            warm_up(server, work, pid, min(server.warm_s, 8.0) if quick else server.warm_s)
+        if work.warm and server.warm_s:
+            warm_up(server, work, pid, server.warm_s / 2 if quick else server.warm_s)
         return run(load, server, pid)
 
 

@@ -6,6 +6,7 @@ Does not know: what is measured.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -22,6 +23,7 @@ OUT = FOLDER / "out"
 PEERS = FOLDER / "peers"
 JETTY = PEERS / "jetty"
 SERVER_CPU, GENERATOR_CPU = "0", "1"
+TICKS = os.sysconf("SC_CLK_TCK")
 START_S = 30.0
 """Longest time that a server may take to start."""
 _READY = ("ready", "stop it with Ctrl+C")
@@ -49,7 +51,8 @@ class Server:
     :ivar path: its Bayeux URL.
     :ivar words: its command line.
     :ivar ack: it has the acknowledgement extension.
-    :ivar warm_s: how long it is warmed up before a measurement.
+    :ivar warm_s: CPU seconds that it has used, under load, before a measurement; what compiles
+        while it runs needs them, however busy the machine is.
     """
 
     name: str
@@ -59,7 +62,7 @@ class Server:
     words: Callable[[Start], Sequence[str]]
     websocket: bool = True
     ack: bool = True
-    warm_s: float = 2.0
+    warm_s: float = 0.0
 
 
 def _ours(start: Start) -> Sequence[str]:
@@ -98,7 +101,7 @@ SERVERS = {
         Server("ours", "ours", "/genesys/cometd", 18080, _ours),
         Server("faye", "faye", "/bayeux", 18081, _faye, ack=False),
         Server("cometd", "cometd-nodejs", "/cometd", 18082, _cometd, websocket=False),
-        Server("jetty", "CometD on Jetty", "/cometd", 18083, _jetty, warm_s=20.0),
+        Server("jetty", "CometD on Jetty", "/cometd", 18083, _jetty, warm_s=25.0),
     )
 }
 NODES = ("faye", "cometd")
@@ -196,6 +199,20 @@ def _await(process: subprocess.Popen[bytes], log: Path) -> None:
             return
         time.sleep(0.05)
     raise RuntimeError(f"the server did not come up:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def rss_mb(pid: int) -> float:
+    """Resident memory of a process."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds that a process has used."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / TICKS
 
 
 def versions() -> dict[str, str]:

@@ -13,31 +13,16 @@ import statistics
 import subprocess
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from bench.load import Load, options, started
 from bench.load import run as run_load
-from bench.servers import Server, running
+from bench.servers import Server, cpu_s, rss_mb, running
 
 CLIENTS = 500
 EVERY_S = 30.0
 FLAT = 1.03
 """Memory of the last third is at most so many times that of the third before."""
 _KINDS = ("lp", "ws")
-
-
-def rss_mb(pid: int) -> float:
-    """Resident memory of a process."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
-
-
-def cpu_s(pid: int) -> float:
-    """CPU seconds that a process has used."""
-    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(words[11]) + int(words[12])) / 100
 
 
 def _both(server: Server, pid: int, words: Sequence[Sequence[str]]) -> list[subprocess.Popen[str]]:
