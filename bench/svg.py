@@ -21,11 +21,12 @@ text{font:13px system-ui,sans-serif;fill:#24292f}
 .grid{stroke:#d8dee4}.axis{stroke:#57606a}
 .s0{fill:#c2410c;stroke:#c2410c}.s1{fill:#0b62b0;stroke:#0b62b0}
 .s2{fill:#5aa9e6;stroke:#5aa9e6}.s3{fill:#1a7f5a;stroke:#1a7f5a}
+.value{font-size:12px;paint-order:stroke;stroke:#fff;stroke-width:3px}
 .line{fill:none;stroke-width:2.5}.want{stroke:#57606a;stroke-dasharray:6 4}
 @media (prefers-color-scheme:dark){text{fill:#e6edf3}.page{fill:#161b22;stroke:#30363d}
 .grid{stroke:#2a313a}.axis{stroke:#8b949e}.s0{fill:#fb923c;stroke:#fb923c}
 .s1{fill:#58a6ff;stroke:#58a6ff}.s2{fill:#a5d6ff;stroke:#a5d6ff}.s3{fill:#3fb984;stroke:#3fb984}
-.want{stroke:#8b949e}}"""
+.want{stroke:#8b949e}.value{stroke:#161b22}}"""
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def _frame(
                 f'<rect class="s{index}" x="{at:.1f}" y="40" width="12" height="12" rx="2"/>'
             )
             parts.append(_text(at + 18, 51, name, "start"))
-            at += 38 + 7.5 * len(name)
+            at += 36 + 7.2 * len(name)
     for tick in range(5):
         value = top * tick / 4
         parts.append(_line(LEFT, up(value), WIDTH - RIGHT, up(value), "grid" if tick else "axis"))
@@ -141,7 +142,7 @@ def lines(labels: Labels, series: Mapping[str, Points], wanted: float | None = N
         values = [y for line in series.values() for x, y in line if x == place]
         heights = _apart([up(value) - 8 for value in sorted(values)])
         for value, height in zip(sorted(values), heights, strict=True):
-            parts.append(_text(across(place), height, number(value), kind="small"))
+            parts.append(_text(across(place), height, number(value), kind="value"))
     return "\n".join([*parts, "</svg>\n"])
 
 
