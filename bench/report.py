@@ -36,20 +36,40 @@ def write(works: Sequence[Work], files: Sequence[Path], page: Path = PAGE) -> No
     """Put table, targets and pictures of some runs into the page."""
     about, records = read(files)
     results = Results(works, records)
-    pictures = plots.save(plots.drawn(results))
+    pictures = plots.save(plots.drawn(results), page.parent / plots.PLOTS.name)
     text = "\n\n".join(
-        [
+        part
+        for part in [
             _head(about, results),
             table(results),
+            memory(results),
             "Targets:",
             target_table(results),
             "Cores used while measuring, by the server and by the generator:",
             generator_table(results),
             *pictures,
         ]
+        if part
     )
     page.write_text(replaced(page.read_text(), MATRIX, text))
-    print(f"bench: {page} and {len(pictures)} pictures in {plots.PLOTS} written")
+    print(f"bench: {page} and {len(pictures)} pictures beside it written")
+
+
+IDLE = (("idle", 5000), ("idle-10000", 10_000))
+
+
+def memory(results: Results) -> str:
+    """What one more idle client costs: the slope between two numbers of them."""
+    said = []
+    for transport, name in (("lp", "long-polling"), ("ws", "websocket")):
+        grown = [
+            (count, results.median(f"{transport}-{key}", "ours", "rss_kb")) for key, count in IDLE
+        ]
+        (few, small), (many, large) = grown
+        if small is not None and large is not None:
+            slope = (many * large - few * small) / (many - few)
+            said.append(f"{name} {slope:.2f} KB for each client between {few:,} and {many:,}")
+    return f"Memory of ours grows linearly: {'; '.join(said)}." if said else ""
 
 
 def _head(about: Mapping[str, object], results: Results) -> str:
@@ -68,5 +88,5 @@ def _head(about: Mapping[str, object], results: Results) -> str:
 
 def write_growth(rows: Sequence[Mapping[str, float]], text: str, page: Path = PAGE) -> None:
     """Put the costs among many channels into the page."""
-    pictures = plots.save(plots.growth(rows))
+    pictures = plots.save(plots.growth(rows), page.parent / plots.PLOTS.name)
     page.write_text(replaced(page.read_text(), GROWTH, "\n\n".join([text, *pictures])))

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench.load import Load
+from bench.report import memory, write
 from bench.results import Results, replaced, row, shown, table, target_table, verdicts
 from bench.run import chosen_rows
 from bench.servers import SERVERS
@@ -131,6 +137,42 @@ class PageTests(SynchronousTestCase):
             [shown(value) for value in (None, 0.123, 12.345, 123.4, 12345.6)],
             ["-", "0.12", "12.35", "123", "12,346"],
         )
+
+
+class MemoryTests(SynchronousTestCase):
+    """What one more client costs."""
+
+    def test_the_slope_leaves_out_what_all_share(self) -> None:
+        """4 KB each at 5,000 and 3 KB each at 10,000: the later ones cost 2 KB each."""
+        both = [line("ws-idle", "ours", rss_kb=4.0), line("ws-idle-10000", "ours", rss_kb=3.0)]
+        self.assertIn("websocket 2.00 KB for each client", memory(Results(works(1.0), both)))
+
+    def test_without_figures_nothing_is_said(self) -> None:
+        """One of two numbers has no slope."""
+        one = [line("ws-idle", "ours", rss_kb=4.0)]
+        self.assertEqual(memory(Results(works(1.0), one)), "")
+
+
+class WrittenTests(SynchronousTestCase):
+    """The page after a run."""
+
+    def test_raw_lines_become_tables_and_pictures(self) -> None:
+        """The part between the marks is new, what stood around it stays."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        raw, page = folder / "run.jsonl", folder / "RESULTS.md"
+        about = {"about": {"python": "3"}, "rounds": 1, "seconds": 2}
+        lines = [about, line("lp-1000", "ours", cpu_us=9.0), line("lp-1000", "faye", cpu_us=45.0)]
+        raw.write_text("".join(json.dumps(one) + "\n" for one in lines))
+        page.write_text("# Results\n<!-- begin matrix -->\nold\n<!-- end matrix -->\nrest\n")
+        with redirect_stdout(StringIO()):
+            write(works(1.0), [raw], page)
+        text = page.read_text()
+        self.assertIn("| us CPU per message | 9.00 | 45.00 | - | - | 0.20 | - |", text)
+        self.assertIn("(plots/broadcast-lp.svg)", text)
+        self.assertNotIn("old", text)
+        self.assertTrue(text.startswith("# Results\n") and text.endswith("\nrest\n"))
+        self.assertTrue((folder / "plots" / "broadcast-lp.svg").exists())
 
 
 class ChoiceTests(SynchronousTestCase):
