@@ -27,7 +27,7 @@ Line = Mapping[str, float]
 class Load:
     """What is asked of the generator, but for the address.
 
-    :ivar transport: ``lp`` or ``ws``.
+    :ivar transport: ``lp``, ``ws`` or ``mix``.
     :ivar words: its other options.
     """
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bench.load import Load, options
 from bench.servers import Server
 
-LP, WS = "lp", "ws"
+LP, WS, MIX = "lp", "ws", "mix"
 _NAMES = {LP: "long-polling", WS: "websocket"}
 
 
@@ -60,7 +60,7 @@ class Work:
             return False
         if self.load.ack and not server.ack:
             return False
-        return server.websocket or self.load.transport != WS
+        return server.websocket or self.load.transport == LP
 
 
 def _broadcasts(seconds: float) -> Iterable[Work]:
@@ -139,6 +139,12 @@ def _extras(seconds: float) -> Iterable[Work]:
             # on a websocket each delivery then needs a request more, at every server.
             target=Target(row=("lp-1000", 1.15)) if transport == LP else Target(jetty=0.7),
         )
+    yield Work(
+        "mix-ack",
+        "half long-polling, half websocket, 1,000 clients with acknowledgements, one outstanding",
+        Load(MIX, plain, ack=True),
+        target=Target(jetty=0.7),
+    )
     for transport, name in _NAMES.items():
         yield Work(
             f"{transport}-tls",

@@ -32,7 +32,12 @@ static void send_message(struct connection *one, const char *format, ...) {
     send_body(one, options.path, body, length);
 }
 
-static const char *kind(void) { return options.websocket ? "websocket" : "long-polling"; }
+/* Whether a client uses a websocket: all, none, or of a mix every other one. */
+static int on_websocket(int client) { return options.transport == MIX ? client & 1 : options.transport == WEBSOCKET; }
+
+static const char *kind(struct connection *one) {
+    return on_websocket(one->client) ? "websocket" : "long-polling";
+}
 
 /* --- the way of a client -------------------------------------------------------------------- */
 
@@ -43,7 +48,7 @@ static void send_connect(struct connection *one) {
     struct client *who = &clients[one->client];
     if (options.ack) snprintf(ext, sizeof ext, ",\"ext\":{\"ack\":%ld}", who->acknowledged);
     send_message(one, "[{\"channel\":\"/meta/connect\",\"clientId\":\"%s\",\"connectionType\":\"%s\",\"id\":\"3\"%s%s}]",
-                 who->id, kind(), advice, ext);
+                 who->id, kind(one), advice, ext);
 }
 
 /* Everybody has one channel that is published to, and ``more`` that nobody publishes to. */
@@ -62,7 +67,7 @@ static void send_handshake(struct connection *one) {
     send_message(one,
                  "[{\"channel\":\"/meta/handshake\",\"version\":\"1.0\",\"supportedConnectionTypes\":[\"%s\"],"
                  "\"id\":\"1\"%s}]",
-                 kind(), options.ack ? ",\"ext\":{\"ack\":true}" : "");
+                 kind(one), options.ack ? ",\"ext\":{\"ack\":true}" : "");
 }
 
 void start_clients(void) {
@@ -70,8 +75,8 @@ void start_clients(void) {
         struct connection *one = &connections[next_to_start++];
         starting++;
         open_connection(one);
-        one->step = options.websocket ? UPGRADE : HANDSHAKE;
-        if (options.websocket)
+        one->step = on_websocket(one->client) ? UPGRADE : HANDSHAKE;
+        if (one->step == UPGRADE)
             send_upgrade(one);
         else
             send_handshake(one);
@@ -85,10 +90,10 @@ void upgraded(struct connection *one) {
 
 /* --- publishing ------------------------------------------------------------------------------ */
 
-/* Publishers have connections of their own, in the sessions of the first clients; on websockets
-   they are the first clients' own, but for events, which are published by HTTP. */
+/* Publishers have connections of their own, in the sessions of the first clients that poll; on
+   websockets they are the first clients' own, but for events, which are published by HTTP. */
 static struct connection *publisher(int number) {
-    int shared = options.websocket && !options.events;
+    int shared = options.transport == WEBSOCKET && !options.events;
     return &connections[shared ? number : options.count + number];
 }
 
@@ -96,7 +101,7 @@ void open_publishers(void) {
     for (int i = 0; i < publisher_count; i++) {
         struct connection *one = publisher(i);
         if (one < connections + options.count) return;
-        one->client = i;
+        one->client = options.transport == MIX ? 2 * i : i;
         one->step = REPLYING;
         open_connection(one);
     }
@@ -282,11 +287,12 @@ void received(struct connection *one, const char *body, size_t length) {
 /* Say good-bye, so that the server keeps nothing of us. */
 void leave(void) {
     for (int i = 0; i < options.count; i++) {
-        struct connection *one = options.websocket ? &connections[i] : publisher(i % publisher_count);
+        int own = on_websocket(i);
+        struct connection *one = own ? &connections[i] : publisher(i % publisher_count);
         if (connections[i].step == BROKEN || one->step == BROKEN) continue;
-        if (options.websocket) one->step = LEAVING;
         for (int patience = 0; one->busy && patience < 100; patience++) turn(10);
-        one->busy = !options.websocket;
+        if (own) one->step = LEAVING;
+        one->busy = !own;
         one->client = i;
         send_message(one, "[{\"channel\":\"/meta/disconnect\",\"clientId\":\"%s\",\"id\":\"5\"}]", clients[i].id);
     }

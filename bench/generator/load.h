@@ -7,6 +7,8 @@
 /* Where a connection is.  REPLYING: its answers concern no client (a publisher's). */
 enum step { UPGRADE, HANDSHAKE, SUBSCRIBE, FIRST_CONNECT, HOLDING, REPLYING, LEAVING, BROKEN };
 
+enum transport { POLLING, WEBSOCKET, MIX };
+
 struct client {
     char id[64], cookie[160];
     long acknowledged; /* number of the latest batch that it has, -1: none */
@@ -26,7 +28,8 @@ struct connection {
 /* Options, as main.c read them. */
 struct options {
     const char *address, *path, *cipher, *name;
-    int port, websocket, count, channels, more, window, idle, upstream, events, ack, polite;
+    enum transport transport;
+    int port, count, channels, more, window, idle, upstream, events, ack, polite;
     int payload, ramp, pids[16], pid_count;
     double rate, duration, settling;
 };

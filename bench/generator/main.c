@@ -9,7 +9,7 @@
  * sessions of the first clients (with ws: their sockets).
  *
  *   -h ADDRESS  -p PORT  -u PATH   where the server is (127.0.0.1, 8080, /genesys/cometd)
- *   -t lp|ws        transport
+ *   -t lp|ws|mix    transport; mix: every other client uses a websocket
  *   -n N            clients
  *   -C K            client I subscribes to channel I mod K; publishes go to each in turn (1).
  *                   With K = N each message has one receiver among N clients
@@ -58,7 +58,7 @@ static int read_options(int argc, char **argv) {
         case 'h': options.address = optarg; break;
         case 'p': options.port = atoi(optarg); break;
         case 'u': options.path = optarg; break;
-        case 't': options.websocket = !strcmp(optarg, "ws"); break;
+        case 't': options.transport = !strcmp(optarg, "ws") ? WEBSOCKET : !strcmp(optarg, "mix") ? MIX : POLLING; break;
         case 'n': options.count = atoi(optarg); break;
         case 'C': options.channels = atoi(optarg); break;
         case 'N': options.name = optarg; break;
@@ -80,6 +80,7 @@ static int read_options(int argc, char **argv) {
         }
     }
     if (options.events) options.channels = options.count;
+    if (options.transport == MIX && (options.upstream || options.events || options.count < 32)) return 0;
     return options.count > 0 && options.channels > 0 && options.channels <= options.count && optind == argc;
 }
 

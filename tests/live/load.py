@@ -51,7 +51,7 @@ class GeneratorTests(SynchronousTestCase):
 
     def test_everything_arrives_once(self) -> None:
         """Whatever the transport, and whatever is on."""
-        for transport in ("lp", "ws"):
+        for transport in ("lp", "ws", "mix"):
             for ack in (False, True):
                 for tls in (False, True) if HAS_TLS else (False,):
                     self.check(Load(transport, SHORT, tls=tls, ack=ack))
@@ -77,7 +77,7 @@ class GeneratorTests(SynchronousTestCase):
 
     def test_polite_clients_leave_nothing(self) -> None:
         """Who says good-bye has no session any more."""
-        for transport in ("lp", "ws"):
+        for transport in ("lp", "ws", "mix"):
             run(Load(transport, ("-q", *SHORT)), self.plain, self.server.pid)
         self.assertEqual(self.sessions(), 0)
         run(Load("ws", SHORT), self.plain, self.server.pid)
