@@ -42,7 +42,7 @@ extern long long errors, published, delivered;
 
 /* meter.c: clocks, the server's use of the machine, latencies. */
 double now(void);
-double server_cpu(void);
+double server_cpu(double *in_kernel);
 long server_rss_kb(void);
 double own_cpu(void);
 void note_latency(double seconds);

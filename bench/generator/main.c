@@ -34,7 +34,7 @@
  *
  * Prints one JSON line:
  *   clients, published, delivered, ratio (delivered / expected: 1.0 is right),
- *   deliveries_per_s, cpu_us (server CPU per delivered message), per_cpu_s (deliveries per
+ *   deliveries_per_s, cpu_us (server CPU per delivered message), kernel_us (of this, in the kernel), per_cpu_s (deliveries per
  *   CPU second of the server), cpu_cores (used by the server), rss_kb (growth per client),
  *   rss_mb (at the end), ramp_s (all clients connected), ramp_per_cpu_s (clients connected
  *   per CPU second of the server), p50_ms, p99_ms, max_ms, generator_cores (near 1: the
@@ -110,7 +110,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < options.count; i++) connections[i].client = i;
 
     long rss_before = server_rss_kb();
-    double cpu = server_cpu(), began = now();
+    double kernel, after, cpu = server_cpu(&kernel), began = now();
     start_clients();
     while (ready < options.count) {
         turn(100);
@@ -119,7 +119,7 @@ int main(int argc, char **argv) {
             return 1;
         }
     }
-    double ramp_s = now() - began, ramp_cpu = server_cpu() - cpu;
+    double ramp_s = now() - began, ramp_cpu = server_cpu(&kernel) - cpu;
     open_publishers();
     if (options.events) make_subscriptions();
     start_publishing();
@@ -129,10 +129,11 @@ int main(int argc, char **argv) {
     long long delivered_before = delivered;
     forget_latencies();
     double own = own_cpu(), start = now();
-    cpu = server_cpu();
+    cpu = server_cpu(&kernel);
     run_until(start + options.duration);
     double took = now() - start;
-    cpu = server_cpu() - cpu;
+    cpu = server_cpu(&after) - cpu;
+    kernel = after - kernel;
     own = own_cpu() - own;
     long long messages = delivered - delivered_before;
     double p50 = latency_ms(0.5), p99 = latency_ms(0.99), worst = longest_ms();
@@ -142,11 +143,11 @@ int main(int argc, char **argv) {
     while ((options.upstream ? delivered < published : outstanding > 0) && now() < patience) turn(10);
     double wanted = expected();
     printf("{\"clients\":%d,\"published\":%lld,\"delivered\":%lld,\"ratio\":%.4f,\"deliveries_per_s\":%.0f,"
-           "\"cpu_us\":%.2f,\"per_cpu_s\":%.0f,\"cpu_cores\":%.3f,\"rss_kb\":%.2f,\"rss_mb\":%.1f,"
+           "\"cpu_us\":%.2f,\"kernel_us\":%.2f,\"per_cpu_s\":%.0f,\"cpu_cores\":%.3f,\"rss_kb\":%.2f,\"rss_mb\":%.1f,"
            "\"ramp_s\":%.2f,\"ramp_per_cpu_s\":%.0f,\"p50_ms\":%.2f,\"p99_ms\":%.2f,\"max_ms\":%.1f,"
            "\"generator_cores\":%.2f,\"generator_us\":%.2f,\"errors\":%lld}\n",
            options.count, published, delivered, wanted ? delivered / wanted : 1.0, took > 0.5 ? messages / took : 0,
-           messages ? cpu * 1e6 / messages : 0, cpu > 0 ? messages / cpu : 0, took > 0.5 ? cpu / took : 0,
+           messages ? cpu * 1e6 / messages : 0, messages ? kernel * 1e6 / messages : 0, cpu > 0 ? messages / cpu : 0, took > 0.5 ? cpu / took : 0,
            (double)(rss_after - rss_before) / options.count, server_rss_kb() / 1024.0, ramp_s,
            ramp_cpu > 0 ? options.count / ramp_cpu : 0, p50, p99, worst, took > 0.5 ? own / took : 0,
            messages ? own * 1e6 / messages : 0, errors);

@@ -27,9 +27,10 @@ double now(void) {
     return t.tv_sec + t.tv_nsec / 1e9;
 }
 
-/* CPU seconds of all processes of the server. */
-double server_cpu(void) {
-    double seconds = 0;
+/* CPU seconds of all processes of the server; of these, those in the kernel. */
+double server_cpu(double *in_kernel) {
+    double seconds = 0, tick = 1.0 / sysconf(_SC_CLK_TCK);
+    *in_kernel = 0;
     for (int i = 0; i < options.pid_count; i++) {
         char name[64], text[1024];
         snprintf(name, sizeof name, "/proc/%d/stat", options.pids[i]);
@@ -40,8 +41,9 @@ double server_cpu(void) {
         text[length] = 0;
         char *after = strrchr(text, ')');
         unsigned long user, kernel;
-        if (after && sscanf(after + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &kernel) == 2)
-            seconds += (double)(user + kernel) / sysconf(_SC_CLK_TCK);
+        if (!after || sscanf(after + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &kernel) != 2) continue;
+        seconds += (user + kernel) * tick;
+        *in_kernel += kernel * tick;
     }
     return seconds;
 }
