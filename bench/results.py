@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.servers import NODES, SERVERS
+from bench.servers import BEFORE, NODES, SERVERS
 from bench.works import Work
 
 Record = Mapping[str, object]
@@ -139,12 +139,19 @@ def shown(value: float | None) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}"
 
 
+def beside() -> list[tuple[str, tuple[str, ...]]]:
+    """What our figures are compared to: a heading and the servers of which the best counts."""
+    found: list[tuple[str, tuple[str, ...]]] = [("best on Node", NODES), ("Jetty", (JETTY,))]
+    return [*found, (BEFORE, (BEFORE,))] if BEFORE in SERVERS else found
+
+
 def table(results: Results) -> str:
     """All rows that were measured."""
     titles = [server.title for server in SERVERS.values()]
+    titles += [f"ours / {name}" for name, _ in beside()]
     text = [
-        "| work | unit | " + " | ".join(titles) + " | ours / best on Node | ours / Jetty |",
-        "|---" * (len(titles) + 4) + "|",
+        "| work | unit | " + " | ".join(titles) + " |",
+        "|---" * (len(titles) + 2) + "|",
     ]
     rows = (row(results, work) for work in results.works if results.measured(work))
     return "\n".join([*text, *rows])
@@ -153,7 +160,7 @@ def table(results: Results) -> str:
 def row(results: Results, work: Work) -> str:
     """One row of the table."""
     cells = [shown(results.figure(work, name)) for name in SERVERS]
-    ratios = [shown(results.ratio(work, peers)) for peers in (NODES, (JETTY,))]
+    ratios = [shown(results.ratio(work, peers)) for _, peers in beside()]
     return f"| {work.title} | {work.unit} | " + " | ".join(cells + ratios) + " |"
 
 

@@ -20,7 +20,17 @@ from typing import TextIO
 from bench import report, soak
 from bench.load import Line, Load, compiled, options, prepare, run
 from bench.results import Record, Results, row, table, target_table
-from bench.servers import OUT, SERVERS, Server, cpu_s, install, running, versions
+from bench.servers import (
+    BEFORE,
+    OUT,
+    SERVERS,
+    Server,
+    add_before,
+    cpu_s,
+    install,
+    running,
+    versions,
+)
 from bench.works import Work, works
 
 EXAMPLES = """\
@@ -29,6 +39,7 @@ examples:
   bin/bench --quick                  one short round, for a look; writes nothing but raw lines
   bin/bench --servers ours,faye --rows 'lp-*'
   bin/bench --rows 'ws-1000*' --rounds 5 --seconds 10
+  bin/bench --servers ours --before ../other --rows lp-1000
   bin/bench --report                 tables and plots again, from the raw lines of the last run
   bin/bench --soak 10                ten minutes at half load, memory every 30 s
 
@@ -116,6 +127,9 @@ def parser(all_rows: Sequence[Work]) -> argparse.ArgumentParser:
         "--report", nargs="*", metavar="FILE", help="measure nothing: write results of raw lines"
     )
     made.add_argument(
+        "--before", type=Path, metavar="FOLDER", help="beside another checkout of ours, as well"
+    )
+    made.add_argument(
         "--soak", type=float, metavar="MINUTES", help="half load for so long, memory every 30 s"
     )
     return made
@@ -128,6 +142,9 @@ def main(arguments: Sequence[str]) -> int:
     rounds, seconds = (1, 2.0) if chosen.quick else (chosen.rounds, chosen.seconds)
     rows = chosen_rows(chosen.rows, works(seconds))
     names = [name.strip() for name in chosen.servers.split(",")]
+    if chosen.before is not None:
+        add_before(chosen.before.resolve())
+        names.append(BEFORE)
     if unknown := [name for name in names if name not in SERVERS]:
         command.error(f"no such server: {', '.join(unknown)}")
     if not rows:

@@ -65,14 +65,14 @@ class Server:
     warm_s: float = 0.0
 
 
-def _ours(start: Start) -> Sequence[str]:
+def _ours(start: Start, checkout: Path = ROOT, port: int = 18080) -> Sequence[str]:
     kind, end = ("tcp", "")
     if start.tls:
         pem = start.tls / "cert.pem"
         kind, end = ("ssl", f":privateKey={pem}:certKey={pem}")
     return (
-        *(str(ROOT / "bin" / "gms"), "--log-level", "warn", "--data", str(start.data)),
-        *("--listen", f"{kind}:18080:interface=127.0.0.1:backlog=1024{end}"),
+        *(str(checkout / "bin" / "gms"), "--log-level", "warn", "--data", str(start.data)),
+        *("--listen", f"{kind}:{port}:interface=127.0.0.1:backlog=1024{end}"),
         *("--set", "http/max_connections_per_address=40000"),
         *("--set", "bayeux/maxSessionsPerAddress=40000"),
         *("--set", "limits/s01_misses_per_min=100000"),
@@ -106,6 +106,18 @@ SERVERS = {
 }
 NODES = ("faye", "cometd")
 """The peers on Node; targets are stated against the better of them, and against Jetty."""
+
+
+BEFORE = "before"
+
+
+def add_before(checkout: Path) -> None:
+    """Have another checkout of ours among the servers, to be measured beside this one."""
+
+    def words(start: Start) -> Sequence[str]:
+        return _ours(start, checkout, 18084)
+
+    SERVERS[BEFORE] = Server(BEFORE, BEFORE, "/genesys/cometd", 18084, words)
 
 
 def install(names: Sequence[str]) -> list[str]:

@@ -21,12 +21,14 @@ text{font:13px system-ui,sans-serif;fill:#24292f}
 .grid{stroke:#d8dee4}.axis{stroke:#57606a}
 .s0{fill:#c2410c;stroke:#c2410c}.s1{fill:#0b62b0;stroke:#0b62b0}
 .s2{fill:#5aa9e6;stroke:#5aa9e6}.s3{fill:#1a7f5a;stroke:#1a7f5a}
+.s4{fill:#8250df;stroke:#8250df}
 .value{font-size:12px;paint-order:stroke;stroke:#fff;stroke-width:3px}
 .line{fill:none;stroke-width:2.5}.want{stroke:#57606a;stroke-dasharray:6 4}
 @media (prefers-color-scheme:dark){text{fill:#e6edf3}.page{fill:#161b22;stroke:#30363d}
 .grid{stroke:#2a313a}.axis{stroke:#8b949e}.s0{fill:#fb923c;stroke:#fb923c}
 .s1{fill:#58a6ff;stroke:#58a6ff}.s2{fill:#a5d6ff;stroke:#a5d6ff}.s3{fill:#3fb984;stroke:#3fb984}
-.want{stroke:#8b949e}.value{stroke:#161b22}}"""
+.want{stroke:#8b949e}.s4{fill:#bc8cff;stroke:#bc8cff}
+.value{stroke:#161b22}}"""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def _frame(
 def lines(labels: Labels, series: Mapping[str, Points], wanted: float | None = None) -> str:
     """Lines over a logarithmic horizontal axis.
 
-    :param series: points by name, at most four; an empty series keeps its colour free.
+    :param series: points by name, at most five; an empty series keeps its colour free.
     :param wanted: drawn as a dashed line across.
     """
     points = [point for line in series.values() for point in line]
@@ -160,7 +162,7 @@ def bars(
     """Grouped bars from 0; ``None`` in a series: there is no bar.
 
     :param groups: what stands below each; a name may have two lines.
-    :param series: for each name, at most four, one value for each group.
+    :param series: for each name, at most five, one value for each group.
     """
     values = [value for line in series.values() for value in line if value is not None]
     top = nice_top(max(values) * 1.05)

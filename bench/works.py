@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.load import Load, options
-from bench.servers import Server
+from bench.servers import BEFORE, Server
 
 LP, WS, MIX = "lp", "ws", "mix"
 _NAMES = {LP: "long-polling", WS: "websocket"}
@@ -56,7 +56,7 @@ class Work:
 
     def fits(self, server: Server) -> bool:
         """Tell whether a server can do it."""
-        if self.ours_only and server.name != "ours":
+        if self.ours_only and server.name not in ("ours", BEFORE):
             return False
         if self.load.ack and not server.ack:
             return False

@@ -13,7 +13,7 @@ from bench.load import Load
 from bench.report import memory, write
 from bench.results import Results, replaced, row, shown, table, target_table, verdicts
 from bench.run import chosen_rows
-from bench.servers import SERVERS
+from bench.servers import BEFORE, SERVERS, add_before
 from bench.soak import flat
 from bench.works import Target, Work, works
 
@@ -69,6 +69,19 @@ class ResultsTests(SynchronousTestCase):
         self.assertEqual(
             row(some(), RATE), "| a rate | per s | 100 | 20.00 | 50.00 | - | 2.00 | - |"
         )
+
+    def test_another_checkout_has_columns_of_its_own(self) -> None:
+        """Its figure, and the ratio of ours to it."""
+        add_before(Path("elsewhere"))
+        self.addCleanup(SERVERS.pop, BEFORE)
+        results = Results(
+            [COST], [line("cost", "ours", cpu_us=9.0), line("cost", BEFORE, cpu_us=12.0)]
+        )
+        self.assertEqual(
+            row(results, COST),
+            "| a cost | us CPU per message | 9.00 | - | - | - | 12.00 | - | - | 0.75 |",
+        )
+        self.assertTrue(table(results).splitlines()[0].endswith("| ours / before |"))
 
     def test_rows_that_nobody_ran_are_left_out(self) -> None:
         """The table has its two head lines and nothing else."""
