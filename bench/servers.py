@@ -141,8 +141,9 @@ def _install_nodes() -> bool:
 
 
 def _build_jetty() -> bool:
-    built = JETTY / "target" / "lib"
-    if built.exists() and any((JETTY / "target").glob("*.jar")):
+    sources = [JETTY / "pom.xml", *JETTY.glob("src/main/java/*.java")]
+    newest = max(source.stat().st_mtime for source in sources)
+    if any(jar.stat().st_mtime >= newest for jar in (JETTY / "target").glob("*.jar")):
         return True
     missing = [tool for tool in ("javac", "mvn") if shutil.which(tool) is None]
     if missing:
@@ -151,7 +152,7 @@ def _build_jetty() -> bool:
             "(apt-get install default-jdk-headless maven)"
         )
         return False
-    command = ["mvn", "--batch-mode", "--quiet", "package"]
+    command = ["mvn", "--batch-mode", "--quiet", "clean", "package"]
     if subprocess.run(command, cwd=JETTY, check=False).returncode:
         print("bench: without CometD on Jetty: it could not be built")
         return False

@@ -248,7 +248,7 @@ static void remember_batch(struct connection *one, const char *body, size_t leng
 
 /* One payload of the server; HTTP or websocket does not matter any more. */
 void received(struct connection *one, const char *body, size_t length) {
-    if (has(body, length, "\"successful\":false") && !errors++)
+    if (!stopping && has(body, length, "\"successful\":false") && !errors++)
         fprintf(stderr, "bayeux_load: %.*s\n", (int)(length < 500 ? length : 500), body);
     switch (one->step) {
     case REPLYING:

@@ -114,7 +114,7 @@ int main(int argc, char **argv) {
     start_clients();
     while (ready < options.count) {
         turn(100);
-        if (now() - began > 120) {
+        if (errors || now() - began > 120) {
             fprintf(stderr, "bayeux_load: only %d of %d clients connected\n", ready, options.count);
             return 1;
         }

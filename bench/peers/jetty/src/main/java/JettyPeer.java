@@ -1,21 +1,20 @@
 import java.util.Arrays;
 import java.util.List;
 import org.cometd.bayeux.server.BayeuxServer;
-import org.cometd.server.BayeuxServerImpl;
+import org.cometd.server.CometDServlet;
 import org.cometd.server.ext.AcknowledgedMessagesExtension;
-import org.cometd.server.http.JSONHttpTransport;
-import org.cometd.server.http.jakarta.CometDServlet;
+import org.cometd.server.http.AsyncJSONTransport;
 import org.cometd.server.websocket.jetty.JettyWebSocketTransport;
-import org.eclipse.jetty.ee10.servlet.ServletContextHandler;
-import org.eclipse.jetty.ee10.servlet.ServletHolder;
-import org.eclipse.jetty.server.Context;
+import org.eclipse.jetty.server.AbstractConnectionFactory;
 import org.eclipse.jetty.server.HttpConfiguration;
 import org.eclipse.jetty.server.HttpConnectionFactory;
 import org.eclipse.jetty.server.SecureRequestCustomizer;
 import org.eclipse.jetty.server.Server;
 import org.eclipse.jetty.server.ServerConnector;
+import org.eclipse.jetty.servlet.ServletContextHandler;
+import org.eclipse.jetty.servlet.ServletHolder;
 import org.eclipse.jetty.util.ssl.SslContextFactory;
-import org.eclipse.jetty.websocket.server.WebSocketUpgradeHandler;
+import org.eclipse.jetty.websocket.server.config.JettyWebSocketServletContainerInitializer;
 
 /**
  * CometD on an embedded Jetty: long-polling by its servlet, websocket by Jetty's own.
@@ -30,35 +29,24 @@ public final class JettyPeer {
         Server server = new Server();
         server.addConnector(connector(server, Integer.parseInt(words[0]), rest));
 
-        ServletContextHandler context = new ServletContextHandler("/");
-        BayeuxServerImpl bayeux = new BayeuxServerImpl();
-        bayeux.setOption("timeout", "60000");
-        bayeux.setOption("maxInterval", "60000");
-        bayeux.setOption("maxSessionsPerBrowser", "-1");
-        bayeux.setOption("ws.cometdURLMapping", "/cometd/*");
-        bayeux.setOption("ws.idleTimeout", "120000");
-        bayeux.setOption(Context.class.getName(), context.getContext());
-        bayeux.setTransports(new JettyWebSocketTransport(bayeux), new JSONHttpTransport(bayeux));
-        if (rest.contains("ack")) {
-            bayeux.addExtension(new AcknowledgedMessagesExtension());
-        }
-        context.setAttribute(BayeuxServer.ATTRIBUTE, bayeux);
-        ServletHolder servlet = new ServletHolder(new CometDServlet());
+        ServletContextHandler context = new ServletContextHandler(server, "/");
+        JettyWebSocketServletContainerInitializer.configure(context, null);
+        ServletHolder servlet = new ServletHolder(CometDServlet.class);
+        servlet.setInitParameter("timeout", "60000");
+        servlet.setInitParameter("maxInterval", "60000");
+        servlet.setInitParameter("maxSessionsPerBrowser", "-1");
+        servlet.setInitParameter(
+            "transports", JettyWebSocketTransport.class.getName() + "," + AsyncJSONTransport.class.getName());
+        servlet.setInitParameter("ws.cometdURLMapping", "/cometd/*");
+        servlet.setInitParameter("ws.idleTimeout", "120000");
+        servlet.setInitOrder(1);
         servlet.setAsyncSupported(true);
         context.addServlet(servlet, "/cometd/*");
-        context.insertHandler(WebSocketUpgradeHandler.from(server, context));
-        server.setHandler(context);
-        context.addEventListener(new jakarta.servlet.ServletContextListener() {
-            @Override
-            public void contextInitialized(jakarta.servlet.ServletContextEvent event) {
-                try {
-                    bayeux.start();
-                } catch (Exception problem) {
-                    throw new IllegalStateException(problem);
-                }
-            }
-        });
         server.start();
+        if (rest.contains("ack")) {
+            BayeuxServer bayeux = (BayeuxServer) context.getServletContext().getAttribute(BayeuxServer.ATTRIBUTE);
+            bayeux.addExtension(new AcknowledgedMessagesExtension());
+        }
         System.out.println("ready");
         server.join();
     }
@@ -77,8 +65,7 @@ public final class JettyPeer {
             SslContextFactory.Server tls = new SslContextFactory.Server();
             tls.setKeyStorePath(keystore);
             tls.setKeyStorePassword("bench");
-            connector = new ServerConnector(server, 1, 1,
-                org.eclipse.jetty.server.AbstractConnectionFactory.getFactories(tls, plain));
+            connector = new ServerConnector(server, 1, 1, AbstractConnectionFactory.getFactories(tls, plain));
         }
         connector.setHost("127.0.0.1");
         connector.setPort(port);
