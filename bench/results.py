@@ -124,9 +124,9 @@ def verdicts(results: Results) -> Iterator[Verdict]:
             yield Verdict(work, work.unit, ours, wanted.value)
         if wanted.row is not None:
             key, bound = wanted.row
-            base = next(one for one in results.works if one.key == key)
-            figure = results.figure(base, "ours")
-            if figure:
+            base = next((one for one in results.works if one.key == key), None)
+            figure = results.figure(base, "ours") if base is not None else None
+            if base is not None and figure:
                 yield Verdict(work, f"ours: {base.title}", ours / figure, bound)
 
 

@@ -112,6 +112,11 @@ class TargetTests(SynchronousTestCase):
             ],
         )
 
+    def test_without_the_row_beside_it_there_is_no_verdict(self) -> None:
+        """A part of the rows was run."""
+        results = Results([BESIDE], [line("beside", "ours", cpu_us=15.0)])
+        self.assertEqual(list(verdicts(results)), [])
+
     def test_a_miss_says_by_how_much(self) -> None:
         """0.75 where 0.5 is wanted is half too much; 2 where 3 is wanted lacks half of 2."""
         text = target_table(some())
