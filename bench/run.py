@@ -1,11 +1,7 @@
 """Measures our Bayeux server beside others, with one generator, in one run.
 
-    bin/bench                   the whole table
-    bin/bench --quick           shorter, for a look
-    bin/bench ours faye         only these servers
-
 Each server is started fresh for each measurement and pinned to one core, the generator to
-another.  The rounds are interleaved (ours, faye, cometd, ours, ...), since the speed of a
+another.  The rounds are interleaved (ours, faye, ours, faye, ...), since the speed of a
 shared machine drifts; what is printed are medians, and ratios of medians.  The figure to
 compare is the server's CPU time per delivered message.
 """
@@ -14,197 +10,176 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
-import shutil
-import statistics
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import TextIO
 
-FOLDER = Path(__file__).resolve().parent
-ROOT = FOLDER.parent
-OUT = FOLDER / "out"
-SERVER_CPU, GENERATOR_CPU = "0", "1"
+from bench import report, soak
+from bench.load import Line, Load, compiled, options, prepare, run
+from bench.results import Record, Results, row, table, target_table
+from bench.servers import (
+    BEFORE,
+    OUT,
+    SERVERS,
+    Server,
+    add_before,
+    cpu_s,
+    install,
+    running,
+    versions,
+)
+from bench.works import Work, works
 
-Line = Mapping[str, float]
+EXAMPLES = """\
+examples:
+  bin/bench                          the whole matrix; writes bench/RESULTS.md and bench/plots
+  bin/bench --quick                  one short round, for a look; writes nothing but raw lines
+  bin/bench --servers ours,faye --rows 'lp-*'
+  bin/bench --rows 'ws-1000*' --rounds 5 --seconds 10
+  bin/bench --servers ours --before ../other --rows lp-1000
+  bin/bench --report                 tables and plots again, from the raw lines of the last run
+  bin/bench --soak 10                ten minutes at half load, memory every 30 s
 
-
-@dataclass(frozen=True)
-class Peer:
-    """A server: how it is started, where its Bayeux URL is, what it can do."""
-
-    name: str
-    command: tuple[str, ...]
-    path: str
-    port: int
-    websocket: bool = True
-
-
-PEERS = {
-    "ours": Peer(
-        "ours",
-        (str(ROOT / "bin" / "gms"), "--log-level", "warn", "--data", "DATA",
-         "--listen", "tcp:PORT:interface=127.0.0.1:backlog=1024",
-         "--set", "http/max_connections_per_address=20000",
-         "--set", "bayeux/maxSessionsPerAddress=20000"),
-        "/genesys/cometd", 18080,
-    ),
-    "faye": Peer("faye", ("node", "faye.js", "PORT"), "/bayeux", 18081),
-    "cometd": Peer("cometd", ("node", "cometd.js", "PORT"), "/cometd", 18082, websocket=False),
-}  # fmt: skip
+Other measurements are commands of their own; see bench/README.md.
+"""
 
 
-@dataclass(frozen=True)
-class Work:
-    """One row of the table."""
-
-    title: str
-    transport: str
-    arguments: tuple[str, ...]
-    figure: str
-    unit: str
+WARM_UP_S = 5.0
+"""Seconds of load after which the CPU that a server has used is looked at."""
 
 
-def works(seconds: float) -> list[Work]:
-    """What is measured."""
-    measured = ("-d", str(seconds))
-    return [
-        Work("long-polling, 1,000 clients, one publish outstanding", "lp",
-             ("-n", "1000", "-w", "1", *measured), "cpu_us", "us CPU per message"),
-        Work("websocket, 1,000 clients, one publish outstanding", "ws",
-             ("-n", "1000", "-w", "1", *measured), "cpu_us", "us CPU per message"),
-        Work("websocket, 1,000 clients, four outstanding", "ws",
-             ("-n", "1000", "-w", "4", *measured), "cpu_us", "us CPU per message"),
-        Work("long-polling, 1,000 clients, 20,000 deliveries/s", "lp",
-             ("-n", "1000", "-r", "20", *measured), "p99_ms", "ms p99"),
-        Work("long-polling, 5,000 clients, idle", "lp",
-             ("-n", "5000", "-i", "-d", "2", "-s", "3"), "rss_kb", "KB RSS per client"),
-    ]  # fmt: skip
+def warm_up(server: Server, work: Work, pid: int, until: float) -> None:
+    """Put a server under the load that is to be measured, and leave it without clients.
+
+    Its clients are at most 1,000, and the loop is closed.
+
+    :param until: CPU seconds that it has used then, if the machine has them to give.
+    """
+    load = work.load
+    if work.figure == "ramp_per_cpu_s":
+        words = ("-i", "-q", *options(n=1000, s=0, d=0))
+    else:
+        count = min(1000, int(load.words[load.words.index("-n") + 1]))
+        spread = options(C=count) if "-C" in load.words else ()
+        words = (*load.words, "-q", *options(n=count, r=0, s=WARM_UP_S, d=0), *spread)
+    patience = time.monotonic() + 5 * until
+    while cpu_s(pid) < until and time.monotonic() < patience:
+        run(Load(load.transport, words, load.tls, load.ack), server, pid)
 
 
-def generator() -> Path:
-    """Compile the load generator."""
-    OUT.mkdir(exist_ok=True)
-    binary = OUT / "bayeux_load"
-    source = FOLDER / "bayeux_load.c"
-    if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
-        if shutil.which("gcc") is None:
-            sys.exit("bench: gcc is missing. On Debian and Ubuntu: apt-get install gcc libc6-dev")
-        subprocess.run(["gcc", "-O2", "-o", str(binary), str(source)], check=True)
-    return binary
-
-
-def install_peers() -> None:
-    """Install the other servers from npm."""
-    folder = FOLDER / "peers"
-    if (folder / "node_modules" / "faye").exists():
-        return
-    if shutil.which("npm") is None:
-        sys.exit("bench: npm is missing. On Debian and Ubuntu: apt-get install nodejs npm")
-    command = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund"]
-    subprocess.run(command, cwd=folder, check=True)
-
-
-@contextmanager
-def running(peer: Peer) -> Iterator[int]:
-    """Start a server on one core; gives its process id."""
-    with tempfile.TemporaryDirectory(prefix="gms-bench-") as data:
-        words = {"PORT": str(peer.port), "DATA": data}
-        command = [
-            word.replace("PORT", words["PORT"]).replace("DATA", words["DATA"])
-            for word in peer.command
-        ]
-        process = subprocess.Popen(
-            ["taskset", "-c", SERVER_CPU, *command],
-            cwd=FOLDER / "peers",
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if line.strip() in ("ready", "stop it with Ctrl+C"):
-                    break
-            yield process.pid
-        finally:
-            process.terminate()
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def measure(binary: Path, peer: Peer, work: Work) -> Line:
+def measure(server: Server, work: Work, quick: bool) -> Line:
     """One measurement on a fresh server."""
-    with running(peer) as pid:
-        ended = subprocess.run(
-            ["taskset", "-c", GENERATOR_CPU, str(binary), "-p", str(peer.port), "-u", peer.path,
-             "-t", work.transport, "-P", str(pid), *work.arguments],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-    if not ended.stdout:
-        sys.exit(f"bench: {peer.name}: {ended.stderr}")
-    line: Line = json.loads(ended.stdout)
-    if line["errors"] or not 0.999 <= line["ratio"] <= 1.001:
-        print(f"  {peer.name}: {ended.stdout.strip()}", file=sys.stderr)
-    return line
+    load = work.load
+    with running(server, tls=load.tls, ack=load.ack) as pid:
+        if work.warm and server.warm_s:
+            warm_up(server, work, pid, server.warm_s / 2 if quick else server.warm_s)
+        return run(load, server, pid)
 
 
-def table(results: Mapping[str, Mapping[str, Sequence[Line]]], rows: Sequence[Work]) -> str:
-    """Medians and ratios as Markdown."""
-    names = list(PEERS)
-    text = ["| work | unit | " + " | ".join(names) + " | ours / best peer |"]
-    text.append("|---" * (len(names) + 3) + "|")
+def measure_all(
+    rows: Sequence[Work], servers: Sequence[Server], rounds: int, quick: bool, raw: TextIO
+) -> Iterable[Record]:
+    """All measurements, row by row, rounds interleaved; each is written as it is made."""
+    records: list[Record] = []
     for work in rows:
-        medians = {
-            name: statistics.median(line[work.figure] for line in lines)
-            for name, lines in results[work.title].items()
-            if lines
-        }
-        cells = [f"{medians[name]:.2f}" if name in medians else "-" for name in names]
-        others = [value for name, value in medians.items() if name != "ours"]
-        ratio = f"{medians['ours'] / min(others):.2f}" if others and "ours" in medians else "-"
-        text.append(f"| {work.title} | {work.unit} | " + " | ".join(cells) + f" | {ratio} |")
-    return "\n".join(text)
+        able = [server for server in servers if work.fits(server)]
+        for number in range(rounds):
+            for server in able:
+                try:
+                    line = measure(server, work, quick)
+                except RuntimeError as problem:
+                    print(f"  {server.name}, {work.key}: {problem}", file=sys.stderr)
+                    continue
+                record = {"server": server.name, "work": work.key, "round": number, **line}
+                records.append(record)
+                raw.write(json.dumps(record) + "\n")
+                raw.flush()
+        if able:
+            print(row(Results(rows, records), work), flush=True)
+    return records
+
+
+def chosen_rows(patterns: str, all_rows: Sequence[Work]) -> list[Work]:
+    """Rows whose keys match one of some patterns, separated by commas."""
+    wanted = [pattern.strip() for pattern in patterns.split(",")]
+    return [work for work in all_rows if any(fnmatch(work.key, pattern) for pattern in wanted)]
+
+
+def parser(all_rows: Sequence[Work]) -> argparse.ArgumentParser:
+    """The command line."""
+    keys = "\n".join(f"  {work.key:16} {work.title}; {work.unit}" for work in all_rows)
+    made = argparse.ArgumentParser(
+        prog="bin/bench",
+        description=__doc__,
+        epilog=f"{EXAMPLES}\nservers: {', '.join(SERVERS)}\n\nrows:\n{keys}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--servers", default=",".join(SERVERS), help="some of them (all)")
+    made.add_argument("--rows", default="*", metavar="PATTERNS", help="some of the rows (all)")
+    made.add_argument("--rounds", type=int, default=3, help="interleaved rounds (3)")
+    made.add_argument("--seconds", type=float, default=5.0, help="of each measurement (5)")
+    made.add_argument("--quick", action="store_true", help="one round of two seconds, for a look")
+    made.add_argument("--write", action="store_true", help="write results also of a part or a look")
+    made.add_argument(
+        "--report", nargs="*", metavar="FILE", help="measure nothing: write results of raw lines"
+    )
+    made.add_argument(
+        "--before", type=Path, metavar="FOLDER", help="beside another checkout of ours, as well"
+    )
+    made.add_argument(
+        "--soak", type=float, metavar="MINUTES", help="half load for so long, memory every 30 s"
+    )
+    return made
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measure; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="bin/bench", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("servers", nargs="*", choices=[[], *PEERS], help="default: all")
-    parser.add_argument("--quick", action="store_true", help="one round of two seconds")
-    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (3)")
-    chosen = parser.parse_args(arguments)
-    peers = [PEERS[name] for name in chosen.servers or PEERS]
-    rounds, seconds = (1, 2.0) if chosen.quick else (chosen.rounds, 5.0)
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 65536), most))
-    if (os.cpu_count() or 1) < 2:
-        sys.exit("bench: two cores are needed, one for the server and one for the generator")
-    binary = generator()
-    install_peers()
-    rows = works(seconds)
-    results: dict[str, dict[str, list[Line]]] = {
-        work.title: {peer.name: [] for peer in peers} for work in rows
-    }
-    with (OUT / "raw.jsonl").open("a") as raw:
-        for work in rows:
-            for _ in range(rounds):
-                for peer in peers:
-                    if work.transport == "ws" and not peer.websocket:
-                        continue
-                    line = measure(binary, peer, work)
-                    results[work.title][peer.name].append(line)
-                    raw.write(json.dumps({"server": peer.name, "work": work.title, **line}) + "\n")
-            print(table(results, [work]).splitlines()[-1], flush=True)
-    print("\n" + table(results, rows))
+    command = parser(works(5.0))
+    chosen = command.parse_args(arguments)
+    rounds, seconds = (1, 2.0) if chosen.quick else (chosen.rounds, chosen.seconds)
+    rows = chosen_rows(chosen.rows, works(seconds))
+    names = [name.strip() for name in chosen.servers.split(",")]
+    if chosen.before is not None:
+        add_before(chosen.before.resolve())
+        names.append(BEFORE)
+    if unknown := [name for name in names if name not in SERVERS]:
+        command.error(f"no such server: {', '.join(unknown)}")
+    if not rows:
+        command.error(f"no row matches {chosen.rows}")
+    if chosen.report is not None:
+        files = [Path(name) for name in chosen.report] or [max(OUT.glob("run-*.jsonl"))]
+        report.write(works(seconds), files)
+        return 0
+    prepare()
+    compiled()
+    names = install(names)
+    if chosen.soak is not None:
+        return soak.run(SERVERS["ours"], chosen.soak)
+    return _matrix(rows, names, rounds, seconds, chosen.quick, chosen.write)
+
+
+def _matrix(
+    rows: Sequence[Work],
+    names: Sequence[str],
+    rounds: int,
+    seconds: float,
+    quick: bool,
+    write: bool,
+) -> int:
+    servers = [SERVERS[name] for name in names]
+    raw = OUT / time.strftime("run-%Y%m%d-%H%M%S.jsonl")
+    about = {"about": versions(), "rounds": rounds, "seconds": seconds}
+    with raw.open("w") as out:
+        out.write(json.dumps(about) + "\n")
+        records = measure_all(rows, servers, rounds, quick, out)
+    results = Results(rows, records)
+    print(f"\n{table(results)}\n\n{target_table(results)}\n\nraw lines: {raw}")
+    whole = not quick and len(rows) == len(works(1.0)) and len(names) == len(SERVERS)
+    if write or whole:
+        report.write(works(1.0), [raw])
     return 0
 
 

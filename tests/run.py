@@ -216,9 +216,10 @@ def step_orchestration() -> Result:
 
 
 def step_clients() -> Result:
-    """Run the real Bayeux clients against a real server."""
+    """Run the real Bayeux clients, and the load generator of the benches, against a real server."""
     need_packages(ROOT / "tests" / "clients")
-    return run(PYTHON, "-m", "tests.live.clients")
+    parts = (("-m", "tests.live.clients"), ("-m", "twisted.trial", "tests.live.load"))
+    return together([run(PYTHON, *part) for part in parts])
 
 
 def step_proxies() -> Result:

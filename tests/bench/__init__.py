@@ -1,0 +1,1 @@
+"""Tests of what the benches say: medians, ratios, targets, pictures, pages."""
