@@ -78,7 +78,7 @@ def _head(about: Mapping[str, object], results: Results) -> str:
         versions, dict
     ) else ""  # fmt: skip
     return (
-        f"Written by `bin/bench` from its raw lines; {about.get('rounds')} interleaved rounds of "
+        f"Written by `bin/bench` from its raw lines; interleaved rounds: {about.get('rounds')}, of "
         f"{about.get('seconds')} s, medians. On: {said}. Errors that clients saw: "
         f"{results.errors()}; delivered to expected messages, the worst of all lines: "
         f"{results.worst_ratio():.4f}; the most that the generator used: "
