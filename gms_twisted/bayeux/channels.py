@@ -50,17 +50,19 @@ class ChannelName:
     :ivar text: without a trailing slash: ``/a/`` and ``/a`` are one channel.
     :ivar wild: 0, or how many stars its last segment is.
     :ivar template: has a segment ``{name}``.
+    :ivar publishable: names one channel.
     :ivar patterns: every name whose subscribers a message to this one concerns,
         root first, itself last; of a pattern only itself.
     """
 
-    __slots__ = ("kind", "patterns", "template", "text", "wild")
+    __slots__ = ("kind", "patterns", "publishable", "template", "text", "wild")
 
     def __init__(self, text: str, segments: list[str]) -> None:
         self.text = text
         last = segments[-1]
         self.wild = len(last) if last in ("*", "**") else 0
         self.template = any(_is_parameter(segment) for segment in segments)
+        self.publishable = not self.wild and not self.template
         first = segments[0]
         if first == "meta":
             self.kind = META
@@ -68,12 +70,7 @@ class ChannelName:
             self.kind = SERVICE
         else:
             self.kind = BROADCAST
-        self.patterns = (text,) if self.wild or self.template else _patterns(text, segments)
-
-    @property
-    def publishable(self) -> bool:
-        """Tell whether it names one channel."""
-        return not self.wild and not self.template
+        self.patterns = _patterns(text, segments) if self.publishable else (text,)
 
 
 def _is_parameter(segment: str) -> bool:

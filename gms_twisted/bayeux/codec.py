@@ -66,10 +66,11 @@ def decode(payload: bytes, max_messages: int = 1000) -> list[Message]:
     for message in document:
         if type(message) is not dict:
             raise MalformedPayload("A message is not an object.")
-    if len(payload) > 2 * MAX_DEPTH:
+    size = len(payload)
+    if size > 2 * MAX_DEPTH:
         # These counts are far quicker than the check, and nearly always end it.
         brackets = payload.count(b"[") + payload.count(b"{")
-        if brackets > MAX_DEPTH or payload.count(b",") >= MAX_MEMBERS:
+        if brackets > MAX_DEPTH or (size > MAX_MEMBERS and payload.count(b",") >= MAX_MEMBERS):
             _check_shape(document, 0 if payload.lstrip()[:1] == b"[" else -1)
     if _DIGITS in payload.translate(_DIGITS_TO_ZERO) and _LONG_NUMBER.search(payload):
         return _decode_exactly(payload)

@@ -1,7 +1,8 @@
-"""The connect that nearly all connects are, held without an exchange.
+"""The connects and publications that nearly all are, done without an exchange.
 
-It is alone in its payload, its client is known and up to date, and it asks for
-nothing.  Whatever else there may be to a connect is in ``meta.connect``.
+Such a message is alone in its payload, its client is known and up to date, and it
+asks for nothing special.  Whatever else there may be to a connect is in
+``meta.connect``, to a publication in ``publishing``.
 
 Knows: when nothing is special.  Does not know: what is done when something is.
 """
@@ -10,8 +11,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gms_twisted.bayeux.authority import ClientRules
+from gms_twisted.bayeux.channels import BROADCAST
 from gms_twisted.bayeux.codec import MalformedPayload, Message, decode, encode
-from gms_twisted.bayeux.messages import CONNECT, MAX_ID
+from gms_twisted.bayeux.messages import CONNECT, MAX_ID, delivery
+from gms_twisted.bayeux.publishing import spread, take_token
 from gms_twisted.bayeux.session import Caller, Carrier, Session, State
 
 if TYPE_CHECKING:
@@ -22,6 +26,8 @@ _CONNECTED = State.CONNECTED
 
 _PLAIN = {"channel", "clientId", "connectionType", "id"}
 _ID = b'"id":"'
+_MEMBERS = 4
+"""Of a publication that has all of ``channel``, ``clientId``, ``data`` and ``id``."""
 
 
 def hold(
@@ -68,6 +74,55 @@ def hold_again(
         and session.acks is None
         and _is_plain(server, session, caller, carrier)
         and _hold(server, session, identifier, caller, carrier, held)
+    )
+
+
+def publish(server: BayeuxServer, session: Session, message: Message) -> bytes | None:
+    """Publish to a channel that exists, if nobody but its subscribers is concerned.
+
+    On a websocket this takes 8 us less than an exchange, of 22 without the kernel's.
+
+    :param session: of the client, which has been found to be the one it says.
+    :returns: the encoded reply; ``None`` when the message must go the whole way, and
+        nothing has been done yet.
+    """
+    text, identifier, data = message.get("channel"), message.get("id"), message.get("data")
+    channel = server.channels.get(text) if type(text) is str else None
+    hooks, policy = server.hooks, server.policy
+    if (
+        channel is None
+        or data is None
+        or len(message) != _MEMBERS
+        or message.get("clientId") != session.client_id
+        or type(identifier) is not str
+        or not (identifier.isalnum() and identifier.isascii() and len(identifier) <= MAX_ID)
+        or session.extras is not None
+        or not session.alive
+        or hooks.extensions
+        or hooks.listening
+        or hooks.authorizers
+    ):
+        return None
+    name = channel.name
+    if (
+        name.kind is not BROADCAST
+        or not name.publishable
+        # Any other rule may take its time, and is not asked twice.
+        or type(policy).can_publish is not ClientRules.can_publish
+        or policy.can_publish(session, name, message, {}) is not True
+    ):
+        return None
+    now = server.clock.seconds()
+    rate = server.settings.publishes_per_s
+    if rate is not None and not take_token(session, rate, now):
+        return None
+    server.touch(session, name.text, now)
+    spread(server, channel, message, session)
+    if server.published is not None:
+        server.published(delivery(message, name.text))
+    return b'{"id":"%b","channel":"%b","successful":true}' % (
+        identifier.encode(),
+        name.text.encode(),
     )
 
 

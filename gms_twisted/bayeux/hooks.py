@@ -24,6 +24,7 @@ class Hooks:
     :param failed: logs what was raised, and where.
     :ivar extensions: server-wide ones, in order of registration.
     :ivar listening: some channel has, or had, a listener.
+    :ivar authorizers: how many there are, on all channels.
     """
 
     def __init__(self, channels: Channels, failed: Callable[[str, Exception], None]) -> None:
@@ -31,7 +32,7 @@ class Hooks:
         self.listening = False
         self._channels = channels
         self._failed = failed
-        self._authorizers = 0
+        self.authorizers = 0
 
     def guarded(
         self, what: str, otherwise: object, call: Callable[..., object], *arguments: object
@@ -104,18 +105,18 @@ class Hooks:
     def authorize(self, channel: Channel, authorizer: Authorizer) -> Callable[[], None]:
         """Let an authorizer decide about a channel or pattern; returns how to remove it."""
         channel.authorizers.append(authorizer)
-        self._authorizers += 1
+        self.authorizers += 1
 
         def remove() -> None:
             channel.authorizers.remove(authorizer)
-            self._authorizers -= 1
+            self.authorizers -= 1
             self._channels.left(channel)
 
         return remove
 
     def authorized(self, operation: Operation, session: Session, name: ChannelName) -> Decision:
         """Ask the authorizers, if there are any."""
-        if not self._authorizers:
+        if not self.authorizers:
             return True
         verdict = self.guarded(
             "an authorizer", False, ask_authorizers, self._channels, operation, session, name

@@ -34,7 +34,7 @@ def publish(
     if not name.publishable:
         return server.refuse(session, reply, Error.CHANNEL_INVALID)
     rate = server.settings.publishes_per_s
-    if rate is not None and not _take_token(session, rate, server.clock.seconds()):
+    if rate is not None and not take_token(session, rate, server.clock.seconds()):
         return server.refuse(session, reply, Error.RATE_EXCEEDED)
     if name.text in server.channels or name.kind is SERVICE:
         policy = server.policy
@@ -162,7 +162,7 @@ def _echoes(server: BayeuxServer, channel: Channel, publisher: Session) -> bool:
     return server.settings.broadcast_to_publisher if own is None else own
 
 
-def _take_token(session: Session, rate: float, now: float) -> bool:
+def take_token(session: Session, rate: float, now: float) -> bool:
     """Count a publish against a session's rate; a second's worth may come at once."""
     burst = max(1.0, rate)
     if not session.publishes_at:

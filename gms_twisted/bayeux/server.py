@@ -209,7 +209,7 @@ class BayeuxServer:
         now = self.clock.seconds()
         if name.text == CONNECT:
             return meta.connect(self, exchange, session, message, reply)
-        self._touch(session, name.text, now)
+        self.touch(session, name.text, now)
         if name.kind is META:
             handler = meta.HANDLERS.get(name.text)
             if handler is None:
@@ -238,7 +238,7 @@ class BayeuxServer:
         """Spread reconnects from now on: another node has gone."""
         self._spread_until = self.clock.seconds() + SPREAD_S
 
-    def _touch(self, session: Session, channel: str, now: float) -> None:
+    def touch(self, session: Session, channel: str, now: float) -> None:
         """Count a message as a sign of life."""
         if session.expire_at:
             life = session.max_interval_s

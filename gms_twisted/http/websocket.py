@@ -16,6 +16,7 @@ messages mean, ``Origin``, timers, sockets.
 from __future__ import annotations
 
 import codecs
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gms_twisted.http.deflate import Agreement, Inflater, TooMuch
@@ -86,13 +87,6 @@ def close_frame(code: int = NO_CODE, reason: str = "") -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    """A whole text message, valid UTF-8."""
-
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Binary:
     """A whole binary message; who takes none closes with :data:`UNACCEPTABLE`."""
 
@@ -135,7 +129,8 @@ class Broken:
     reason: str
 
 
-Event = Text | Binary | Ping | Pong | Closed | Broken
+Event = bytes | Binary | Ping | Pong | Closed | Broken
+"""Bytes are a whole text message, valid UTF-8."""
 
 
 class _Violation(Exception):
@@ -205,8 +200,8 @@ class FrameReader:
         """Tell whether the last event has been given."""
         return self._ended
 
-    def receive(self, data: bytes, now: float) -> list[Event]:
-        """Take the next bytes; ``now`` is for the rate of control frames."""
+    def receive(self, data: bytes, now: Callable[[], float]) -> list[Event]:
+        """Take the next bytes; ``now`` is asked for the rate of control frames."""
         events: list[Event] = []
         if self._ended:
             return events
@@ -280,13 +275,13 @@ class FrameReader:
             raise _Violation(PROTOCOL_ERROR, "unknown opcode")
 
     def _read_frame(
-        self, data: bytes, start: int, size: int, now: float, events: list[Event]
+        self, data: bytes, start: int, size: int, now: Callable[[], float], events: list[Event]
     ) -> None:
         first, short = data[start], data[start + 1] & _LENGTH
         head = 6 if short < 126 else 8 if short == 126 else 14
         payload = _unmasked(data, start + head, start + size)
         if first & 0x8:
-            self._control(first & _OPCODE, payload, now, events)
+            self._control(first & _OPCODE, payload, now(), events)
         else:
             self._data(first, payload, events)
 
@@ -310,7 +305,7 @@ class FrameReader:
             self._parts.append(payload)
         if final:
             message = b"".join(self._parts)
-            events.append(Text(message) if self._kind == _TEXT else Binary(message))
+            events.append(message if self._kind == _TEXT else Binary(message))
             self._forget_message()
 
     def _inflate(self, inflater: Inflater, payload: bytes, final: bool) -> bytes:
@@ -389,7 +384,7 @@ def _whole_texts(data: bytes, max_message: int, events: list[Event]) -> int:
         payload = _unmasked(data, start, stop)
         if not payload.isascii() and not _is_utf_8(payload):
             break
-        events.append(Text(payload))
+        events.append(payload)
         position = stop
     return position
 

@@ -19,7 +19,6 @@ from gms_twisted.http.websocket import (
     FrameReader,
     Ping,
     Pong,
-    Text,
     close_frame,
     pong_frame,
 )
@@ -103,10 +102,10 @@ class WebSocketEnd:
         carrier = self._carrier
         if carrier is None:
             return
-        for event in self._reader.receive(data, carrier.now()):
-            if isinstance(event, Text):
+        for event in self._reader.receive(data, carrier.now):
+            if isinstance(event, bytes):
                 if not self._closing:
-                    self._handler.received(event.payload)
+                    self._handler.received(event)
             elif isinstance(event, Ping):
                 self.send(pong_frame(event.payload))
             elif isinstance(event, Pong):

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 
 from gms_twisted.app.comet import Comet
 from gms_twisted.bayeux.codec import MalformedPayload, Message, decode
-from gms_twisted.bayeux.everyday import hold, hold_again, place_of_id
+from gms_twisted.bayeux.everyday import hold, hold_again, place_of_id, publish
 from gms_twisted.bayeux.messages import CONNECT, HANDSHAKE
 from gms_twisted.bayeux.session import Caller
 from gms_twisted.http.interfaces import (
@@ -339,10 +339,8 @@ class BayeuxHotPath:
         carrier = self._padding if note.padded else self._polling
         poll = Poll(connection, note)
         connection.held = poll
-        if channel == CONNECT and len(messages) == 1:
-            poll.session = hold(self._server, messages[0], note.caller, carrier, poll)
-            if poll.session is not None:
-                return
+        if len(messages) == 1 and self._everyday(messages[0], channel, poll, note.caller, carrier):
+            return
         self._process(messages, poll, note.caller, carrier)
 
     def _carry(
@@ -371,6 +369,23 @@ class BayeuxHotPath:
                 self._go_on(connection, note, messages, messages[0].get("channel"))
 
         request.give(connection, away)
+
+    def _everyday(
+        self, message: Message, channel: object, poll: Poll, caller: Caller, carrier: Polling
+    ) -> bool:
+        """Do what most messages ask for; ``False``: nothing is done, take the whole way."""
+        server = self._server
+        if channel == CONNECT:
+            poll.session = hold(server, message, caller, carrier, poll)
+            return poll.session is not None
+        named = message.get("clientId")
+        session = server.sessions.get(named) if type(named) is str else None
+        if session is None or not session.usable_by(caller, server.settings.trust_client_session):
+            return False
+        reply = publish(server, session, message)
+        if reply is not None:
+            carrier.reply(poll, session, reply)
+        return reply is not None
 
     def note(self, caller: Caller, mode: str, callback: bytes, quick: bool) -> Note:
         """What is to be known for all requests that another node carries here for a client."""

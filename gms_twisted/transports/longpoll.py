@@ -173,6 +173,14 @@ class Polling:
         if session is not None:
             self._watch(session, poll.connection)
 
+    def reply(self, poll: Poll, session: Session, reply: bytes) -> None:
+        """Answer a message that needed no exchange, with what waits if that may leave now."""
+        fragments = [reply]
+        if session.queue and not (session.batches or session.deliver_only or self.deliver_only):
+            fragments = [*self._comet.server.outbox.take(session, fragments), reply]
+        self._send(poll, fragments, b"")
+        self._watch(session, poll.connection)
+
     def failed(self, exchange: Exchange) -> None:
         """Answer with 500 and no body."""
         poll = exchange.held

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 
 from gms_twisted.app.comet import Comet, settings_from
 from gms_twisted.bayeux.codec import MalformedPayload, Message, array, decode, encode
+from gms_twisted.bayeux.everyday import publish
 from gms_twisted.bayeux.exchange import Exchange
 from gms_twisted.bayeux.messages import HANDSHAKE, Error, error_text, message_id, milliseconds
 from gms_twisted.bayeux.session import Caller, Session
@@ -242,9 +243,28 @@ class SocketCarrier:
                 if run:
                     self._carry(sockets.relay, run, messages[0], payload)
                     return
-            self._begin(messages)
+            if len(messages) > 1 or not self._everyday(messages[0]):
+                self._begin(messages)
         except MalformedPayload as error:
             self.close(INTERNAL_ERROR, str(error))
+
+    def _everyday(self, message: Message) -> bool:
+        """Do what most messages ask for; ``False``: nothing is done, take the whole way."""
+        session = self.session
+        if session is None or session.carrier is not self:
+            return False
+        server = self._sockets.server
+        try:
+            reply = publish(server, session, message)
+            if reply is None:
+                return False
+            if session.queue and not (session.batches or session.deliver_only):
+                self._deliver(server.outbox.take(session, [reply]))
+            self._send(text_frame(b"[%b]" % reply))
+        except Exception:  # noqa: BLE001 - whatever it is, the peer must be told
+            self.log.failure("A Bayeux message failed")
+            self.close(INTERNAL_ERROR, "The server failed.")
+        return True
 
     def _begin(self, messages: list[Message]) -> None:
         """Process messages of a client of ours."""

@@ -38,6 +38,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import reactor
@@ -65,7 +66,6 @@ from gms_twisted.http.websocket import (
     Binary,
     Event,
     FrameReader,
-    Text,
     deflated_text_frame,
     text_frame,
 )
@@ -84,10 +84,10 @@ class EchoReader(FrameReader):
 
     __slots__ = ()
 
-    def receive(self, data: bytes, now: float) -> list[Event]:
+    def receive(self, data: bytes, now: Callable[[], float]) -> list[Event]:
         """Take the next bytes."""
         return [
-            Text(BinaryPayload(event.payload)) if isinstance(event, Binary) else event
+            BinaryPayload(event.payload) if isinstance(event, Binary) else event
             for event in super().receive(data, now)
         ]
 
