@@ -26,8 +26,6 @@ _CONNECTED = State.CONNECTED
 
 _PLAIN = {"channel", "clientId", "connectionType", "id"}
 _ID = b'"id":"'
-_MEMBERS = 4
-"""Of a publication that has all of ``channel``, ``clientId``, ``data`` and ``id``."""
 
 
 def hold(
@@ -86,13 +84,11 @@ def publish(server: BayeuxServer, session: Session, message: Message) -> bytes |
     :returns: the encoded reply; ``None`` when the message must go the whole way, and
         nothing has been done yet.
     """
-    text, identifier, data = message.get("channel"), message.get("id"), message.get("data")
+    text, identifier = message.get("channel"), message.get("id")
     channel = server.channels.get(text) if type(text) is str else None
     hooks, policy = server.hooks, server.policy
     if (
         channel is None
-        or data is None
-        or len(message) != _MEMBERS
         or message.get("clientId") != session.client_id
         or type(identifier) is not str
         or not (identifier.isalnum() and identifier.isascii() and len(identifier) <= MAX_ID)
