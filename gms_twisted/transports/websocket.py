@@ -19,9 +19,16 @@ from twisted.python.failure import Failure
 
 from gms_twisted.app.comet import Comet, settings_from
 from gms_twisted.bayeux.codec import MalformedPayload, Message, array, decode, encode
-from gms_twisted.bayeux.everyday import publish
+from gms_twisted.bayeux.everyday import hold, publish
 from gms_twisted.bayeux.exchange import Exchange
-from gms_twisted.bayeux.messages import HANDSHAKE, Error, error_text, message_id, milliseconds
+from gms_twisted.bayeux.messages import (
+    CONNECT,
+    HANDSHAKE,
+    Error,
+    error_text,
+    message_id,
+    milliseconds,
+)
 from gms_twisted.bayeux.session import Caller, Session
 from gms_twisted.bayeux.settings import Settings
 from gms_twisted.domain.errors import GmsError
@@ -255,6 +262,9 @@ class SocketCarrier:
             return False
         server = self._sockets.server
         try:
+            if message.get("channel") == CONNECT:
+                named = message.get("clientId") == session.client_id
+                return named and hold(server, message, self._caller, self, self) is not None
             reply = publish(server, session, message)
             if reply is None:
                 return False

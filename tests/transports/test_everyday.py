@@ -123,6 +123,26 @@ def _own_extension(world: World, client: Client) -> None:
     _plain(world, client)
 
 
+def _connects(world: World, client: Client) -> None:
+    """Connects of all kinds, with and without something that waits."""
+    second = world.poll("Buzz").online()
+    second.send(second.message("/meta/connect", advice={"timeout": 0}))
+    client.connect(clientId=second.client_id)
+    for number in range(4):
+        client.connect()
+        client.connect(ext={"ack": number})
+        client.connect(ext={"ack": number}, advice={"timeout": 0})
+        client.connect(ext={"ack": "x"}, clientId="nobody")
+        client.connect(id=number)
+        world.server.publish("/a", number)
+        world.turn()
+        world.server.publish("/c", number)
+        client.connect(ext={"ack": number})
+        world.turn()
+    world.wait(70.0)
+    client.connect()
+
+
 def _moved(world: World, client: Client) -> None:
     """The session has gone elsewhere, and its former way brings one more."""
     new = world.poll("Buzz") if isinstance(client, SocketClient) else world.socket("Buzz")
@@ -168,6 +188,7 @@ SCRIPTS: tuple[Script, ...] = (
     _over,
     _authorized,
     _own_extension,
+    _connects,
     _moved,
     _stranger,
     _late,
