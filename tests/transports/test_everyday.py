@@ -125,8 +125,9 @@ def _own_extension(world: World, client: Client) -> None:
 
 def _connects(world: World, client: Client) -> None:
     """Connects of all kinds, with and without something that waits."""
-    second = world.poll("Buzz").online()
-    second.send(second.message("/meta/connect", advice={"timeout": 0}))
+    second = world.socket("Buzz")
+    second.online()
+    second.lose()
     client.connect(clientId=second.client_id)
     for number in range(4):
         client.connect()
