@@ -47,8 +47,8 @@ static void send_connect(struct connection *one) {
     char ext[48] = "";
     struct client *who = &clients[one->client];
     if (options.ack) snprintf(ext, sizeof ext, ",\"ext\":{\"ack\":%ld}", who->acknowledged);
-    send_message(one, "[{\"channel\":\"/meta/connect\",\"clientId\":\"%s\",\"connectionType\":\"%s\",\"id\":\"3\"%s%s}]",
-                 who->id, kind(one), advice, ext);
+    send_message(one, "[{\"channel\":\"/meta/connect\",\"clientId\":\"%s\",\"connectionType\":\"%s\",\"id\":\"%d\"%s%s}]",
+                 who->id, kind(one), ++who->last_id, advice, ext);
 }
 
 /* Everybody has one channel that is published to, and ``more`` that nobody publishes to. */
@@ -61,6 +61,7 @@ static void send_subscribe(struct connection *one) {
     const char *open = options.more ? "[" : "", *close = options.more ? "]" : "";
     send_message(one, "[{\"channel\":\"/meta/subscribe\",\"clientId\":\"%s\",\"subscription\":%s%s%s,\"id\":\"2\"}]",
                  clients[one->client].id, open, names, close);
+    clients[one->client].last_id = 2;
 }
 
 static void send_handshake(struct connection *one) {
@@ -152,8 +153,8 @@ static void publish(struct connection *one, double due) {
     sent_at[slot] = one->sent_at = due;
     one->busy = 1;
     if (options.upstream) {
-        send_message(one, "[{\"channel\":\"/up/c%d\",\"clientId\":\"%s\",\"id\":\"4\",\"data\":{\"pad\":\"%.*s\"}}]",
-                     one->client, id, options.payload, filler);
+        send_message(one, "[{\"channel\":\"/up/c%d\",\"clientId\":\"%s\",\"id\":\"p%lld\",\"data\":{\"pad\":\"%.*s\"}}]",
+                     one->client, id, published, options.payload, filler);
         published++;
         return;
     }
@@ -166,8 +167,8 @@ static void publish(struct connection *one, double due) {
         snprintf(path, sizeof path, "%s/publish", EVENTS);
         send_body(one, path, body, length);
     } else {
-        send_message(one, "[{\"channel\":\"/%s/c%d\",\"clientId\":\"%s\",\"id\":\"4\",\"data\":{\"m\":\"seq-%lld %.*s\"}}]",
-                     options.name, to, id, published, options.payload, filler);
+        send_message(one, "[{\"channel\":\"/%s/c%d\",\"clientId\":\"%s\",\"id\":\"p%lld\",\"data\":{\"m\":\"seq-%lld %.*s\"}}]",
+                     options.name, to, id, published, published, options.payload, filler);
     }
     published++;
 }
@@ -276,7 +277,7 @@ void received(struct connection *one, const char *body, size_t length) {
     case LEAVING:
         return;
     default:
-        if (one->framed && one->busy && has(body, length, "\"id\":\"4\"")) replied(one);
+        if (one->framed && one->busy && has(body, length, "\"id\":\"p")) replied(one);
         count_deliveries(body, length);
         if (stopping || !has(body, length, "/meta/connect")) return;
         if (options.ack) remember_batch(one, body, length);
@@ -294,7 +295,7 @@ void leave(void) {
         if (own) one->step = LEAVING;
         one->busy = !own;
         one->client = i;
-        send_message(one, "[{\"channel\":\"/meta/disconnect\",\"clientId\":\"%s\",\"id\":\"5\"}]", clients[i].id);
+        send_message(one, "[{\"channel\":\"/meta/disconnect\",\"clientId\":\"%s\",\"id\":\"last\"}]", clients[i].id);
     }
     for (double until = now() + 1; now() < until;) turn(50);
 }

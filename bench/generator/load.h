@@ -12,6 +12,7 @@ enum transport { POLLING, WEBSOCKET, MIX };
 struct client {
     char id[64], cookie[160];
     long acknowledged; /* number of the latest batch that it has, -1: none */
+    int last_id;       /* of its messages: they are numbered, as those of real clients */
 };
 
 /* A connection; ``framed``: it is a websocket now, ``busy``: a publish waits for its reply. */
