@@ -24,8 +24,12 @@ from gms_twisted.bayeux.settings import Settings
 from gms_twisted.domain.sources import Clock, WallClock
 from gms_twisted.domain.wheel import TimerWheel
 
-SLICE_S = 0.010
-"""Longest time that one call of :meth:`Outbox.flush` goes on."""
+SLICE_S = 0.016
+"""Longest time that one call of :meth:`Outbox.flush` goes on.
+
+1,000 long polls are answered in it: in shorter slices the last of them would wait till the
+first are back.
+"""
 _PER_LOOK = 16
 
 NONE: Message = {"reconnect": "none"}

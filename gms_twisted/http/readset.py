@@ -22,8 +22,8 @@ from __future__ import annotations
 import select
 from typing import Any, Protocol
 
-from twisted.internet.interfaces import IReadDescriptor
-from twisted.internet.posixbase import _DisconnectSelectableMixin
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -40,6 +40,9 @@ class Member(Protocol):
 
     def doRead(self) -> BaseException | None:
         """Read once; returns why the connection is to end."""
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        """The peer sends no more."""
 
     def connectionLost(self, reason: Failure) -> None:
         """The connection ends."""
@@ -105,8 +108,16 @@ class ReadSet:
                 self.log.failure("Unhandled while a connection was read")
                 why = error
             if why is not None:
-                self.remove(member)
-                self._reactor._disconnectSelectable(member, why, True)
+                self._end(member, why)
+
+    def _end(self, member: Member, why: BaseException) -> None:
+        """End a connection as the reactors do."""
+        self.remove(member)
+        if isinstance(why, ConnectionDone):
+            member.readConnectionLost(Failure(why))
+        else:
+            self._reactor.removeWriter(member)
+            member.connectionLost(Failure(why))
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor ends: so does every connection."""
@@ -120,4 +131,4 @@ class ReadSet:
 
 def fits(reactor: object) -> bool:
     """Tell whether a reactor can have a set: Linux, and any reactor with descriptors."""
-    return hasattr(select, "epoll") and isinstance(reactor, _DisconnectSelectableMixin)
+    return hasattr(select, "epoll") and IReactorFDSet.providedBy(reactor)
