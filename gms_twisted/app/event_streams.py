@@ -20,8 +20,7 @@ Knows: numbers, nodes.  Does not know: sessions, who is where.
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 from gms_twisted.app.absent import is_kept
@@ -74,24 +73,64 @@ class _Stream:
     """What goes to one node.
 
     :ivar number: of the last event.
+    :ivar bytes: of all that is not confirmed.
+    :ivar unconfirmed: events by number, in order.
     """
 
-    __slots__ = ("bytes", "number", "unconfirmed")
+    __slots__ = ("_of_user", "bytes", "number", "unconfirmed")
 
     def __init__(self) -> None:
         self.number = 0
         self.bytes = 0
-        self.unconfirmed: deque[Event] = deque()
+        self.unconfirmed: dict[int, Event] = {}
+        # Thousands of users may ask for theirs at once, when a node is gone.
+        self._of_user: dict[GmsUser, list[int]] = {}
+
+    def add(self, event: Event) -> None:
+        """Keep an event till it is confirmed."""
+        self.number = event.number
+        self.bytes += len(event.fragment)
+        self.unconfirmed[event.number] = event
+        self._of_user.setdefault(event.user, []).append(event.number)
+
+    def since(self) -> float:
+        """When the oldest event was sent first; there is one."""
+        return next(iter(self.unconfirmed.values())).since
 
     def confirmed(self, number: int) -> None:
         """Forget what has come."""
-        while self.unconfirmed and self.unconfirmed[0][0] <= number:
-            self.bytes -= len(self.unconfirmed.popleft().fragment)
+        while self.unconfirmed and (first := next(iter(self.unconfirmed))) <= number:
+            self._drop(first)
 
-    def keep(self, events: Iterable[Event]) -> None:
-        """Have these left."""
-        self.unconfirmed = deque(events)
-        self.bytes = sum(len(event.fragment) for event in self.unconfirmed)
+    def keep(self, is_kept: Callable[[bytes], bool]) -> None:
+        """Forget all but some, by their fragments."""
+        for number, event in list(self.unconfirmed.items()):
+            if not is_kept(event.fragment):
+                self._drop(number)
+
+    def take(self, user: GmsUser, *, copies: bool, leave: bool) -> list[Event]:
+        """Take a user's.
+
+        :param copies: also those.
+        :param leave: they stay here, too, as copies.
+        """
+        numbers = self._of_user.get(user, ())
+        taken = [self.unconfirmed[number] for number in numbers]
+        taken = [event for event in taken if copies or not event.is_copy]
+        for event in taken:
+            if leave:
+                self.unconfirmed[event.number] = event._replace(is_copy=True)
+            else:
+                self._drop(event.number)
+        return taken
+
+    def _drop(self, number: int) -> None:
+        event = self.unconfirmed.pop(number)
+        self.bytes -= len(event.fragment)
+        numbers = self._of_user[event.user]
+        numbers.remove(number)
+        if not numbers:
+            del self._of_user[event.user]
 
 
 class EventStreams:
@@ -117,10 +156,8 @@ class EventStreams:
         stream = self._streams.setdefault(run, _Stream())
         if stream.bytes + len(fragment) > MAX_BYTES:
             return False
-        stream.number += 1
-        event = Event(stream.number, user, fragment, is_copy, self._timers.seconds())
-        stream.unconfirmed.append(event)
-        stream.bytes += len(fragment)
+        event = Event(stream.number + 1, user, fragment, is_copy, self._timers.seconds())
+        stream.add(event)
         self._tell(run, event)
         return True
 
@@ -133,12 +170,12 @@ class EventStreams:
         """The connection to a node broke."""
         stream = self._streams.get(run)
         if stream is not None:
-            stream.keep([event for event in stream.unconfirmed if is_kept(event.fragment)])
+            stream.keep(is_kept)
 
     def came(self, run: str) -> None:
         """There is another one."""
         stream = self._streams.get(run)
-        for event in stream.unconfirmed if stream is not None else ():
+        for event in stream.unconfirmed.values() if stream is not None else ():
             self._tell(run, event)
 
     def take(self, user: GmsUser, *, copies: bool, but: str = "") -> list[bytes]:
@@ -155,23 +192,8 @@ class EventStreams:
         late = self._timers.seconds() - LATE_S
         for run, stream in self._streams.items():
             is_gone = run not in reachable
-            if (
-                run == but
-                or not stream.unconfirmed
-                or not (is_gone or stream.unconfirmed[0].since < late)
-            ):
-                continue
-            stuck: list[Event] = []
-            others: list[Event] = []
-            for event in stream.unconfirmed:
-                is_his = event.user == user and (copies or not event.is_copy)
-                if is_his:
-                    stuck.append(event)
-                if not (is_his and is_gone):
-                    others.append(event._replace(is_copy=event.is_copy or is_his))
-            if stuck:
-                stream.keep(others)
-                taken += stuck
+            if run != but and stream.unconfirmed and (is_gone or stream.since() < late):
+                taken += stream.take(user, copies=copies, leave=not is_gone)
         return [event.fragment for event in _once(taken)]
 
     def sweep(self) -> None:
@@ -183,7 +205,7 @@ class EventStreams:
         for run in [one for one, since in self._dead.items() if now >= since + FORGET_S]:
             self._came.pop(run, None)
             stream = self._streams.pop(run, None)
-            for event in stream.unconfirmed if stream is not None else ():
+            for event in stream.unconfirmed.values() if stream is not None else ():
                 if is_kept(event.fragment):
                     back.setdefault(event.user, []).append(event)
         for user, events in back.items():
