@@ -26,7 +26,7 @@ MAX_MEMBERS = 1000
 MAX_ELEMENTS = 10_000
 
 _BOM = b"\xef\xbb\xbf"
-_DIGITS_TO_ZERO = bytes.maketrans(b"0123456789", b"0000000000")
+_SHAPE = bytes.maketrans(b"0123456789[", b"0000000000{")
 _DIGITS = b"0" * 19
 _LONG_NUMBER = re.compile(rb"[:,\[\s]-?[0-9]{19}")
 """Long digits that are no part of a text, for all that can be told so quickly."""
@@ -67,12 +67,13 @@ def decode(payload: bytes, max_messages: int = 1000) -> list[Message]:
         if type(message) is not dict:
             raise MalformedPayload("A message is not an object.")
     size = len(payload)
+    # To count in it is far quicker than the checks, and nearly always spares them.
+    shape = payload.translate(_SHAPE)
     if size > 2 * MAX_DEPTH:
-        # These counts are far quicker than the check, and nearly always end it.
-        brackets = payload.count(b"[") + payload.count(b"{")
+        brackets = shape.count(b"{")
         if brackets > MAX_DEPTH or (size > MAX_MEMBERS and payload.count(b",") >= MAX_MEMBERS):
             _check_shape(document, 0 if payload.lstrip()[:1] == b"[" else -1)
-    if _DIGITS in payload.translate(_DIGITS_TO_ZERO) and _LONG_NUMBER.search(payload):
+    if _DIGITS in shape and _LONG_NUMBER.search(payload):
         return _decode_exactly(payload)
     return document
 

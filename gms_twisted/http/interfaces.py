@@ -263,8 +263,11 @@ class WebSocket(Protocol):
 
     peer: Peer
 
-    def send(self, frame: bytes) -> None:
-        """Send finished frames (``http.websocket.text_frame``), at once where possible."""
+    def send(self, frame: bytes) -> int:
+        """Send finished frames (``http.websocket.text_frame``), at once where possible.
+
+        :returns: as :meth:`unsent`.
+        """
 
     def unsent(self) -> int:
         """Bytes accepted by :meth:`send` that the kernel has not taken yet."""

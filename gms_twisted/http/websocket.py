@@ -215,7 +215,7 @@ class FrameReader:
         try:
             if not self._kind:
                 position = _whole_texts(data, self._max_message, events)
-            while size := self._frame_size(data, position):
+            while position < len(data) and (size := self._frame_size(data, position)):
                 self._read_frame(data, position, size, now, events)
                 position += size
         except _Violation as violation:

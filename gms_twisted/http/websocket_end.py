@@ -66,14 +66,16 @@ class WebSocketEnd:
 
     # -- for the handler --
 
-    def send(self, frame: bytes) -> None:
-        """Send finished frames, at once where possible."""
+    def send(self, frame: bytes) -> int:
+        """Send finished frames, at once where possible; returns how much is unsent."""
         carrier = self._carrier
         if carrier is None or self._closing:
-            return
+            return 0
         carrier.transport.write(frame)
-        if carrier.unsent():
+        unsent = carrier.unsent()
+        if unsent:
             carrier.watch()
+        return unsent
 
     def unsent(self) -> int:
         """Bytes accepted by :meth:`send` that the kernel has not taken yet."""

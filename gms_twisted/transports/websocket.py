@@ -436,10 +436,7 @@ class SocketCarrier:
 
     def _send(self, frames: bytes) -> None:
         socket = self._socket
-        if socket is None:
-            return
-        socket.send(frames)
-        if socket.unsent() > UNSENT_REPLIES:
+        if socket is not None and socket.send(frames) > UNSENT_REPLIES:
             self.close(TRY_LATER, "Answers are not read.")
 
     def close(self, code: int, reason: str) -> None:

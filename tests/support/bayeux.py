@@ -189,7 +189,7 @@ class FakeSocket:
         self.pings = 0
         self.told: Callable[[bytes], None] = lambda payload: None
 
-    def send(self, frame: bytes) -> None:
+    def send(self, frame: bytes) -> int:
         """Take frames apart."""
         while frame:
             opcode, length, at = frame[0], frame[1], 2
@@ -204,6 +204,7 @@ class FakeSocket:
                 assert opcode == 0x81, "everything else is text"
                 self.frames.append(payload)
                 self.told(payload)
+        return self.stuck
 
     def unsent(self) -> int:
         """What the peer has not read."""
