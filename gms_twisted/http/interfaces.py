@@ -325,18 +325,17 @@ class HotPath(Protocol):
     ) -> tuple[object, int, int]:
         """Tell how to know a request that has just been held when it comes again.
 
-        :param note: ``Head.note``.
+        :param note: ``Head.note``, or what this has returned for the one before it.
         :returns: what :meth:`repeated` is to be given, and from where to where its body may
             differ: ``note, 0, len(body)`` when only its head will be the same.
         """
 
     def repeated(self, connection: Connection, note: object, body: bytes, part: bytes) -> bool:
-        """Take a request that is, but for a part of its body, one that was held before.
+        """Take a request whose head is that of one before it on the same connection.
 
-        The one before was held on the same connection.
-
-        :param note: as :meth:`recurring` gave it.
-        :param part: what stands where its body may differ.
+        :param note: ``Head.note``, or as :meth:`recurring` gave it.
+        :param part: what stands where its body may differ from that of the one before, which
+            was held; all of its body when nothing of it is known.
         :returns: false, with nothing done, when the request is to be judged anew.
         """
 

@@ -286,6 +286,8 @@ class BayeuxHotPath:
         """
         poll = connection.held
         session = poll.session if type(poll) is Poll else None
+        if type(note) is Recurring:
+            note = note.note
         if session is not None and type(note) is Note and note.utf8:
             place = place_of_id(body)
             if place is not None:

@@ -86,6 +86,9 @@ class FakeHot:
         if self.fails:
             raise ValueError("told to fail")
         self.bodies.append(body)
+        self._take(connection)
+
+    def _take(self, connection: Connection) -> None:
         if self.holds:
             connection.held = self
             self.held.append(connection)
@@ -108,8 +111,7 @@ class FakeHot:
             raise ValueError("told to fail")
         self.bodies.append(body)
         self.parts.append(part)
-        connection.held = self
-        self.held.append(connection)
+        self._take(connection)
         return True
 
     def pressed(self, connection: Connection) -> None:

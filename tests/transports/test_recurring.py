@@ -114,6 +114,18 @@ class RecurringTests(SynchronousTestCase):
         _, reply = self.publish("last")
         self.assertEqual(reply["id"], "100")
 
+    def test_other_messages_between(self) -> None:
+        """Whatever else comes over the connection is read, and what repeats is known again."""
+        for number in ("3", "4"):
+            sent = self.message("/b", data=number * 99, id="p")
+            reply = self.ask(sent)[-1]
+            self.assertEqual((reply["channel"], reply["successful"]), ("/b", True))
+            self.assertEqual(self.ask(self.connect(number)), [])
+            event, reply = self.publish(number)
+            self.assertEqual((event["data"], reply["id"]), (number, number))
+            self.assertEqual(self.ask(self.connect(number * 2)), [])
+            self.publish(number)
+
     def test_timeout(self) -> None:
         """It is held as long as any."""
         self.publish(1)
