@@ -331,8 +331,11 @@ class KnownHeadTests(ConnectionTestCase):
         lines = b"Content-Type: application/x-www-form-urlencoded\r\nCookie: a=%d\r\n"
         for number in (1, 2):
             self.connection.send(post(b"/hot", b"[22]", lines % number))
-        self.connection.send(post(b"/hot?b", b"[22]", lines % 2))
+        self.assertEqual(self.hot.judged, 3)
+        self.connection.received()
+        self.connection.send(post(b"/hot", b"[22]", lines % 2).replace(b"P/1.1", b"P/1.0"))
         self.assertEqual(self.hot.judged, 4)
+        self.assertEqual(self.connection.responses()[0].headers["connection"], "close")
 
     def test_too_large(self) -> None:
         """A body above its limit is refused as ever."""
