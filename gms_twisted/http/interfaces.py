@@ -49,6 +49,7 @@ class Head:
     :ivar upgrade: the client asks to go on as a websocket.
     :ivar note: a slot for whoever handles the request to remember what it
         derived from the head; identical heads share it.
+    :ivar like: another head, read before, that differs from it in the value of ``Cookie`` only.
     """
 
     __slots__ = (
@@ -58,6 +59,7 @@ class Head:
         "headers",
         "hot",
         "keep_alive",
+        "like",
         "method",
         "note",
         "path",
@@ -96,6 +98,26 @@ class Head:
         self.hot = hot
         self.upgrade = upgrade
         self.note: object = None
+        self.like: Head | None = None
+
+    def with_cookie(self, value: bytes) -> Head:
+        """Make a head that differs from this one in the value of ``Cookie`` only."""
+        made = Head(
+            self.method,
+            self.target,
+            self.path,
+            self.query,
+            self.version,
+            {**self.headers, b"cookie": (value,)},
+            keep_alive=self.keep_alive,
+            content_length=self.content_length,
+            chunked=self.chunked,
+            expects_continue=self.expects_continue,
+            hot=self.hot,
+            upgrade=self.upgrade,
+        )
+        made.like = self
+        return made
 
     def header(self, name: bytes) -> bytes | None:
         """The last value of a header (lower-case name), ``None`` when absent."""

@@ -70,6 +70,18 @@ class Note:
         self.host = ""
         self.secure = False
 
+    def of(self, caller: Caller) -> Note:
+        """What another head says that differs in who sends it only."""
+        note = Note(self.plan, caller, self.mode)
+        note.charset = self.charset
+        note.callback = self.callback
+        note.quick = self.quick
+        note.utf8 = self.utf8
+        note.epoch = self.epoch
+        note.host = self.host
+        note.secure = self.secure
+        return note
+
 
 class Recurring:
     """A held connect whose client sends it again with another id, and nothing else.
