@@ -55,7 +55,7 @@ class Doorway(Factory):
         """Accept connections from now on."""
         self._door = door
         for listener in self.listeners:
-            door.attach(listener.port)
+            door.attach(listener.port, listener.at_once)
             start = getattr(listener.port, "startReading", None)
             if start is not None:
                 start()

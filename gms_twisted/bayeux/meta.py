@@ -18,6 +18,7 @@ from gms_twisted.bayeux.exchange import Exchange, Handling
 from gms_twisted.bayeux.extensions import is_inactive, note_timesync
 from gms_twisted.bayeux.messages import (
     DISCONNECT,
+    HANDSHAKE,
     SUBSCRIBE,
     UNSUBSCRIBE,
     Error,
@@ -46,7 +47,7 @@ def reason_of(decision: Decision) -> str:
 
 def handshake(
     server: BayeuxServer, exchange: Exchange, message: Message, reply: Message
-) -> Handling:
+) -> bytes | Handling | None:
     """Make a new session, whatever the client had before.  Bayeux: Handshake."""
     settings = server.settings
     exchange.session = None
@@ -59,7 +60,35 @@ def handshake(
         reply["advice"] = NONE
         return server.refuse(None, reply, Error.VERSION_UNSUPPORTED)
     session = server.new_session(exchange.caller, exchange.carrier.settings)
-    decision = yield server.hooks.decide(server.policy.can_handshake, session, message, reply)
+    decided = server.hooks.decide(server.policy.can_handshake, session, message, reply)
+    if isinstance(decided, bool | str):
+        return _welcome(server, exchange, session, message, reply, decided)
+    return _welcome_later(server, exchange, session, message, reply, decided)
+
+
+def _welcome_later(
+    server: BayeuxServer,
+    exchange: Exchange,
+    session: Session,
+    message: Message,
+    reply: Message,
+    decided: Decided,
+) -> Handling:
+    """Finish a handshake when it is decided."""
+    decision = yield decided
+    return _welcome(server, exchange, session, message, reply, decision)
+
+
+def _welcome(
+    server: BayeuxServer,
+    exchange: Exchange,
+    session: Session,
+    message: Message,
+    reply: Message,
+    decision: Decision,
+) -> bytes | None:
+    """Finish a handshake that is decided."""
+    settings = server.settings
     if decision is not True:
         advice = object_member(reply, "advice")
         reply["advice"] = {"reconnect": "none", **(advice or {})}
@@ -93,7 +122,8 @@ def handshake(
         reply["ext"] = answer_ext
     if settings.advice_in_handshake:
         reply["advice"] = server.outbox.normal_advice(session)
-    server.hooks.heard(session, server.channel("/meta/handshake").name, message)
+    if server.hooks.listening:
+        server.hooks.heard(session, server.channel(HANDSHAKE).name, message)
     exchange.greeting = reply
     return None
 

@@ -16,7 +16,7 @@ from gms_twisted.http.direct import DirectServer
 from gms_twisted.http.incoming import Incoming
 from gms_twisted.http.interfaces import BodyPlan, Head, Peer, Refusal
 from gms_twisted.http.one_answer import OneAnswer
-from gms_twisted.http.parse import Known
+from gms_twisted.http.parse import Known, KnownHead
 from gms_twisted.http.relayed import Relayed
 from gms_twisted.http.responses import (
     CLOSE,
@@ -89,7 +89,7 @@ class AnsweringConnection:
         self._buffer = b""
         self._head: Head | None = None
         self._plan: BodyPlan | None = None
-        self._known: Known | None = None
+        self._known: Known | KnownHead | None = None
         self._work: Incoming | OneAnswer | Relayed | WebSocketEnd | None = None
         self._mark = 0
         self._stalls = 0

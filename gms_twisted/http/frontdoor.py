@@ -25,6 +25,7 @@ from gms_twisted.config.options import HttpOptions
 from gms_twisted.domain.counters import Counters
 from gms_twisted.domain.sources import DelayedCall, Timers, WallClock
 from gms_twisted.domain.wheel import TimerWheel
+from gms_twisted.http.accepting import AT_ONCE, Accepting
 from gms_twisted.http.addresses import Networks, counted_as
 from gms_twisted.http.answers import AnsweringConnection
 from gms_twisted.http.carried import Carried
@@ -51,6 +52,7 @@ PAUSE_LOG_S = 10.0
 """Least time between two log lines that say that nothing is accepted."""
 """How exactly deadlines are met."""
 
+_NOBODY = Peer("", 0)
 _RESERVED_DESCRIPTORS = 64
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
 _NOTSENT_BYTES = 32 * 1024
@@ -100,25 +102,6 @@ class _TurnedAway(Protocol):
         """Close it."""
         assert self.transport is not None
         getattr(self.transport, "abortConnection", self.transport.loseConnection)()
-
-
-class _Accepting:
-    """Replaces a port's ``doRead``: accepts as many as there is room for.
-
-    Stock Twisted accepts a hundred and more in one go, whatever is asked of it
-    meanwhile.
-    """
-
-    def __init__(self, port: Any, room: Callable[[], int]) -> None:
-        self._port = port
-        self._room = room
-        self._accept = port.doRead
-
-    def __call__(self) -> None:
-        room = self._room()
-        if room > 0:
-            self._port.numberAccepts = min(self._port.numberAccepts, room)
-            self._accept()
 
 
 @implementer(IProtocolFactory)
@@ -197,9 +180,10 @@ class FrontDoor:
 
     # -- for whoever listens --
 
-    def attach(self, port: object) -> bool:
+    def attach(self, port: object, at_once: int = AT_ONCE) -> bool:
         """Take charge of a listening port, in the turn in which ``listen()`` returned it.
 
+        :param at_once: most connections that are accepted in one turn.
         :returns: whether its connections send directly (``direct.py``); ports that are
             not TCP do not, and are not paused when connections are too many.
         """
@@ -210,7 +194,7 @@ class FrontDoor:
             return False
         # The limit may have been raised since.
         self._most = self.options.max_connections or _descriptor_share()
-        vars(port)["doRead"] = _Accepting(port, self._room)
+        vars(port)["doRead"] = Accepting(port, self._room, at_once)
         self._ports.append(port)
         return True
 
@@ -231,7 +215,7 @@ class FrontDoor:
         if self._is_crowded(host):
             self.counts.turned_away += 1
             return _TurnedAway()
-        return HttpConnection(self, Peer(host, getattr(addr, "port", 0)))
+        return HttpConnection(self, _NOBODY)
 
     def drain(self) -> Deferred[None]:
         """Close idle connections, and each other one with its next answer (R12).
@@ -308,31 +292,38 @@ class FrontDoor:
         self, connection: HttpConnection, transport: Any
     ) -> tuple[Peer, DirectServer | None]:
         """Count a connection, and say where it comes from and what carries it."""
-        peer = connection.peer
+        tcp: DirectServer | None
+        host: Any
+        port: Any
+        if isinstance(transport, DirectServer):
+            tcp = transport
+            host, port, secure = transport.client[0], transport.client[1], False
+        else:
+            inner = getattr(transport, "transport", None)
+            tcp = inner if isinstance(inner, DirectServer) else None
+            address, secure = transport.getPeer(), ISSLTransport.providedBy(transport)
+            host, port = getattr(address, "host", ""), getattr(address, "port", 0)
+        counts = self.counts
+        counts.accepted += 1
+        counts.open += 1
         self._connections[connection] = None
-        self.counts.accepted += 1
-        self.counts.open += 1
-        key = counted_as(peer.host)
+        key = counted_as(host)
         self._of_address[key] = self._of_address.get(key, 0) + 1
         if self._tick_call is None:
             self._tick_call = self.timers.callLater(TICK_S, self._tick)
-        if self.counts.open >= self._most:
+        if counts.open >= self._most:
             self._stop_accepting()
-        secure = ISSLTransport.providedBy(transport)
-        tcp = transport if isinstance(transport, DirectServer) else None
-        inner = getattr(transport, "transport", None)
-        if secure and isinstance(inner, DirectServer):
-            tcp = inner
+        local_port = 0
         if tcp is not None:
             tcp.watcher = connection
             tcp.write_limit = self.options.write_buffer
-        if tcp is not None and tcp.port:
-            # Of a port of ours: it has told its connections not to delay, too.
-            return Peer(peer.host, peer.port, secure, tcp.port), tcp
-        if hasattr(transport, "setTcpNoDelay"):
-            transport.setTcpNoDelay(True)
-        local_port = getattr(transport.getHost(), "port", 0)
-        return Peer(peer.host, peer.port, secure, local_port), tcp
+            local_port = tcp.port
+        if not local_port:
+            # Those of a port of ours have been told by it not to delay.
+            if hasattr(transport, "setTcpNoDelay"):
+                transport.setTcpNoDelay(True)
+            local_port = getattr(transport.getHost(), "port", 0)
+        return Peer(host, port, secure, local_port), tcp
 
     def lost(self, connection: HttpConnection) -> None:
         """A connection is gone."""

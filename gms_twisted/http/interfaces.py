@@ -49,6 +49,7 @@ class Head:
     :ivar upgrade: the client asks to go on as a websocket.
     :ivar note: a slot for whoever handles the request to remember what it
         derived from the head; identical heads share it.
+    :ivar like: another head, read before, that differs from it in the value of ``Cookie`` only.
     """
 
     __slots__ = (
@@ -58,6 +59,7 @@ class Head:
         "headers",
         "hot",
         "keep_alive",
+        "like",
         "method",
         "note",
         "path",
@@ -96,6 +98,26 @@ class Head:
         self.hot = hot
         self.upgrade = upgrade
         self.note: object = None
+        self.like: Head | None = None
+
+    def with_cookie(self, value: bytes) -> Head:
+        """Make a head that differs from this one in the value of ``Cookie`` only."""
+        made = Head(
+            self.method,
+            self.target,
+            self.path,
+            self.query,
+            self.version,
+            {**self.headers, b"cookie": (value,)},
+            keep_alive=self.keep_alive,
+            content_length=self.content_length,
+            chunked=self.chunked,
+            expects_continue=self.expects_continue,
+            hot=self.hot,
+            upgrade=self.upgrade,
+        )
+        made.like = self
+        return made
 
     def header(self, name: bytes) -> bytes | None:
         """The last value of a header (lower-case name), ``None`` when absent."""
@@ -328,18 +350,17 @@ class HotPath(Protocol):
     ) -> tuple[object, int, int]:
         """Tell how to know a request that has just been held when it comes again.
 
-        :param note: ``Head.note``.
+        :param note: ``Head.note``, or what this has returned for the one before it.
         :returns: what :meth:`repeated` is to be given, and from where to where its body may
             differ: ``note, 0, len(body)`` when only its head will be the same.
         """
 
     def repeated(self, connection: Connection, note: object, body: bytes, part: bytes) -> bool:
-        """Take a request that is, but for a part of its body, one that was held before.
+        """Take a request whose head is that of one before it on the same connection.
 
-        The one before was held on the same connection.
-
-        :param note: as :meth:`recurring` gave it.
-        :param part: what stands where its body may differ.
+        :param note: ``Head.note``, or as :meth:`recurring` gave it.
+        :param part: what stands where its body may differ from that of the one before, which
+            was held; all of its body when nothing of it is known.
         :returns: false, with nothing done, when the request is to be judged anew.
         """
 

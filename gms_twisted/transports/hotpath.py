@@ -133,14 +133,14 @@ class BayeuxHotPath:
     def admit(self, head: Head, peer: Peer) -> Refusal | BodyPlan:
         """Judge a request by its head."""
         note = head.note
-        if (
-            type(note) is Note
-            and note.epoch is self._epoch
-            and note.host == peer.host
-            and note.secure == peer.secure
-        ):
+        if type(note) is Note and self._holds(note, peer):
             return note.plan
-        judged = self._judge(head, peer)
+        # Cookies decide nothing but which browser it is.
+        like = None if head.like is None else head.like.note
+        if type(like) is Note and self._holds(like, peer):
+            judged: Refusal | Note = like.of(self._caller(head, like.plan.caller, like.mode))
+        else:
+            judged = self._judge(head, peer)
         if isinstance(judged, Refusal):
             headers = self._origins.headers(head, peer)
             known = {name for name, _ in judged.headers}
@@ -150,6 +150,10 @@ class BayeuxHotPath:
         if b"authorization" not in head.headers:
             head.note = judged
         return judged.plan
+
+    def _holds(self, note: Note, peer: Peer) -> bool:
+        """Tell whether a judgement is for such a client, by the rules of now."""
+        return note.epoch is self._epoch and note.host == peer.host and note.secure == peer.secure
 
     def _judge(self, head: Head, peer: Peer) -> Refusal | Note:
         if head.method == b"OPTIONS":
@@ -176,16 +180,7 @@ class BayeuxHotPath:
     def _note(
         self, head: Head, peer: Peer, plan: BodyPlan, mode: Mode, charset: str, callback: bytes
     ) -> Note:
-        info = plan.caller
-        caller = Caller(
-            info.address,
-            info.user,
-            self._browser(head),
-            info.secure,
-            # A script element of another site sends the cookie along (B13).
-            cookie_vouches=mode is not Mode.PADDED,
-        )
-        note = Note(plan, caller, mode)
+        note = Note(plan, self._caller(head, plan.caller, mode), mode)
         note.charset = charset
         note.utf8 = mode is Mode.JSON and charset in ("utf-8", "ascii")
         note.callback = callback
@@ -194,6 +189,16 @@ class BayeuxHotPath:
         note.secure = peer.secure
         note.quick = mode is not Mode.PADDED and not plan.headers
         return note
+
+    def _caller(self, head: Head, info: CallerInfo, mode: Mode) -> Caller:
+        return Caller(
+            info.address,
+            info.user,
+            self._browser(head),
+            info.secure,
+            # A script element of another site sends the cookie along (B13).
+            cookie_vouches=mode is not Mode.PADDED,
+        )
 
     def _mode(self, head: Head) -> Refusal | tuple[Mode, str, bytes]:
         """Tell which polling transport a request means, and how its body is written."""
@@ -286,6 +291,8 @@ class BayeuxHotPath:
         """
         poll = connection.held
         session = poll.session if type(poll) is Poll else None
+        if type(note) is Recurring:
+            note = note.note
         if session is not None and type(note) is Note and note.utf8:
             place = place_of_id(body)
             if place is not None:

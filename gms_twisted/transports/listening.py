@@ -34,6 +34,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gms_twisted.config.options import ServerOptions
+from gms_twisted.http.accepting import AT_ONCE
 
 BACKLOG = 1024
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -127,11 +128,13 @@ class Listener:
     """One bound port.
 
     :ivar tls: its certificate, ``None`` for a plain one.
+    :ivar at_once: most connections that are to be accepted in one turn.
     """
 
     description: str
     port: IListeningPort
     tls: SwappableCertificate | None
+    at_once: int = AT_ONCE
 
     @property
     def is_loopback(self) -> bool:
@@ -249,14 +252,15 @@ def adopt(reactor: Any, description: str, descriptor: int, factory: IProtocolFac
         raise CannotListen(f"Cannot take over {description}: {error}") from error
     port.stopReading()
     _take_one_by_one(port)
-    return Listener(description, port, tls)
+    return Listener(description, port, tls, at_once=1)
 
 
 def _take_one_by_one(port: Any) -> None:
     """Accept one connection a turn.
 
     Twisted takes up to a hundred that wait: with others at the same queue, whoever is first
-    would have all of a burst, and serve it while they have nothing to do.
+    would have all of a burst, and serve it while they have nothing to do.  This is for ports
+    that the front door does not accept for.
     """
     accept = port.doRead
 

@@ -70,6 +70,18 @@ class Note:
         self.host = ""
         self.secure = False
 
+    def of(self, caller: Caller) -> Note:
+        """What another head says that differs in who sends it only."""
+        note = Note(self.plan, caller, self.mode)
+        note.charset = self.charset
+        note.callback = self.callback
+        note.quick = self.quick
+        note.utf8 = self.utf8
+        note.epoch = self.epoch
+        note.host = self.host
+        note.secure = self.secure
+        return note
+
 
 class Recurring:
     """A held connect whose client sends it again with another id, and nothing else.
@@ -131,6 +143,7 @@ class Polling:
         """Take the options over."""
         self._options = self._comet.options
         self.settings = settings_from(self._options.at("long-polling", self._prefix))
+        self._cookies = {secure: self._cookie(secure) for secure in (False, True)}
 
     def answer(self, held: object, fragments: list[bytes], reply: bytes) -> None:
         """Answer a held connect."""
@@ -168,7 +181,7 @@ class Polling:
         headers = b""
         if exchange.handshake is not None and session is not None and session.browser is None:
             session.browser = self._comet.ids.token()
-            headers = b"Set-Cookie: %b\r\n" % self._cookie(session.browser, exchange.caller.secure)
+            headers = self._cookies[exchange.caller.secure] % session.browser.encode()
         self._send(poll, exchange.fragments(), headers)
         if session is not None:
             self._watch(session, poll.connection)
@@ -215,8 +228,8 @@ class Polling:
         if connection.held is not poll:
             return  # It went away, or is answered already.
         connection.held = None
-        if poll.quick and not headers:
-            connection.answer(self._response(fragments))
+        if poll.quick:
+            connection.answer(self._response(fragments, headers))
             return
         body = array(fragments)
         kind = _JSON
@@ -224,8 +237,11 @@ class Polling:
             body, kind = padded(poll.callback, body), _SCRIPT
         connection.respond(200, body, kind, headers + _NO_STORE)
 
-    def _response(self, fragments: list[bytes]) -> bytes:
-        """Write a response; those that are the same share their bytes."""
+    def _response(self, fragments: list[bytes], headers: bytes = b"") -> bytes:
+        """Write a response; those that are the same share their bytes.
+
+        :param headers: lines that only this one has.
+        """
         second = self._comet.second
         shared = self._shared
         if second != self._second:
@@ -237,19 +253,20 @@ class Polling:
             )
             shared.clear()
         key = tuple(fragments)
-        response = shared.get(key)
+        response = shared.get(key) if not headers else None
         if response is None:
             body = b",".join(fragments)
-            response = b"%b%d\r\n\r\n[%b]" % (self._head, len(body) + 2, body)
-            if len(body) <= _SHARED_BYTES:
+            response = b"%b%d\r\n%b\r\n[%b]" % (self._head, len(body) + 2, headers, body)
+            if len(body) <= _SHARED_BYTES and not headers:
                 if len(shared) >= _SHARED_MOST:
                     shared.clear()
                 shared[key] = response
         return response
 
-    def _cookie(self, value: str, secure: bool) -> bytes:
+    def _cookie(self, secure: bool) -> bytes:
+        """The header that sets the browser's cookie, with a place for its value."""
         options = self._options
-        parts = [f"{options.browser_cookie_name}={value}", f"Path={options.browser_cookie_path}"]
+        parts = [f"{options.browser_cookie_name}=", f"Path={options.browser_cookie_path}"]
         if options.browser_cookie_domain:
             parts.append(f"Domain={options.browser_cookie_domain}")
         if options.browser_cookie_max_age_s is not None:
@@ -262,4 +279,5 @@ class Polling:
             parts.append(f"SameSite={options.browser_cookie_same_site}")
         if options.browser_cookie_partitioned:
             parts.append("Partitioned")
-        return "; ".join(parts).encode("latin-1")
+        text = "; ".join(parts).replace("%", "%%").replace("=", "=%b", 1)
+        return b"Set-Cookie: %b\r\n" % text.encode("latin-1")

@@ -60,7 +60,7 @@ class FakeHot:
         self.answers_pressed = True
         self.remembers = False
         self.forgets = False
-        self.judged = 0
+        self.judged = self.looked = 0
         self.place: tuple[int, int] | None = None
         self.parts: list[bytes] = []
         self.refusal: Refusal | None = None
@@ -86,6 +86,9 @@ class FakeHot:
         if self.fails:
             raise ValueError("told to fail")
         self.bodies.append(body)
+        self._take(connection)
+
+    def _take(self, connection: Connection) -> None:
         if self.holds:
             connection.held = self
             self.held.append(connection)
@@ -97,6 +100,7 @@ class FakeHot:
     ) -> tuple[object, int, int]:
         """Know what is held by its head, or by ``body`` but for one byte in it."""
         assert note is self
+        self.looked += 1
         return (self, *(self.place or (0, len(body))))
 
     def repeated(self, connection: Connection, note: object, body: bytes, part: bytes) -> bool:
@@ -108,8 +112,7 @@ class FakeHot:
             raise ValueError("told to fail")
         self.bodies.append(body)
         self.parts.append(part)
-        connection.held = self
-        self.held.append(connection)
+        self._take(connection)
         return True
 
     def pressed(self, connection: Connection) -> None:

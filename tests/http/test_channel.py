@@ -188,14 +188,17 @@ class HotPathTests(ConnectionTestCase):
 
 
 class RepeatedHeadTests(ConnectionTestCase):
-    """The head of a held request is known when it comes again."""
+    """A request that was held twice is known when it comes again."""
 
     def setUp(self) -> None:
-        """Hold one request."""
+        """Hold one request twice."""
         super().setUp()
         self.hot.holds = self.hot.remembers = True
-        self.again(post(b"/hot", b"[1]"))
-        self.assertEqual(self.hot.judged, 1)
+        for _ in range(2):
+            self.again(post(b"/hot", b"[1]"))
+        self.assertEqual((self.hot.judged, self.hot.looked), (1, 1))
+        self.hot.bodies.pop()
+        self.connection.received()
 
     def again(self, data: bytes, size: int = 0) -> None:
         """Send a request, and answer it."""
@@ -207,9 +210,9 @@ class RepeatedHeadTests(ConnectionTestCase):
         for body in (b"[2]", b"[3]"):
             self.again(post(b"/hot", body))
         self.assertEqual(self.hot.bodies, [b"[1]", b"[2]", b"[3]"])
-        self.assertEqual(self.hot.judged, 1)
-        self.assertEqual(self.connection.received(), OK * 3)
-        self.assertEqual(self.front.door.counts.hot_requests, 3)
+        self.assertEqual((self.hot.judged, self.hot.looked), (1, 1))
+        self.assertEqual(self.connection.received(), OK * 2)
+        self.assertEqual(self.front.door.counts.hot_requests, 4)
 
     def test_judged_when_that_holds_no_more(self) -> None:
         """Under other rules the head is judged anew; a refusal is one."""
@@ -232,20 +235,19 @@ class RepeatedHeadTests(ConnectionTestCase):
         self.connection.send(GET)
         expected = [b"[1]", b"[22]", b"[3]", b"[44]", b"[5]", b"[6]"]
         self.assertEqual(self.hot.bodies, expected)
-        self.assertEqual(self.connection.received().count(OK), 6)
+        self.assertEqual(self.connection.received().count(OK), 5)
 
     def test_but_for_a_part(self) -> None:
         """What may differ is given on its own; where the rest differs, the head is judged."""
         self.hot.place = (1, 3)
-        self.again(post(b"/hot", b"{22}"))
-        for body in (b"{33}", b"{44}"):
+        for body in (b"{22}", b"{33}", b"{44}", b"{55}"):
             self.again(post(b"/hot", body))
-        self.assertEqual(self.hot.parts, [b"33", b"44"])
-        self.assertEqual(self.hot.judged, 2)
+        self.assertEqual(self.hot.parts[-4:], [b"{22}", b"{33}", b"44", b"55"])
         for body in (b"[55}", b"{66]", b"{777}"):
             self.again(post(b"/hot", body))
             self.again(post(b"/hot", b"{22}"))
-        self.assertEqual(self.hot.judged, 8)
+            self.assertEqual(self.hot.parts[-2:], [body, b"{22}"])
+        self.assertEqual(self.hot.judged, 1)
         self.assertEqual(self.hot.bodies[-2:], [b"{777}", b"{22}"])
 
     def test_only_on_its_connection(self) -> None:
@@ -272,6 +274,121 @@ class RepeatedHeadTests(ConnectionTestCase):
         (answer,) = self.connection.responses()
         self.assertEqual(answer.headers["connection"], "close")
         self.assertTrue(self.connection.closed)
+
+
+class KnownHeadTests(ConnectionTestCase):
+    """The head of an answered request is known when it comes with a body of another length."""
+
+    def setUp(self) -> None:
+        """Have one request answered."""
+        super().setUp()
+        self.hot.remembers = True
+        self.connection.send(post(b"/hot", b"[1]"))
+        self.assertEqual(self.hot.judged, 1)
+
+    def test_not_judged_again(self) -> None:
+        """It is handed over, whatever its length; a repeated one and a held one, too."""
+        bodies = [b"[1]"]
+        for size in (1, 9, 10, 99, 100, 990, 2):
+            bodies.append(b"x" * size)
+            self.connection.send(post(b"/hot", bodies[-1]))
+        self.hot.holds = True
+        for body in (b"[1]", b"[2]", b"[33]"):
+            bodies.append(body)
+            self.connection.send(post(b"/hot", body))
+            self.hot.held[-1].answer(OK)
+        self.assertEqual(self.hot.bodies, bodies)
+        self.assertEqual((self.hot.judged, self.hot.looked), (1, 1))
+        self.assertEqual(self.connection.received(), OK * len(bodies))
+        self.assertEqual(self.front.door.counts.hot_requests, len(bodies))
+
+    def test_where_the_length_stands(self) -> None:
+        """Anywhere in the head, and however it is spelled."""
+        for number, lines in enumerate(
+            (
+                b"content-length:%d\r\nX-B: c\r\n",
+                b"X-A: Content-Length: 9\r\nCONTENT-LENGTH: \t%d \r\n",
+            )
+        ):
+            connection = self.front.connect()
+            for body in (b"[1]", b"[1,2,3,4,5,6]"):
+                head = b"POST /hot HTTP/1.1\r\n" + HOST + lines % len(body) + b"\r\n"
+                connection.send(head + body)
+                self.assertEqual(self.hot.bodies[-1], body)
+            self.assertEqual(connection.received(), OK * 2)
+            self.assertEqual(self.hot.judged, number + 2)
+
+    def test_judged_when_that_holds_no_more(self) -> None:
+        """Under other rules the head is judged anew; a refusal is one."""
+        self.hot.forgets = True
+        self.connection.send(post(b"/hot", b"[22]"))
+        self.assertEqual((self.hot.judged, self.hot.bodies), (2, [b"[1]", b"[22]"]))
+        self.hot.refusal = Refusal(403, "No.", "gms.no")
+        self.connection.received()
+        self.connection.send(post(b"/hot", b"[333]"))
+        self.assertEqual(self.statuses(), [403])
+
+    def test_another_head(self) -> None:
+        """One that differs anywhere is judged."""
+        lines = b"Content-Type: application/x-www-form-urlencoded\r\nCookie: a=%d\r\n"
+        for number in (1, 2):
+            self.connection.send(post(b"/hot", b"[22]", lines % number))
+        self.assertEqual(self.hot.judged, 3)
+        self.connection.received()
+        self.connection.send(post(b"/hot", b"[22]", lines % 2).replace(b"P/1.1", b"P/1.0"))
+        self.assertEqual(self.hot.judged, 4)
+        self.assertEqual(self.connection.responses()[0].headers["connection"], "close")
+
+    def test_too_large(self) -> None:
+        """A body above its limit is refused as ever."""
+        self.connection.send(post(b"/hot", b"x" * 1000))
+        self.connection.received()
+        self.connection.send(post(b"/hot", b"x" * 1001))
+        self.assertEqual(self.statuses(), [413])
+        self.assertEqual(len(self.hot.bodies), 2)
+
+    def test_not_what_the_length_says(self) -> None:
+        """A piece of a request, more than one and an odd length are read as ever."""
+        whole = post(b"/hot", b"[22]")
+        self.connection.send(whole[:-1])
+        self.assertEqual(len(self.hot.bodies), 1)
+        self.connection.send(whole[-1:])
+        self.connection.send(whole + post(b"/hot", b"[3]") + GET)
+        self.connection.send(whole.replace(b" 4", b" 04"))
+        self.assertEqual(self.hot.bodies[1:], [b"[22]", b"[22]", b"[3]", b"[22]"])
+        self.connection.received()
+        for length in (b"", b" -4", b" 4\r\nContent-Length: 4", b" 4,4", b" +4", b" 4x"):
+            connection = self.front.connect()
+            connection.send(whole)
+            connection.received()
+            connection.send(whole.replace(b" 4", length))
+            self.assertEqual(self.statuses(connection), [400], length)
+        self.assertNotIn(b"", self.hot.bodies)
+
+    def test_without_a_body(self) -> None:
+        """A request of no length is none of those."""
+        self.connection.send(post(b"/hot", b""))
+        self.assertEqual(self.hot.judged, 2)
+
+    def test_R18_exception(self) -> None:
+        """An exception is answered 500, logged once, and ends the connection."""
+        self.hot.fails = True
+        self.connection.received()
+        self.connection.send(post(b"/hot", b"[22]"))
+        self.assertEqual(self.statuses(), [500])
+        self.assertTrue(self.connection.closed)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_old_clients(self) -> None:
+        """Who wants no further request is not kept for one."""
+        old = b"POST /hot HTTP/1.0\r\nContent-Length: 3\r\n\r\n[1]"
+        connection = self.front.connect()
+        connection.send(old)
+        self.assertTrue(connection.closed)
+        kept = self.front.connect()
+        for _ in range(2):
+            kept.send(old.replace(b"\r\n\r\n", b"\r\nConnection: keep-alive\r\n\r\n"))
+            self.assertEqual(kept.responses()[0].headers["connection"], "keep-alive")
 
 
 class PageTests(ConnectionTestCase):

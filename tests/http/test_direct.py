@@ -358,6 +358,29 @@ class DirectTransportTests(TransportContract, SynchronousTestCase):
         """Count."""
         self.drains += 1
 
+    def test_made_like_the_stock_one(self) -> None:
+        """It has what that one has, for either kind of address; its texts and ``fileno`` apart."""
+        port = self.reactor.listenTCP(0, OneProtocol(), interface="127.0.0.1")
+        protocol: Any = Remembering()
+        for client in (("127.0.0.1", 1), ("::1", 1, 0, 0)):
+            states = []
+            for kind in (tcp.Server, self.transport_class):
+                ours, theirs = socket_pair()
+                self.addCleanup(ours.close)
+                self.addCleanup(theirs.close)
+                ours.setblocking(True)
+                made = kind(ours, protocol, client, port, 5, self.reactor)
+                self.assertFalse(ours.getblocking())
+                self.assertEqual(made.fileno(), ours.fileno())
+                made.stopReading()
+                states.append(vars(made))
+            stock, direct = states
+            for name in ("fileno", "socket", "logstr", "repstr"):
+                stock.pop(name)
+                direct.pop(name, None)
+            self.assertIn(type(direct.pop("_reads")), (type(None), ReadSet))
+            self.assertEqual(stock, direct)
+
     def test_sends_in_the_same_turn(self) -> None:
         """Bytes are with the kernel before ``write`` returns; the reactor is not asked."""
         self.transport.write(b"now")

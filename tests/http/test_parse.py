@@ -25,7 +25,7 @@ def _outcome(reader: HeadReader, block: bytes) -> object:
         head = reader.read(block)
     except Refused as refused:
         return refused.refusal
-    return {name: getattr(head, name) for name in Head.__slots__}
+    return {name: getattr(head, name) for name in Head.__slots__ if name != "like"}
 
 
 class HeadReaderTests(SynchronousTestCase):
@@ -147,6 +147,64 @@ class HeadReaderTests(SynchronousTestCase):
         for block in requests * 2:
             fresh = HeadReader(OPTIONS, lambda path: path == b"/hot")
             self.assertEqual(_outcome(used, block), _outcome(fresh, block), block)
+
+    def test_cookies_of_others(self) -> None:
+        """A head that came before with another cookie means what it would mean alone."""
+        used = HeadReader(OPTIONS, lambda path: path == b"/hot")
+        cookies = (
+            b"Cookie: a=1\r\n",
+            b"Cookie: a=2\r\n",
+            b"cookie:\t b=1; c=2 \t\r\n",
+            b"COOKIE:\r\n",
+            b"Cookie: \xff\r\n",
+            b"",
+            b"Cookie: a\r\nCookie: b\r\n",
+            b"Cookie: c\r\nCookie: b\r\n",
+            b"X-Cookie: a\r\n",
+            b"Cookie : a\r\n",
+            b"Cookie: a\r\n b\r\n",
+            b"Cookie: a\x00\r\n",
+            b"Cookie: a\x7f\r\n",
+            b"Cookie: a\n\r\n",
+            b"Cookie: a\rb\r\n",
+            b"Cookie: " + b"a" * OPTIONS.max_header_line + b"\r\n",
+            b"Cookie: " + b"a" * 5000 + b"\r\n",
+        )
+        many = b"".join(b"X-%d: a\r\n" % number for number in range(OPTIONS.max_headers - 1))
+        around = (
+            (b"", b"Host: a\r\n"),
+            (b"Host: a\r\n", b""),
+            (b"Host: a\r\n", b"Content-Length: 3\r\n"),
+            (b"Host: a\r\n" + many, b""),
+            (b"Host: a\r\nConnection: Upgrade\r\n", b"Upgrade: websocket\r\n"),
+            (b"Host: a\r\nX-A: cookie: d\r\n", b"Cookie2: e\r\n"),
+            (b" a\r\n", b"Host: a\r\n"),
+        )
+        requests = [
+            b"POST %b HTTP/1.1\r\n%b%b%b\r\n" % (target, before, cookie, behind)
+            for target in (b"/hot", b"/a?b")
+            for before, behind in around
+            for cookie in cookies
+        ]
+        for block in requests * 2:
+            fresh = HeadReader(OPTIONS, lambda path: path == b"/hot")
+            self.assertEqual(_outcome(used, block), _outcome(fresh, block), block)
+
+    def test_heads_alike(self) -> None:
+        """One that differs in its cookie only knows the other; nothing more is shared."""
+        reader = HeadReader(OPTIONS)
+        head = b"GET / HTTP/1.1\r\nCookie: a=%d\r\n"
+        first, *others = (read(head % number, reader) for number in range(1000))
+        self.assertIsNone(first.like)
+        for number, one in enumerate(others, 1):
+            self.assertIs(one.like, first)
+            self.assertEqual(one.header(b"cookie"), b"a=%d" % number)
+        self.assertEqual(first.header(b"cookie"), b"a=0")
+        self.assertIsNone(read(b"PUT / HTTP/1.1\r\nCookie: a=1\r\n", reader).like)
+        self.assertIsNone(read(b"GET / HTTP/1.1\r\n", reader).like)
+        for number in range(1000):
+            read(b"GET /%d HTTP/1.1\r\nCookie: a=1\r\n" % number, reader)
+        self.assertTrue(len(reader._cookies) <= 256)
 
     def test_notes_are_a_head_s_own(self) -> None:
         """Heads with the same lines share these and nothing else."""

@@ -247,9 +247,12 @@ class Net:
             kind = IPv6Address if ":" in host else IPv4Address
             address = kind("TCP", host, port)
             client: Any = factory.buildProtocol(address)
-            accepted: Any = server.buildProtocol(kind("TCP", "127.0.0.1", 9))
+            caller = kind("TCP", "127.0.0.1", 9)
+            accepted: Any = server.buildProtocol(caller)
             client_end = FakeTransport(client, isServer=False, peerAddress=address)
-            server_end = FakeTransport(accepted, isServer=True, hostAddress=address)
+            server_end = FakeTransport(
+                accepted, isServer=True, hostAddress=address, peerAddress=caller
+            )
             self._pumps.append(IOPump(client, accepted, client_end, server_end, False, self.clock))
             accepted.makeConnection(server_end)
             client.makeConnection(client_end)

@@ -456,6 +456,39 @@ class OptionTests(SynchronousTestCase):
         world.turn()
         self.assertEqual([one["channel"] for one in socket.take()], ["/a", "/meta/connect"])
 
+    def cookie(self, world: World, secure: bool = False, **headers: str) -> str:
+        """The cookie that a handshake is answered with; its value is the session's."""
+        client = world.poll(**headers)
+        client.peer = Peer("192.0.2.1", 40_000, secure)
+        client_id = client.handshake()["clientId"]
+        value = str(world.server.sessions[client_id].browser)
+        text = client.last.headers["Set-Cookie"]
+        self.assertEqual(text.count(value), 1)
+        return text.replace(value, "VALUE")
+
+    def test_cookie(self) -> None:
+        """It is as configured, whatever else an answer says; other options hold at once."""
+        world = World()
+        self.assertEqual(self.cookie(world), "BAYEUX_BROWSER=VALUE; Path=/; HttpOnly; SameSite=Lax")
+        listed = self.cookie(world, origin="https://listed")
+        self.assertEqual(listed, self.cookie(world))
+        options = replace(
+            world.options,
+            browser_cookie_name="a",
+            browser_cookie_path="/%b=c",
+            browser_cookie_domain="gms.example",
+            browser_cookie_max_age_s=60,
+            browser_cookie_http_only=False,
+            browser_cookie_secure=True,
+            browser_cookie_same_site="None",
+            browser_cookie_partitioned=True,
+        )
+        world.comet.reconfigure(options, world.identity)
+        plain = "a=VALUE; Path=/%b=c; Domain=gms.example; Max-Age=60; SameSite=None; Partitioned"
+        self.assertEqual(self.cookie(world), plain)
+        secure = plain.replace("; SameSite", "; Secure; SameSite")
+        self.assertEqual(self.cookie(world, secure=True), secure)
+
     def test_R13_other_options(self) -> None:
         """New options hold from the next connect on; nobody is disconnected."""
         world = World()

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gms_twisted.bayeux.everyday import place_of_id
 from tests.http.wire import post
 from tests.support.bayeux import FakeOrigins, World
-from tests.support.front import Front
+from tests.support.front import Front, RawConnection, Response
 
 URL = b"/genesys/cometd"
 JSON = b"Content-Type: application/json\r\n"
@@ -57,7 +57,7 @@ class RecurringTests(SynchronousTestCase):
     """A connect that is sent again with another id is what it would be if it were read."""
 
     def setUp(self) -> None:
-        """A client that holds a connect."""
+        """A client that holds a connect, for the second time."""
         self.world = World()
         self.front = Front(hot=self.world.hot, clock=self.world.clock)
         self.connection = self.front.connect()
@@ -66,7 +66,10 @@ class RecurringTests(SynchronousTestCase):
         self.client_id = reply["clientId"]
         self.ask(self.message("/meta/subscribe", subscription="/a"))
         (reply,) = self.ask(self.connect("1"))
-        self.assertEqual(self.ask(self.connect("2")), [])
+        for data in (None, "again"):
+            if data is not None:
+                self.publish(data)
+            self.assertEqual(self.ask(self.connect("2")), [])
         self.session = self.world.server.sessions[self.client_id]
 
     def message(self, channel: str, **fields: object) -> dict[str, object]:
@@ -113,6 +116,18 @@ class RecurringTests(SynchronousTestCase):
             self.assertEqual(self.ask(self.connect(number)), [])
         _, reply = self.publish("last")
         self.assertEqual(reply["id"], "100")
+
+    def test_other_messages_between(self) -> None:
+        """Whatever else comes over the connection is read, and what repeats is known again."""
+        for number in ("3", "4"):
+            sent = self.message("/b", data=number * 99, id="p")
+            reply = self.ask(sent)[-1]
+            self.assertEqual((reply["channel"], reply["successful"]), ("/b", True))
+            self.assertEqual(self.ask(self.connect(number)), [])
+            event, reply = self.publish(number)
+            self.assertEqual((event["data"], reply["id"]), (number, number))
+            self.assertEqual(self.ask(self.connect(number * 2)), [])
+            self.publish(number)
 
     def test_timeout(self) -> None:
         """It is held as long as any."""
@@ -222,3 +237,73 @@ class RecurringTests(SynchronousTestCase):
         self.connection.lose()
         self.assertIsNone(self.session.held)
         self.assertTrue(self.session.expire_at)
+
+
+class CookieTests(SynchronousTestCase):
+    """Clients whose heads differ in their cookies only are judged as one, and told apart."""
+
+    def setUp(self) -> None:
+        """A front door."""
+        self.world = World()
+        self.front = Front(hot=self.world.hot, clock=self.world.clock)
+
+    def client(self, host: str = "127.0.0.1") -> tuple[RawConnection, str, bytes]:
+        """Shake hands; gives the connection, the client's id and its cookie."""
+        connection = self.front.connect(host)
+        handshake: dict[str, object] = {"channel": "/meta/handshake", "version": "1.0"}
+        types = {"supportedConnectionTypes": ["long-polling"]}
+        (answer,) = self.send(connection, {**handshake, **types})
+        cookie = answer.headers["set-cookie"].partition(";")[0].encode()
+        return connection, answer.json()[0]["clientId"], b"Cookie: %b\r\n" % cookie
+
+    def send(
+        self, connection: RawConnection, message: dict[str, object], headers: bytes = b""
+    ) -> list[Response]:
+        """Send a message; gives what has been answered."""
+        connection.send(post(URL, json.dumps([message]).encode(), JSON + headers))
+        return connection.responses()
+
+    def subscribe(self, client: tuple[RawConnection, str, bytes], cookie: bytes) -> Response:
+        """Subscribe with a cookie, the client's or another's."""
+        message = {"channel": "/meta/subscribe", "clientId": client[1], "subscription": "/a"}
+        (answer,) = self.send(client[0], {**message}, cookie)
+        return answer
+
+    def test_each_is_its_own(self) -> None:
+        """A client is known by its cookie, and by nobody else's."""
+        clients = [self.client() for _ in range(4)]
+        for client in clients:
+            self.assertTrue(self.subscribe(client, client[2]).json()[0]["successful"])
+        browsers = {self.world.server.sessions[client[1]].browser for client in clients}
+        self.assertEqual(len(browsers), 4)
+        for client, other in zip(clients, clients[::-1], strict=True):
+            (reply,) = self.subscribe(client, other[2]).json()
+            self.assertEqual(reply["error"], "402::session_unknown")
+
+    def test_other_users(self) -> None:
+        """Whatever else there is in a head is judged for each."""
+        for user, status in ((b"u", 200), (b"", 400), (b"u", 200)):
+            client = self.client()
+            answer = self.subscribe(client, client[2] + b"gms_user: %b\r\n" % user)
+            self.assertEqual(answer.status, status)
+
+    def test_other_addresses(self) -> None:
+        """So is where it comes from."""
+        for host in ("192.0.2.1", "192.0.2.2", "192.0.2.1"):
+            client = self.client(host)
+            self.subscribe(client, client[2])
+            known: Any = client[0].protocol._known
+            self.assertEqual(known.note.caller.address, host)
+
+    def test_other_rules(self) -> None:
+        """After a change of the rules nobody is judged by the former ones."""
+
+        class Nobody(FakeOrigins):
+            def allowed(self, head: object, peer: object) -> bool:
+                return False
+
+        clients = [self.client() for _ in range(3)]
+        self.subscribe(clients[0], clients[0][2])
+        self.world.hot.reconfigure(self.world.identity, Nobody())
+        for client in clients[1:]:
+            self.assertEqual(self.subscribe(client, client[2]).status, 403)
