@@ -30,7 +30,7 @@ from gms_twisted.domain.ids import GmsUser
 from gms_twisted.domain.sources import Timers
 from gms_twisted.domain.values import Form
 from gms_twisted.http.exchange import Exchange
-from gms_twisted.http.forms import form_of_query, sink_for
+from gms_twisted.http.forms import form_of_query, form_of_whole
 from gms_twisted.http.interfaces import BodyKind, BodyPlan, CallerInfo, Head
 from gms_twisted.http.parse import Refused
 from gms_twisted.http.responses import (
@@ -217,17 +217,7 @@ class Carried:
 
 
 def _form(head: Head, plan: BodyPlan, body: bytes, options: HttpOptions, directory: str) -> Form:
-    """Read a body as its own node would have done.
-
-    :raises Refused: it is not what it should be.
-    :raises GmsError: likewise.
-    """
+    """Read a body as its own node would have done; raises as :func:`form_of_whole`."""
     if not body:
         return form_of_query(head.query, options)
-    sink = sink_for(head, plan.kind, options, directory)
-    try:
-        sink.receive(body)
-        return sink.finish()
-    except BaseException:
-        sink.abort()
-        raise
+    return form_of_whole(head, plan.kind, body, options, directory)
