@@ -17,15 +17,32 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench.rest import FORM, request
+from gms_twisted.app.nodes import Nodes
+from gms_twisted.config.options import Configuration
+from gms_twisted.store.interfaces import Store
+from gms_twisted.wiring import House
 from tests.rest.test_dispatchers import by_klein
 from tests.support.front import RawConnection
+from tests.support.house import OwnFoundation
 from tests.support.whole import API, INSIDE, WholeServer
 
 ROUNDS, REQUESTS = 15, 400
+
+
+class _Server(WholeServer):
+    """With the built-in chat server."""
+
+    def _house(
+        self, configuration: Configuration, folder: Path, store: Store, nodes: Nodes
+    ) -> House:
+        base = OwnFoundation(configuration, folder, self.reactor, self.wall, self.ids, store)
+        self.run(base.open_chat_server(None))
+        return House(base, (), b"k" * 32, nodes)
 
 
 class _Nobody(SynchronousTestCase):
@@ -74,8 +91,7 @@ def main() -> int:
     limits = "limits/c03_refresh_per_s=1000000", "limits/c03_refresh_burst=1000000"
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        server = WholeServer(_Nobody(), *limits)
-        server.run(server.house._base.open_chat_server(None))
+        server = _Server(_Nobody(), *limits)
         asked = works(server)
         admission = server.house.door.admission
         print("| work | us CPU by Klein | us CPU without | Klein's share |")

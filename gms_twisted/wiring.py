@@ -470,6 +470,7 @@ class House:
             counters=base.counters,
             exempt=exempt,
             relay=relay,
+            find_route=self._admission.route_of,
         )
         relay.serve(self.door.carried)
 

@@ -92,6 +92,13 @@ class TwoServersTests(SynchronousTestCase):
         agents = [[one.name for one in AdminCalls(each).groups()[0].agents] for each in centres]
         self.assertEqual(agents, [["lee"], []])
 
+    def test_round_klein(self) -> None:
+        """What is carried is answered without Klein, as what is not."""
+        self.home.door.site = None  # type: ignore[assignment]  # there is nothing to ask
+        answer = self.ask("GET", "/embedded/calls")
+        self.assertEqual((answer.status, answer.json()), (200, {"calls": []}))
+        self.assertEqual(self.home.door.counts.carried, 1)
+
     def test_judged_where_it_comes_in(self) -> None:
         """Who is not internal there is refused there; nothing is carried."""
         answer = self.ask("GET", "/embedded/agents", host="203.0.113.9")

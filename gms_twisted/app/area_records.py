@@ -183,6 +183,11 @@ def source_of(value: FormValue) -> ByteSource:
     return value.source if isinstance(value, UploadedFile) else InMemory(value.encode())
 
 
+def size_of(value: FormValue) -> int:
+    """How many bytes a value has."""
+    return value.source.size if isinstance(value, UploadedFile) else len(value.encode())
+
+
 def revise(
     area: Area, values: Mapping[str, FormValue], expires_at: float, now: float
 ) -> tuple[Area, tuple[str, ...]]:
@@ -207,16 +212,16 @@ def revise(
     overflow: list[str] = []
     overflow_size = 0
     for name, value in values.items():
-        source = source_of(value)
+        length = size_of(value)
         blob, offset = 0, size
-        if size + source.size <= INLINE_BYTES:
-            tail.append(source.read(0, source.size))
-            size += source.size
+        if size + length <= INLINE_BYTES:
+            tail.append(value.encode() if isinstance(value, str) else value.source.read(0, length))
+            size += length
         else:
             blob, offset = len(numbers) + 1, overflow_size
-            overflow_size += source.size
+            overflow_size += length
             overflow.append(name)
-        entries[name] = _entry(value, blob, offset, source.size, expires_at)
+        entries[name] = _entry(value, blob, offset, length, expires_at)
     revised = Area(
         max(area.until, expires_at),
         entries,

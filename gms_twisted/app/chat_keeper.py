@@ -63,6 +63,11 @@ class ChatKeeper:
             self.listener.began(instance, state)
         return state
 
+    def lives_on(self, state: ChatState) -> bool:
+        """Tell whether a chat that goes on need not be kept alive yet."""
+        left_s = state.expires_at - self._wall.now()
+        return left_s >= RENEWED_AT * self.options.chat_session_ttl_s
+
     async def change(self, state: ChatState, change: Callable[[ChatState], ChatState]) -> ChatState:
         """Store what ``change`` makes of a chat, the end of its life included.
 
@@ -72,19 +77,18 @@ class ChatKeeper:
             return await self._records.change(state, change)
         wanted = change(state)
         ends = wanted.closed
-        now = self._wall.now()
-        life_s = self.options.chat_session_ttl_s
-        if not ends and state.expires_at - now >= RENEWED_AT * life_s:
+        if not ends and self.lives_on(state):
             if wanted is state:
                 return state
             return await self._records.change(state, change)
+        life_s = self.options.chat_session_ttl_s
         renewal = Changes()
         instance = await self._services.peek(state.service_id)
         if instance is not None:
             if ends:
                 life_s = max(ENDED_CHAT_S, instance.life_s if instance.idle else 0.0)
             renewal = await self._services.renewal(instance, life_s, exactly=ends)
-        expires_at = now + life_s
+        expires_at = self._wall.now() + life_s
 
         def with_end(before: ChatState) -> ChatState:
             return replace(change(before), expires_at=expires_at)

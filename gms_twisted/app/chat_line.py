@@ -119,6 +119,12 @@ class ChatLine:
 
         return await self._ask(state, call)
 
+    def is_quiet(self, state: ChatState) -> bool:
+        """Make a refresh after what is known, if it is known at once that it brings nothing."""
+        return self._gateway.is_quiet(
+            state.server, state.credentials, state.session_id, state.known
+        )
+
     async def leave(self, state: ChatState, position: int) -> Exchange:
         """Take the customer out of the chat: it is over for this side.
 

@@ -28,7 +28,6 @@ MAX_DATA_ITEM_CHARS = 4000
 MAX_DATA_CHARS = 60_000
 """Most characters attached to a chat, names and values together."""
 
-_POSITION = re.compile(r"[0-9]{1,10}")
 _OFFSET = re.compile(r"[+-]?[0-9]{1,4}")
 _YES = frozenset({"true", "1", "yes", "on"})
 
@@ -154,7 +153,9 @@ class TalkRequest:
         :raises MessageTooLong: the message has more than ``max_chars`` characters.
         """
         position = _position(text_of(fields, "transcriptPosition"))
-        message = clean_text(text_of(fields, "message"), "message")
+        message = text_of(fields, "message")
+        if message:
+            message = clean_text(message, "message")
         if len(message) > max_chars:
             raise MessageTooLong(f"A message has at most {max_chars} characters.")
         return cls(position, message, wants_verbose(fields), attempt)
@@ -165,7 +166,8 @@ def _position(text: str) -> int | None:
     text = text.strip()
     if not text:
         return None
-    if not _POSITION.fullmatch(text) or int(text) > MAX_POSITION:
+    digits = text.isascii() and text.isdigit() and len(text) <= 10
+    if not digits or int(text) > MAX_POSITION:
         raise InvalidRequest(
             f"transcriptPosition must be a number from 0 to 2147483648, not {shown(text)!r}.",
             "transcriptPosition",

@@ -23,6 +23,7 @@ from gms_twisted.app.chat_keeper import ChatKeeper
 from gms_twisted.app.chat_limits import ChatLimits, SendingTooFast
 from gms_twisted.app.chat_line import ChatLine, Exchange
 from gms_twisted.app.chat_permission import ChatPermission
+from gms_twisted.app.chat_quiet import QuietRefreshes
 from gms_twisted.app.chat_records import CHAT, ChatRecords, ChatState
 from gms_twisted.app.chat_requests import ONLY, Attempt, StartRequest, TalkRequest, wants_verbose
 from gms_twisted.app.chat_rows import Row, rows
@@ -89,6 +90,7 @@ class Chats:
         self.options = options
         self._permission = permission
         self._turns: TurnsByKey[ServiceId] = TurnsByKey()
+        self._quiet = QuietRefreshes(self._turns, keeper, line)
 
     def reconfigure(self, options: ChatOptions, limits: LimitOptions) -> None:
         """Take new options, for chats that are going on too."""
@@ -132,13 +134,15 @@ class Chats:
         wanted = TalkRequest.read(fields, self._limits.message_chars, attempt)
         if call is Call.SEND and not wanted.message:
             raise InvalidRequest("message is missing or empty.", "message")
-        await self._records.read(instance.service_id)
+        state = await self._records.read(instance.service_id)
         try:
             self._count(instance, call, wanted)
         except SendingTooFast as error:
             if error.hopeless:
                 self._tasks.spawn("end of a flooded chat", self._throw_out(instance))
             raise
+        if call is Call.REFRESH and self._quiet.refresh(state, wanted):
+            return self._answer(call, state, state.position, [], wanted)
         return await self._tasks.finish("call to a chat", self._talk(instance, call, wanted))
 
     async def begin(

@@ -106,6 +106,19 @@ class ChatGateway(Protocol):
         :raises ChatServerUnavailable: no answer.
         """
 
+    def is_quiet(
+        self,
+        server: ChatServerAddress,
+        credentials: ChatCredentials,
+        session_id: ChatSessionId,
+        position: int,
+    ) -> bool:
+        """Make a refresh that says nothing, if it is known at once that it brings nothing.
+
+        :returns: whether that is so: the chat goes on and ``position`` is its last.  Otherwise
+            nothing was done; :meth:`refresh` tells more.
+        """
+
     async def logout(
         self,
         server: ChatServerAddress,

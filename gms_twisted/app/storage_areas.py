@@ -24,6 +24,7 @@ from gms_twisted.app.area_records import (
     area_of,
     encode_area,
     revise,
+    size_of,
     source_of,
 )
 from gms_twisted.app.storage_room import StorageRoom
@@ -312,12 +313,13 @@ class StorageAreas:
             raise InvalidRequest(
                 f"The key {shown(name)} is longer than {self._options.max_key_bytes} bytes.", name
             )
-        if any(unicodedata.category(character) == "Cc" for character in name):
+        # Of printable text no character need be looked at.
+        if not name.isprintable() and any(map(_is_control, name)):
             raise InvalidRequest(f"The key {shown(name)} has control characters.", name)
 
     def _check_value(self, name: str, value: FormValue) -> None:
         try:
-            size = source_of(value).size
+            size = size_of(value)
         except UnicodeEncodeError as error:
             raise InvalidRequest(
                 f"The value of {shown(name)} is not valid Unicode.", name
@@ -351,6 +353,10 @@ class StorageAreas:
                 await self._revise(area_id, {}, 0.0)
         except (AreaNotFound, Unavailable, StorageFull):
             self.log.debug("Storage area {area_id} is not trimmed now", area_id=area_id)
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) == "Cc"
 
 
 def _entry_of(area: Area, key: str) -> Entry:

@@ -103,6 +103,10 @@ class TurnsByKey(Generic[K]):
         """Be the only one who has a turn with this one: ``async with turns.of(key):``."""
         return _Turn(self._turns, key)
 
+    def free(self, key: K) -> bool:
+        """Tell whether nobody has a turn with this one."""
+        return key not in self._turns
+
     def keys(self) -> list[K]:
         """Read of which ones somebody has a turn, or wants one."""
         return list(self._turns)

@@ -82,6 +82,11 @@ class Form:
         """Tell whether a field says yes: ``true``, ``True``, ``1``, ``yes`` or ``on``."""
         return self.text(name).strip().lower() in {"true", "1", "yes", "on"}
 
+    @property
+    def has_files(self) -> bool:
+        """Tell whether a field is a file."""
+        return any(type(value) is not str for value in self.fields.values())
+
     def close(self) -> None:
         """Give back the spool files of its uploads."""
         for value in self.fields.values():

@@ -8,8 +8,7 @@ Knows: ports, order of starting.  Does not know: what is said on the ports.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.endpoints import TCP4ServerEndpoint
@@ -23,7 +22,6 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 
 from gms_twisted.chatserver.balancer import balancer_answer
-from gms_twisted.chatserver.messages import FlexRequest, FlexStatus
 from gms_twisted.config.options import ChatOptions, ChatServerOptions
 from gms_twisted.domain.chat import ChatServerAddress
 from gms_twisted.domain.ids import ChatSessionId
@@ -34,8 +32,6 @@ from gms_twisted.embedded.flex_port import FlexProtocol
 from gms_twisted.embedded.frames import FrameProtocol
 from gms_twisted.embedded.room_host import RoomHost
 from gms_twisted.store.interfaces import Store
-
-Handler = Callable[[FlexRequest], Coroutine[Any, Any, FlexStatus]]
 
 LOOPBACK = "127.0.0.1"
 BACKLOG = 128
@@ -149,17 +145,17 @@ class ChatServer:
                 self._address = ChatServerAddress(self.alias, LOOPBACK, port, self._tls)
         return self._address
 
-    def near(self, server: ChatServerAddress) -> Handler | None:
+    def near(self, server: ChatServerAddress) -> FlexSide | None:
         """What answers flex requests at an address without a connection, if that is ours.
 
         ``None`` also while the server takes no connections either.
         """
-        return self.handler if server == self.address() else None
+        return self.flex if server == self.address() else None
 
     @property
-    def handler(self) -> Handler | None:
+    def flex(self) -> FlexSide | None:
         """What answers flex requests, while there are connections for them."""
-        return self._flex.handle if self.rooms.running else None
+        return self._flex if self.rooms.running else None
 
     def balancer_page(self) -> bytes | None:
         """The load balancer page's content, ``None`` while the port is closed."""

@@ -26,19 +26,13 @@ from gms_twisted.chatserver.messages import (
     FlexRequest,
     FlexStatus,
 )
-from gms_twisted.domain.chat import (
-    ChatCredentials,
-    ChatEvent,
-    LeaveReason,
-    PartyType,
-    Transcript,
-    Visibility,
-)
+from gms_twisted.domain.chat import ChatCredentials, LeaveReason, PartyType
 from gms_twisted.domain.errors import GmsError
 from gms_twisted.domain.ids import ChatSessionId, ChatUserId
 from gms_twisted.domain.sources import IdSource, Timers, WallClock
 from gms_twisted.embedded.flex_presence import Presence
 from gms_twisted.embedded.flex_users import FlexUsers
+from gms_twisted.embedded.flex_view import visible_part
 from gms_twisted.embedded.room import Draft, new_session
 from gms_twisted.embedded.room_host import RoomHost
 from gms_twisted.embedded.room_memory import Room
@@ -53,34 +47,7 @@ from gms_twisted.embedded.rooms import (
 from gms_twisted.store.interfaces import Change, ConditionFailed, Store
 
 SESSION_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUV"
-ANSWER_BYTES = 900 * 1024
-"""How much of a transcript one answer holds; the next refresh brings the rest."""
-
 ATTEMPTS = 5
-
-
-def visible_part(room: Room, party: Party, position: int) -> Transcript:
-    """What a customer may see after a position: shown to all, and while it was there.
-
-    A transcript too long for one answer is cut; it then says that the chat is
-    open and ends where it was cut, so that the next refresh goes on from there.
-    """
-    end = room.info.last_position if party.left is None else party.left
-    over = room.info.closed_at is not None or party.left is not None
-    shown: list[ChatEvent] = []
-    size = 0
-    for event in room.events[max(0, min(position, end)) : end]:
-        if event.visibility is not Visibility.ALL:
-            continue
-        size += 400 + 6 * (len(event.text) + len(event.nickname))
-        if size > ANSWER_BYTES and shown:
-            end, over = shown[-1].position, False
-            break
-        shown.append(event)
-    info = room.info
-    # Whole seconds, as packets have them.
-    started_at = float(int(info.started_at))
-    return Transcript(info.session_id, started_at, end, over, tuple(shown))
 
 
 class FlexSide:
@@ -151,6 +118,28 @@ class FlexSide:
     @staticmethod
     def _failed(request: FlexRequest, code: ErrorCode) -> FlexStatus:
         return FlexStatus(request.ref, code, describe(code))
+
+    def is_quiet(
+        self, credentials: ChatCredentials, session_id: ChatSessionId, position: int
+    ) -> bool:
+        """Make a refresh that says nothing, if it is known at once that it brings nothing.
+
+        :returns: whether that is so: the chat goes on and ``position`` is its last.  Otherwise
+            nothing was done; :meth:`handle` tells more.
+        """
+        user, room = self._users.at_hand(credentials), self._host.shelf.open.get(session_id)
+        if (
+            user is None
+            or room is None
+            or user.session_id != session_id
+            or room.info.last_position != position
+        ):
+            return False
+        party = _party_of(room, user)
+        if not party.present or party.home != self._host.home:
+            return False
+        self._presence.heard(user.user_id, session_id)
+        return True
 
     # The four requests
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -30,8 +31,10 @@ from gms_twisted.domain.ids import GmsUser
 from gms_twisted.domain.sources import Timers
 from gms_twisted.domain.values import Form
 from gms_twisted.http.exchange import Exchange
-from gms_twisted.http.forms import form_of_query, sink_for
-from gms_twisted.http.interfaces import BodyKind, BodyPlan, CallerInfo, Head
+from gms_twisted.http.forms import form_of_query, form_of_whole
+from gms_twisted.http.interfaces import BodyKind, BodyPlan, CallerInfo, Head, LeanRoute
+from gms_twisted.http.lean_request import LeanRequest
+from gms_twisted.http.one_answer import OneAnswer
 from gms_twisted.http.parse import Refused
 from gms_twisted.http.responses import (
     JSON_TYPE,
@@ -116,8 +119,8 @@ class _Nowhere:
         """It never had one."""
 
 
-class _WholeExchange(Exchange):
-    """An exchange whose answer is one piece, whatever its size."""
+class _Whole(OneAnswer):
+    """An answer that is one piece, whatever its size."""
 
     def _start(self, carrier: Any) -> None:
         """Begin nothing; give up when it is too much."""
@@ -137,16 +140,34 @@ class _WholeExchange(Exchange):
         """The client's connection is its node's."""
 
 
-class Carried:
-    """One such request and its answer; an :class:`gms_twisted.http.one_answer.Carrier`."""
+class _WholeExchange(_Whole, Exchange):
+    """By ``twisted.web`` and Klein."""
 
-    def __init__(self, site: Site, stamp: bytes, timers: Timers) -> None:
+
+class _WholeLeanRequest(_Whole, LeanRequest):
+    """Without.  Measured gain: 70 of the 125 us that both nodes together take."""
+
+
+class Carried:
+    """One such request and its answer; an :class:`gms_twisted.http.one_answer.Carrier`.
+
+    :param find: finds what answers; ``None``: the site does.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        find: Callable[[Head], LeanRoute | None],
+        stamp: bytes,
+        timers: Timers,
+    ) -> None:
         self.transport: Any = None
         self._site = site
+        self._find = find
         self._stamp = stamp
         self._timers = timers
         self._secure = False
-        self._exchange: Exchange | None = None
+        self._exchange: OneAnswer | None = None
         self._answer: Deferred[bytes] = Deferred(self._cancelled)
 
     def run(
@@ -165,10 +186,14 @@ class Carried:
             return self._answer
         self.transport = _Nowhere(plan.caller.address)
         self._secure = plan.caller.secure
-        self._exchange = _WholeExchange(
-            self, head, plan, self._site, self._stamp, self._timers, close=False
-        )
-        self._exchange.run(form, request_id)
+        route, stamp, timers = self._find(head), self._stamp, self._timers
+        exchange: _WholeLeanRequest | _WholeExchange
+        if route is None:
+            exchange = _WholeExchange(self, head, plan, self._site, stamp, timers, close=False)
+        else:
+            exchange = _WholeLeanRequest(self, head, plan, route, stamp, timers, close=False)
+        self._exchange = exchange
+        exchange.run(form, request_id)
         return self._answer
 
     def _refusal(self, error: Refused | GmsError, plan: BodyPlan) -> bytes:
@@ -203,7 +228,7 @@ class Carried:
         return self._secure
 
     def streaming(self) -> None:
-        """Never: see :class:`_WholeExchange`."""
+        """Never: see :class:`_Whole`."""
 
     def exchanged(self, response: bytes, *, close: bool) -> None:
         """The answer is complete."""
@@ -217,17 +242,7 @@ class Carried:
 
 
 def _form(head: Head, plan: BodyPlan, body: bytes, options: HttpOptions, directory: str) -> Form:
-    """Read a body as its own node would have done.
-
-    :raises Refused: it is not what it should be.
-    :raises GmsError: likewise.
-    """
+    """Read a body as its own node would have done; raises as :func:`form_of_whole`."""
     if not body:
         return form_of_query(head.query, options)
-    sink = sink_for(head, plan.kind, options, directory)
-    try:
-        sink.receive(body)
-        return sink.finish()
-    except BaseException:
-        sink.abort()
-        raise
+    return form_of_whole(head, plan.kind, body, options, directory)

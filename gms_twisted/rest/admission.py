@@ -28,7 +28,15 @@ from gms_twisted.domain.errors import (
 )
 from gms_twisted.http.forms import media_type
 from gms_twisted.http.identity import Identity
-from gms_twisted.http.interfaces import BodyKind, BodyPlan, CallerInfo, Head, Peer, Refusal
+from gms_twisted.http.interfaces import (
+    BodyKind,
+    BodyPlan,
+    CallerInfo,
+    Head,
+    LeanRoute,
+    Peer,
+    Refusal,
+)
 from gms_twisted.http.origins import Origins
 from gms_twisted.rest.replies import refusal_for
 from gms_twisted.rest.root import Api, Match, MethodRefused, Plan
@@ -214,6 +222,13 @@ class RestAdmission:
             made = BodyPlan(plan.body, limit, multipart, caller, headers, owner, match.route)
             meaning.plan = made
         return made
+
+    def route_of(self, head: Head) -> LeanRoute | None:
+        """What answers a request that another node has admitted; ``None``: Klein finds it."""
+        try:
+            return self._meaning(head, self._api.path_of(head.path)).match.route
+        except GmsError:
+            return None
 
     def _meaning(self, head: Head, path: str) -> _Meaning:
         """Find what a head asks for; the same for all heads that are the same."""

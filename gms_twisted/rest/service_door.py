@@ -12,6 +12,7 @@ from twisted.web.iweb import IRequest
 
 from gms_twisted.app.services import ServiceInstances
 from gms_twisted.app.tasks import Tasks
+from gms_twisted.domain.values import Form
 from gms_twisted.rest.admission import Passwords
 from gms_twisted.rest.forms import form_of
 from gms_twisted.rest.root import MethodRefused
@@ -59,11 +60,11 @@ class ServiceDoor:
         To the end also when the client is gone: files are read while it works.
         """
         form = form_of(request)
+        return await self._tasks.finish(what, _and_close(form, work) if form.has_files else work)
 
-        async def run() -> T:
-            try:
-                return await work
-            finally:
-                form.close()
 
-        return await self._tasks.finish(what, run())
+async def _and_close(form: Form, work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return await work
+    finally:
+        form.close()

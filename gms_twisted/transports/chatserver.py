@@ -45,7 +45,7 @@ from gms_twisted.domain.ids import ChatSessionId
 from gms_twisted.domain.sources import IdSource, Timers
 from gms_twisted.transports.chat_directory import AddressProvider, ChatDirectory, PageReader
 from gms_twisted.transports.chat_links import LinkLost, RequestBuilder, ServerLinks
-from gms_twisted.transports.near_chat import Handler, NearChat
+from gms_twisted.transports.near_chat import NearChat, NearServer
 
 MAX_SERVERS = 64
 """Servers to which connections are kept; the longest unused idle one goes first."""
@@ -98,7 +98,7 @@ class ChatServers:
         read_page: PageReader,
         timers: Timers,
         ids: IdSource,
-        near: Callable[[ChatServerAddress], Handler | None] = lambda server: None,
+        near: Callable[[ChatServerAddress], NearServer | None] = lambda server: None,
     ) -> None:
         self._options = options
         self._near = near
@@ -210,6 +210,19 @@ class ChatServers:
         )
         return _result(status, credentials, session_id, position)
 
+    def is_quiet(
+        self,
+        server: ChatServerAddress,
+        credentials: ChatCredentials,
+        session_id: ChatSessionId,
+        position: int,
+    ) -> bool:
+        """Ask the server of this process, if it is that one."""
+        if self._stopped or self._moved:
+            return False
+        near = self._near(server)
+        return near is not None and near.is_quiet(credentials, session_id, position)
+
     async def logout(
         self,
         server: ChatServerAddress,
@@ -268,7 +281,7 @@ class ChatServers:
         near = self._near(server)
         try:
             if near is not None:
-                return await self._asking_near.ask(near, build, timeout_s)
+                return await self._asking_near.ask(near.handle, build, timeout_s)
             return await self._links_to(server).ask(build, timeout_s)
         except PacketTooLarge:
             raise TooLarge("The chat request is too large.") from None

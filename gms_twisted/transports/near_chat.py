@@ -12,7 +12,7 @@ Knows: packets, deadlines.  Does not know: sockets, chats.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
@@ -23,11 +23,26 @@ from gms_twisted.chatserver.errors import BadRequest, ErrorCode, PacketTooLarge
 from gms_twisted.chatserver.framing import FrameReader
 from gms_twisted.chatserver.messages import FlexRefresh, FlexRequest, FlexStatus
 from gms_twisted.chatserver.packets import packet, read_flex_answer, read_flex_request
+from gms_twisted.domain.chat import ChatCredentials
+from gms_twisted.domain.ids import ChatSessionId
 from gms_twisted.domain.sources import Timers
 from gms_twisted.transports.chat_links import LinkLost, RequestBuilder
 
 Handler = Callable[[FlexRequest], Coroutine[Any, Any, FlexStatus]]
 """Answers a request; raises only ``CancelledError``, when the server ends."""
+
+
+class NearServer(Protocol):
+    """A chat server in this process, for its customers."""
+
+    async def handle(self, request: FlexRequest) -> FlexStatus:
+        """Answer a request; raises only ``CancelledError``, when the server ends."""
+
+    def is_quiet(
+        self, credentials: ChatCredentials, session_id: ChatSessionId, position: int
+    ) -> bool:
+        """Make a refresh that says nothing, if it is known at once that it brings nothing."""
+
 
 _REF = 1
 """Nothing else is under way on a way that serves one request."""

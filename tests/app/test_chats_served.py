@@ -33,9 +33,11 @@ class Fixture(SynchronousTestCase):
     """A chat server, a gateway, a house on top.
 
     :ivar near: the chat server is asked without a connection.
+    :ivar options: section ``chat``.
     """
 
     near = False
+    options = ChatOptions(embedded=True)
 
     def setUp(self) -> None:
         """Put it together."""
@@ -43,18 +45,16 @@ class Fixture(SynchronousTestCase):
         self.where: ChatServerAddress | None = HERE
         self.world.network.servers[HERE] = self.world.server.flex_factory
         gateway = ChatServers(
-            ChatOptions(embedded=True),
+            self.options,
             lambda: self.where,
             self.world.network.endpoint,
             _no_page,
             self.world.clock,
             self.world.ids,
-            lambda server: (
-                self.world.server.handler if self.near and server == self.where else None
-            ),
+            lambda server: self.world.server.flex if self.near and server == self.where else None,
         )
         ground = Ground(self.world.clock, self.world.wall, self.world.ids, gateway=gateway)
-        self.house = ChatHouse(self, ground=ground)
+        self.house = ChatHouse(self, ground=ground, chat=self.options)
 
     def begin(self, work: Coroutine[Any, Any, T]) -> Deferred[T]:
         """Begin something and let its bytes move."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gms_twisted.config.options import HttpOptions
 from gms_twisted.domain.errors import GmsError, InvalidRequest, TooLarge, UnsupportedMedia
 from gms_twisted.domain.values import Form, InMemory, UploadedFile
-from gms_twisted.http.forms import parse_urlencoded, sink_for
+from gms_twisted.http.forms import form_of_whole, parse_urlencoded, sink_for
 from gms_twisted.http.interfaces import BodyKind
 from gms_twisted.http.spool import SpoolFile
 from tests.support.front import multipart
@@ -31,14 +33,37 @@ def read(
     options: HttpOptions = OPTIONS,
     size: int = 0,
 ) -> Form:
-    """Read a body into a form."""
+    """Read a body into a form: piece by piece, and at once, which must give the same."""
     headers = [("Content-Type", content_type)] if content_type else []
     head = make_head("POST", "/form" + query, *headers, length=len(body))
-    sink = sink_for(head, kind, options, tempfile.gettempdir())
-    size = size or len(body) or 1
-    for start in range(0, len(body), size):
-        sink.receive(body[start : start + size])
-    return sink.finish()
+    folder = tempfile.gettempdir()
+
+    def in_pieces() -> Form:
+        sink = sink_for(head, kind, options, folder)
+        step = size or len(body) or 1
+        for start in range(0, len(body), step):
+            sink.receive(body[start : start + step])
+        return sink.finish()
+
+    whole = outcome(lambda: form_of_whole(head, kind, body, options, folder))
+    assert outcome(in_pieces) == whole, whole
+    return in_pieces()
+
+
+def outcome(make: Callable[[], Form]) -> object:
+    """What becomes of a body: all that a form has, or why there is none."""
+    try:
+        form = make()
+    except GmsError as error:
+        return type(error), str(error)
+    fields = [
+        (name, value)
+        if isinstance(value, str)
+        else (name, value, value.source.read(0, value.source.size))
+        for name, value in form.fields.items()
+    ]
+    form.close()
+    return repr(fields), form.document, form.content
 
 
 class UrlEncodedTests(SynchronousTestCase):
@@ -68,6 +93,21 @@ class UrlEncodedTests(SynchronousTestCase):
             else:
                 self.assertEqual(read(b"a=" + escaped).fields, {"a": expected})
                 self.assertEqual(read(body).fields, {"a": expected})
+
+    @given(st.text("ab_.= &+ä\x00\x7f", max_size=20))
+    @settings(deadline=None, max_examples=200)
+    def test_plain(self, text: str) -> None:
+        """What has nothing to decode is read like what has."""
+        options = HttpOptions(max_field_name=5, max_field_value=6, max_fields=4)
+        plain = text.encode()
+        escaped = b"".join(
+            b"%c" % one if one in b"&=" else b"%%%02x" % one for one in plain.replace(b"+", b" ")
+        )
+        for kind in (FORM, FORM + "; charset=ISO-8859-1"):
+            one, other = (
+                outcome(partial(read, body, kind, options=options)) for body in (plain, escaped)
+            )
+            self.assertEqual(one, other)
 
     def test_latin_1(self) -> None:
         """A form labelled ISO-8859-1 is read as that, as old libraries mean it."""

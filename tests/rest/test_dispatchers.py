@@ -14,10 +14,13 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.iweb import IRequest
+from twisted.web.resource import Resource
 from zope.interface import implementer
 
+from gms_twisted.app.nodes import HOME
 from gms_twisted.config.options import HttpOptions, ServerOptions
 from gms_twisted.domain.errors import GmsError, InvalidRequest, NotFound, TooManyRequests
+from gms_twisted.http.carried import MAX_CARRIED
 from gms_twisted.http.identity import Identity
 from gms_twisted.http.interfaces import (
     Admission,
@@ -26,6 +29,7 @@ from gms_twisted.http.interfaces import (
     Head,
     ICaller,
     IForm,
+    LeanRoute,
     Peer,
     Refusal,
 )
@@ -33,7 +37,10 @@ from gms_twisted.http.origins import Origins
 from gms_twisted.rest.admission import Passwords, RestAdmission
 from gms_twisted.rest.replies import empty_reply, json_reply, text_reply
 from gms_twisted.rest.root import Api, Match, MethodRefused, route
+from gms_twisted.transports.relay import NodeRelay
 from tests.support.front import Front, RawConnection
+from tests.support.heads import make_head
+from tests.support.nodes import Network
 from tests.support.sources import ManualWallClock
 from tests.support.whole import API, CUSTOMER, INSIDE, WholeServer
 
@@ -253,6 +260,11 @@ class Odd:
         """Fail at once."""
         raise ValueError("secret")
 
+    @route("/huge/<what>", "GET")
+    async def huge(self, request: IRequest, what: str) -> bytes:
+        """More than one node sends to another."""
+        return b"x" * (MAX_CARRIED + 1)
+
     async def do_said(self, request: Any) -> bytes:
         """Tell all that a route can read."""
         caller = ICaller(request)
@@ -358,6 +370,26 @@ class Odd:
             self.ends.append("ended")
 
 
+def api_of(*modules: object) -> Api:
+    """The map of some routes."""
+    api = Api()
+    api.add(*modules)
+    return api
+
+
+def rest_admission(api: Api, clock: Clock) -> RestAdmission:
+    """An admission over a map."""
+    server = ServerOptions(allowed_origins=(SHOP,), identity_mode="open")
+    wall = ManualWallClock(clock)
+    return RestAdmission(
+        api,
+        Identity(server, wall, loopback_only=True, visitor_key=b"k" * 32),
+        Origins(server),
+        HttpOptions(),
+        Passwords(server, {}),
+    )
+
+
 class OddTests(SynchronousTestCase):
     """Whatever a route does comes to the same bytes."""
 
@@ -366,23 +398,16 @@ class OddTests(SynchronousTestCase):
         self.odds: list[Odd] = []
         self.fronts: list[Front] = []
         for lean in (True, False):
-            odd = Odd()
-            api = Api()
-            api.add(odd)
-            clock = Clock()
-            server = ServerOptions(allowed_origins=(SHOP,), identity_mode="open")
-            wall = ManualWallClock(clock)
-            admission: Admission = RestAdmission(
-                api,
-                Identity(server, wall, loopback_only=True, visitor_key=b"k" * 32),
-                Origins(server),
-                HttpOptions(),
-                Passwords(server, {}),
-            )
-            if not lean:
-                admission = by_klein(admission)
+            odd, clock = Odd(), Clock()
+            api = api_of(odd)
+            admission = rest_admission(api, clock)
             self.odds.append(odd)
-            self.fronts.append(Front(api.resource(), admission=admission, clock=clock))
+            self.fronts.append(self.front(api, admission, clock, lean=lean))
+
+    def front(self, api: Api, admission: RestAdmission, clock: Clock, *, lean: bool) -> Front:
+        """A front door."""
+        judge = admission if lean else by_klein(admission)
+        return Front(api.resource(), admission=judge, clock=clock)
 
     def both(
         self, data: bytes, then: Callable[[Odd, RawConnection], None] = lambda odd, connection: None
@@ -467,6 +492,50 @@ class OddTests(SynchronousTestCase):
 
         answer = self.both(request("GET", "/odd/wait") + request("GET", "/plain/second"), finish)
         self.assertLess(answer.index(b"first"), answer.index(b"second"))
+
+
+class CarriedOddTests(OddTests):
+    """The same, of requests that come in at another node and are carried here."""
+
+    def front(self, api: Api, admission: RestAdmission, clock: Clock, *, lean: bool) -> Front:
+        """The front door of that node, before the one that answers."""
+        network = Network()
+        home, asked = network.node("home"), network.node("asked")
+        self.successResultOf(Deferred.fromCoroutine(network.own("home")))
+
+        def admit(head: Head, peer: Peer) -> Refusal | BodyPlan:
+            verdict = admission(head, peer)
+            return replace(verdict, owner=HOME) if isinstance(verdict, BodyPlan) else verdict
+
+        find: Callable[[Head], LeanRoute | None] = admission.route_of if lean else lambda _: None
+        there = Front(api.resource(), admission=admission, clock=clock, find_route=find)
+        relays = NodeRelay(home), NodeRelay(asked)
+        relays[0].serve(there.door.carried)
+        return Front(Resource(), admission=admit, clock=clock, relay=relays[1])
+
+    def test_too_large(self) -> None:
+        """What cannot be carried back is an answer too, and its route hears that it is over."""
+        self.assertIn(b" 500 ", self.both(request("GET", "/huge/x")))
+
+    def test_produced(self) -> None:
+        """What is made in pieces arrives whole."""
+        answer = self.both(request("GET", "/odd/produced"))
+        self.assertTrue(answer.startswith(b"HTTP/1.1 200 "), answer)
+        self.assertIn(b"\r\nContent-Length: ", answer)
+
+    def test_found(self) -> None:
+        """What answers is found as where a request comes in, and nothing is where Klein decides."""
+        admission = rest_admission(api_of(Odd()), Clock())
+        for target, host, found in (
+            ("/plain/x", "gms", True),
+            ("/plain/%78", "gms", True),
+            ("/nothing", "gms", False),
+            ("/plain/x", "a_b", False),
+            ("/plain/%zz", "gms", False),
+        ):
+            head = make_head("GET", target, ("Host", host))
+            self.assertEqual(admission.route_of(head) is not None, found, (target, host))
+        self.assertIsNone(admission.route_of(make_head("PUT", "/plain/x", ("Host", "gms"))))
 
 
 SEGMENTS = st.sampled_from(("a", "b", "c", "<x>", "<y>", "<path:z>", "<int:n>", ""))

@@ -233,6 +233,16 @@ class ChatServerDouble:
             self._reach(server)
         return self._rest(credentials, room, position)
 
+    def is_quiet(
+        self,
+        server: ChatServerAddress,
+        credentials: ChatCredentials,
+        session_id: ChatSessionId,
+        position: int,
+    ) -> bool:
+        """It has to be asked, as one over a connection has."""
+        return False
+
     def _rest(
         self, credentials: ChatCredentials, room: ChatRoom, position: int
     ) -> tuple[ChatCredentials, Transcript]:

@@ -39,6 +39,7 @@ from gms_twisted.http.interfaces import (
     CallerInfo,
     Head,
     HotPath,
+    LeanRoute,
     Peer,
     Refusal,
     Relay,
@@ -76,6 +77,7 @@ class Front:
         exempt: Iterable[str] = ("127.0.0.0/8",),
         rewrite: Callable[[bytes], bytes] | None = None,
         relay: Relay | None = None,
+        find_route: Callable[[Head], LeanRoute | None] = lambda head: None,
     ) -> None:
         self.clock = clock or Clock()
         self.door = FrontDoor(
@@ -91,6 +93,7 @@ class Front:
             exempt=Networks(exempt),
             rewrite=rewrite,
             relay=relay,
+            find_route=find_route,
         )
         self.client = StubTreq(Resource())
         self.client._agent = self.agent = agent_for(self.door, self.client._agent)

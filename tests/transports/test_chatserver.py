@@ -692,11 +692,15 @@ class EmbeddedTests(SynchronousTestCase):
             Pages(),
             self.world.clock,
             CountingIds(),
-            lambda server: self.world.server.handler,
+            lambda server: self.world.server.flex,
         )
         who = self.ask(near.login(ONE, "VasyaP", None, {}))
         self.assertEqual(self.network.attempts, [])
+        who, transcript = self.ask(near.join(ONE, who, QUEUE, "test", {}))
+        session_id = transcript.session_id
+        self.assertTrue(near.is_quiet(ONE, who, session_id, 1))
         self.ask(near.stop())
+        self.assertFalse(near.is_quiet(ONE, who, session_id, 1))
         refused = self.begin(near.join(ONE, who, QUEUE, "test", {}))
         self.failureResultOf(refused, ChatServerUnavailable)
         self.assertEqual(self.network.attempts, [])
