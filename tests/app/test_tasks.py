@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel
@@ -226,9 +228,11 @@ class BeginTests(SynchronousTestCase):
 
     def test_cancelled(self) -> None:
         """Cancelling cancels what it waits for, and it may do something about that."""
+        first: Deferred[None] = Deferred()
         seen: list[str] = []
 
         async def work() -> str:
+            await first
             try:
                 await Deferred()
             except CancelledError:
@@ -238,6 +242,37 @@ class BeginTests(SynchronousTestCase):
 
         running = begin(work())
         assert isinstance(running, Deferred)
+        first.callback(None)
         running.cancel()
         self.failureResultOf(running, CancelledError)
         self.assertEqual(seen, ["cancelled"])
+
+    def test_cancelled_in_vain(self) -> None:
+        """Who cancels work that goes on all the same waits no longer; it ends in peace."""
+        last: Deferred[str] = Deferred()
+        seen: list[str] = []
+
+        async def work() -> None:
+            with contextlib.suppress(CancelledError):
+                await Deferred()
+            seen.append(await last)
+
+        running = begin(work())
+        assert isinstance(running, Deferred)
+        running.cancel()
+        self.failureResultOf(running, CancelledError)
+        last.callback("over")
+        self.assertEqual(seen, ["over"])
+
+    def test_one_after_the_other(self) -> None:
+        """It may wait a thousand times, for what is there already, too."""
+        waits = [Deferred[int]() for _ in range(1000)]
+
+        async def work() -> int:
+            return sum([await each for each in waits])
+
+        running = begin(work())
+        assert isinstance(running, Deferred)
+        for each in (*waits[1:], waits[0]):
+            each.callback(1)
+        self.assertEqual(self.successResultOf(running), 1000)
