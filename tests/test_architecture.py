@@ -62,7 +62,7 @@ RULES = {
     **{
         f"http.{name}": Rule(("domain", "config.options"), pure=True)
         for name in (
-            *("addresses", "deflate", "framing", "limiter", "multipart"),
+            *("addresses", "deflate", "framing", "known", "limiter", "multipart"),
             *("origins", "responses", "upgrade", "websocket"),
         )
     },

@@ -15,8 +15,8 @@ from gms_twisted.domain.wheel import NEVER, NOWHERE
 from gms_twisted.http.direct import DirectServer
 from gms_twisted.http.incoming import Incoming
 from gms_twisted.http.interfaces import BodyPlan, Head, Peer, Refusal
+from gms_twisted.http.known import Known, KnownHead
 from gms_twisted.http.one_answer import OneAnswer
-from gms_twisted.http.parse import Known, KnownHead
 from gms_twisted.http.relayed import Relayed
 from gms_twisted.http.responses import (
     CLOSE,

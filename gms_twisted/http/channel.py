@@ -50,9 +50,10 @@ from gms_twisted.http.exchange import Exchange
 from gms_twisted.http.forms import form_of_query, form_of_whole, is_multipart
 from gms_twisted.http.incoming import Incoming
 from gms_twisted.http.interfaces import BodyKind, BodyPlan, Head, Refusal, Upgrade
+from gms_twisted.http.known import Known, KnownHead, bare_head, known_head
 from gms_twisted.http.lean_request import LeanRequest
 from gms_twisted.http.one_answer import OneAnswer
-from gms_twisted.http.parse import END_OF_HEAD, Known, KnownHead, Refused, bare_head, known_head
+from gms_twisted.http.parse import END_OF_HEAD, Refused
 from gms_twisted.http.relayed import Relayed
 from gms_twisted.http.responses import (
     CONTINUE,

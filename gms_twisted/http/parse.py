@@ -17,7 +17,7 @@ from typing import NoReturn
 from urllib.parse import unquote_to_bytes
 
 from gms_twisted.config.options import HttpOptions
-from gms_twisted.http.interfaces import BodyPlan, Head, Refusal
+from gms_twisted.http.interfaces import Head, Refusal
 
 END_OF_HEAD = b"\r\n\r\n"
 
@@ -29,7 +29,6 @@ _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+,;=]*)(?::[0
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _DIGITS = re.compile(rb"[0-9]{1,18}")
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*+([0-9]++)", re.IGNORECASE)
 _COOKIE = re.compile(rb"\r\ncookie:([^\x00-\x08\x0a-\x1f\x7f]*+)(?=\r\n)", re.IGNORECASE)
 _STRAY = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\x00")
 
@@ -41,8 +40,6 @@ _FIELDS_LARGEST = 2048
 _METHOD_LONGEST = 16
 _LINES_MOST = 512
 _LINE_LARGEST = 256
-_LENGTH_DIGITS = 7
-"""Of bodies that are known by their heads; what is longer is judged."""
 
 _KNOWN_METHODS = "DELETE, GET, HEAD, OPTIONS, POST, PUT"
 
@@ -61,105 +58,6 @@ class Refused(Exception):
 def refuse(status: int, message: str, code: str, *headers: tuple[str, str]) -> NoReturn:
     """Refuse what cannot be a request; nothing after it can be one either."""
     raise Refused(Refusal(status, message, code, headers, close=True))
-
-
-_BARE: dict[tuple[bytes, tuple[int, int], bool], Head] = {}
-
-
-def bare_head(head: Head) -> Head:
-    """What is left of a hot head once its request has been handed over.
-
-    A held request keeps its head for as long as a minute, and each client's is its
-    own (cookies): keeping only what an answer depends on, shared by all, saves
-    0.7 KB for each held client.
-    """
-    key = (head.method, head.version, head.keep_alive)
-    bare = _BARE.get(key)
-    if bare is None:
-        bare = Head(*key[:1], b"", b"", b"", head.version, {}, keep_alive=head.keep_alive, hot=True)
-        _BARE[key] = bare
-    return bare
-
-
-class Known:
-    """A head of the hot path whose request was held: the client is about to repeat it.
-
-    Kept by its connection, so that the next request with it costs a comparison instead
-    of a look-up, a judgement and what they need of memory: however many clients there
-    are, each one's head is known.  Measured at 5,000 clients, each with a cookie of its
-    own: 4 us instead of 60 us a request, for more heads than the memory of
-    :class:`HeadReader` holds.
-
-    :ivar front: the request's bytes up to what may differ: its head, the empty line
-        included, and as much of its body as the hot path says.
-    :ivar back: its bytes behind that.
-    :ivar size: so many bytes are its head.
-    :ivar whole: so many bytes are all of it.
-    :ivar note: what the hot path knows it by, and whether the judgement still holds.
-    :ivar plan: the judgement.
-    :ivar bare: what an answer depends on.
-    """
-
-    __slots__ = ("back", "bare", "front", "note", "plan", "size", "whole")
-
-    def __init__(
-        self, data: bytes, size: int, bare: Head, plan: BodyPlan, known: tuple[object, int, int]
-    ) -> None:
-        self.note, start, stop = known
-        self.front = data[: size + start]
-        self.back = data[size + stop :]
-        self.size = size
-        self.whole = len(data)
-        self.plan = plan
-        self.bare = bare
-
-    def known_head(self) -> KnownHead | None:
-        """What is known of a request that has the head, and is another one."""
-        return known_head(self.front[: self.size], self.bare, self.plan, self.note)
-
-
-class KnownHead:
-    """A head of the hot path: but for the length, the connection's next request has it too.
-
-    Kept by its connection till the same is held a second time; then :class:`Known` takes its
-    place.  Of the requests that a client begins with, only one has to be judged that has a
-    cookie of its own.  Measured gain: 14 of the 25 us of a first connect.
-
-    :ivar front: the head up to the digits of its length.
-    :ivar back: the head behind them.
-    :ivar held: the size of the latest request with it that was held.
-    :ivar note, plan, bare: as in :class:`Known`.
-    """
-
-    __slots__ = ("back", "bare", "front", "held", "note", "plan")
-
-    def __init__(self, front: bytes, back: bytes, bare: Head, plan: BodyPlan, note: object) -> None:
-        self.front = front
-        self.back = back
-        self.held = 0
-        self.bare = bare
-        self.plan = plan
-        self.note = note
-
-    def body(self, data: bytes) -> bytes | None:
-        """The body of a complete request that has this head, ``None`` for anything else."""
-        start = len(self.front)
-        stop = data.find(self.back, start, start + len(self.back) + _LENGTH_DIGITS)
-        if stop < 0 or not data.startswith(self.front):
-            return None
-        body = data[stop + len(self.back) :]
-        if 0 < len(body) <= self.plan.limit and data[start:stop] == b"%d" % len(body):
-            return body
-        return None
-
-
-def known_head(block: bytes, bare: Head, plan: BodyPlan, note: object) -> KnownHead | None:
-    """Know a complete head that was judged; ``None`` when it has no length."""
-    found = _LENGTH.search(block)
-    if found is None:
-        return None
-    start, stop = found.span(1)
-    return KnownHead(block[:start], block[stop:], bare, plan, note)
 
 
 class HeadReader:
