@@ -24,16 +24,27 @@ class _Rest:
     :ivar done: fires with its result; to cancel it cancels what is waited for.
     """
 
-    __slots__ = ("_coroutine", "_waiting", "done")
+    __slots__ = ("_coroutine", "_result", "_waiting", "done")
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], waiting: Deferred[Any]) -> None:
         self._coroutine = coroutine
         self._waiting = waiting
-        self.done: Deferred[Any] = Deferred(self._cancel)
+        self.done = self._result = self._end()
         waiting.addBoth(self._go_on)
 
-    def _cancel(self, _: Deferred[Any]) -> None:
+    def _end(self) -> Deferred[Any]:
+        made: Deferred[Any] = Deferred(self._cancel)
+        return made.addCallback(self._result_or_more)
+
+    def _cancel(self, cancelled: Deferred[Any]) -> None:
         self._waiting.cancel()
+        if not cancelled.called:
+            # It has something to do yet, or goes on all the same; who waits, waits for that.
+            self._result = self._end()
+            cancelled.callback(self)
+
+    def _result_or_more(self, result: object) -> object:
+        return self._result if result is self else result
 
     def _go_on(self, result: object) -> None:
         """Run it until it waits again, or is over.
@@ -47,16 +58,12 @@ class _Rest:
                 # A Deferred that is awaited gives its result itself.
                 waiting = self._coroutine.send(None)
         except StopIteration as stop:
-            self._over(stop.value)
+            self._result.callback(stop.value)
         except BaseException:  # noqa: BLE001  # it is for who waits
-            self._over(Failure())
+            self._result.errback(Failure())
         else:
             self._waiting = waiting
             waiting.addBoth(self._go_on)
-
-    def _over(self, result: object) -> None:
-        if not self.done.called:  # else it was cancelled, and went on all the same
-            self.done.callback(result)
 
 
 def begin(coroutine: Coroutine[Any, Any, T]) -> T | Deferred[T]:

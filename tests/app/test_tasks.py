@@ -248,21 +248,28 @@ class BeginTests(SynchronousTestCase):
         self.assertEqual(seen, ["cancelled"])
 
     def test_cancelled_in_vain(self) -> None:
-        """Who cancels work that goes on all the same waits no longer; it ends in peace."""
+        """Who cancels work that goes on all the same waits for it, as for any coroutine."""
         last: Deferred[str] = Deferred()
         seen: list[str] = []
 
-        async def work() -> None:
-            with contextlib.suppress(CancelledError):
-                await Deferred()
-            seen.append(await last)
+        async def work() -> str:
+            for _ in range(2):
+                with contextlib.suppress(CancelledError):
+                    await Deferred()
+                seen.append("cancelled")
+            return await last
 
-        running = begin(work())
-        assert isinstance(running, Deferred)
-        running.cancel()
-        self.failureResultOf(running, CancelledError)
-        last.callback("over")
-        self.assertEqual(seen, ["over"])
+        for start in (begin, Deferred.fromCoroutine):
+            seen.clear()
+            running = start(work())
+            assert isinstance(running, Deferred)
+            for times in (1, 2):
+                running.cancel()
+                self.assertNoResult(running)
+                self.assertEqual(seen, ["cancelled"] * times)
+            last.callback("over")
+            self.assertEqual(self.successResultOf(running), "over")
+            last = Deferred()
 
     def test_one_after_the_other(self) -> None:
         """It may wait a thousand times, for what is there already, too."""
