@@ -414,6 +414,8 @@ class AdoptTests(TestCase):
             factory.noisy, factory.buildProtocol = False, count
             port: Any = parents.port
             adopted.append(adopt(real_reactor, parents.description, os.dup(port.fileno()), factory))
+        # For those that a front door accepts for.
+        self.assertEqual([one.at_once for one in adopted], [1, 1])
         address = ("127.0.0.1", parents.port_number)
         waiting = [socket.create_connection(address, 10) for _ in range(10)]
         for one in adopted:
