@@ -13,7 +13,7 @@ import re
 
 from gms_twisted.http.interfaces import BodyPlan, Head
 
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*+([0-9]++)", re.IGNORECASE)
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)", re.IGNORECASE)
 _LENGTH_DIGITS = 7
 """Of bodies that are known by their heads; what is longer is judged."""
 

@@ -29,7 +29,7 @@ _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+,;=]*)(?::[0
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _DIGITS = re.compile(rb"[0-9]{1,18}")
-_COOKIE = re.compile(rb"\r\ncookie:([^\x00-\x08\x0a-\x1f\x7f]*+)(?=\r\n)", re.IGNORECASE)
+_COOKIE = re.compile(rb"\r\ncookie:([^\x00-\x08\x0a-\x1f\x7f]*)(?=\r\n)", re.IGNORECASE)
 _STRAY = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\x00")
 
 _MEMO_ENTRIES = 256
