@@ -111,7 +111,7 @@ def form_of_whole(
 ) -> Form:
     """The form of a request whose body is there already, as :func:`sink_for` would read it.
 
-    Measured gain: 2 us of the 8 us that a small body takes piece by piece.
+    Measured gain: 2 of the 6 us that a small body takes piece by piece.
 
     :param directory: for large files.
     :raises Refused: it is not what it should be.
@@ -152,16 +152,6 @@ def parse_urlencoded(
     if b"%" in data and _BROKEN_ESCAPE.search(data):
         raise MalformedForm("The form has a broken percent-escape.")
     fields: dict[str, FormValue] = {}
-    if b"%" not in data and b"+" not in data and data.isascii():
-        # Most forms; the same in all charsets.  Measured gain: half of it.
-        for pair in data.decode("ascii").split("&"):
-            if pair:
-                name, _, text = pair.partition("=")
-                _check_name(name, options)
-                if len(text) > options.max_field_value:
-                    raise TooLarge(f"The field {shown(name)} is too long.")
-                fields[name] = text
-        return fields
     for field in data.split(b"&"):
         if field:
             raw_name, _, raw_value = field.partition(b"=")
