@@ -14,6 +14,7 @@ from typing import Any
 
 from twisted.application.service import Application
 from twisted.internet import reactor as real_reactor
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import ILogObserver, LogLevel
@@ -21,6 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from gms_twisted.app.reloads import Reloads
 from gms_twisted.config.ini import load_text
+from gms_twisted.doorway import Doorway
 from gms_twisted.process import Process
 from gms_twisted.store.interfaces import StoreFault
 from gms_twisted.store.memory import MemoryStore
@@ -39,8 +41,9 @@ from gms_twisted.workers.handover import (
 )
 from gms_twisted.workers.leash import Leash, receive
 from gms_twisted.workers.worker import make_worker, options_of
-from tests.support.front import RawConnection
+from tests.support.front import Front, RawConnection
 from tests.support.house import configuration_of, settings_for
+from tests.support.loop import HandReactor
 from tests.support.nodes import Network
 from tests.test_process import LISTEN, NODE, ProcessCase
 
@@ -427,6 +430,24 @@ class AdoptTests(TestCase):
             client.close()
         for listener in (*adopted, parents):
             await self.stop(listener)
+
+    def test_a_front_door_shares_a_burst(self) -> None:
+        """It accepts one of those that wait in each turn, too."""
+        reactor = HandReactor()
+        self.addCleanup(reactor.end)
+        parents = bind(reactor, "tcp:0:interface=127.0.0.1", self.factory)
+        doorway, door, port = Doorway(), Front().door, parents.port
+        assert isinstance(port, tcp.Port)
+        shared = adopt(reactor, parents.description, os.dup(port.fileno()), doorway)
+        doorway.listeners = [shared]
+        doorway.open(door)
+        accepting: Any = shared.port
+        for _ in range(3):
+            waiting = socket.create_connection(("127.0.0.1", parents.port_number), 10)
+            self.addCleanup(waiting.close)
+        for count in (1, 2, 3, 3):
+            accepting.doRead()
+            self.assertEqual(door.counts.accepted, count)
 
     async def test_a_unix_socket(self) -> None:
         """Its file and its mode are the parent's."""

@@ -305,8 +305,9 @@ class FrontDoor:
             host, port, secure = transport.client[0], transport.client[1], False
         else:
             inner = getattr(transport, "transport", None)
-            tcp = inner if isinstance(inner, DirectServer) else None
-            address, secure = transport.getPeer(), ISSLTransport.providedBy(transport)
+            secure = ISSLTransport.providedBy(transport)
+            tcp = inner if secure and isinstance(inner, DirectServer) else None
+            address = transport.getPeer()
             host, port = getattr(address, "host", ""), getattr(address, "port", 0)
         counts = self.counts
         counts.accepted += 1
