@@ -153,7 +153,8 @@ PURE = (
     "gms_twisted/domain/*,gms_twisted/bayeux/*,gms_twisted/chatserver/*,gms_twisted/config/*,"
     "gms_twisted/apns/*,"
     "gms_twisted/http/parse.py,gms_twisted/http/multipart.py,gms_twisted/http/websocket.py,"
-    "gms_twisted/http/known.py,gms_twisted/http/strict_json.py,gms_twisted/http/deflate.py,gms_twisted/http/upgrade.py,"
+    "gms_twisted/http/known.py,gms_twisted/http/strict_json.py,gms_twisted/http/deflate.py,"
+    "gms_twisted/http/upgrade.py,"
     "gms_twisted/http/framing.py"
 )
 PURE_COVERAGE = 98

@@ -78,11 +78,12 @@ def hold_again(
 def publish(server: BayeuxServer, session: Session, message: Message) -> bytes | None:
     """Publish to a channel that exists, if nobody but its subscribers is concerned.
 
-    On a websocket this takes 8 us less than an exchange, of 22 without the kernel's.
+    Measured gain on a websocket, against an exchange: 3 of 11 us in process, and a quarter of
+    all CPU time of a request, with the kernel's.
 
     :param session: of the client, which has been found to be the one it says.
     :returns: the encoded reply; ``None`` when the message must go the whole way, and
-        nothing has been done yet.
+        nothing has been published or counted yet.
     """
     text, identifier = message.get("channel"), message.get("id")
     channel = server.channels.get(text) if type(text) is str else None
