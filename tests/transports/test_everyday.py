@@ -283,6 +283,10 @@ class TwoWaysTests(SynchronousTestCase):
         """Messages leave with connects only."""
         self.compare(meta_connect_deliver_only=True)
 
+    def test_an_extension(self) -> None:
+        """Everything that leaves is changed."""
+        self.compare(timestamp=True)
+
     def test_inactive_clients(self) -> None:
         """Sessions that have times of their own to keep."""
         self.compare(max_inactivity_s=20.0)
