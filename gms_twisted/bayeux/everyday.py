@@ -9,7 +9,7 @@ Knows: when nothing is special.  Does not know: what is done when something is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gms_twisted.bayeux.authority import ClientRules
 from gms_twisted.bayeux.channels import BROADCAST
@@ -26,6 +26,21 @@ _CONNECTED = State.CONNECTED
 
 _PLAIN = {"channel", "clientId", "connectionType", "id"}
 _ID = b'"id":"'
+_ACK = b'"ext":{"ack":'
+_ACK_DIGITS = 18
+
+
+class Change(NamedTuple):
+    """What may differ between a connect and the next one of its client.
+
+    :ivar start: where its id begins in the payload.
+    :ivar stop: where its id ends, or the number that acknowledges a batch.
+    :ivar between: what stands between the two; empty when nothing is acknowledged.
+    """
+
+    start: int
+    stop: int
+    between: bytes
 
 
 def hold(
@@ -45,7 +60,7 @@ def hold(
         or not _is_plain(server, session, caller, carrier)
         or (
             ("ext" in message or session.acks is not None)
-            and not _acknowledged(server, session, message)
+            and not _takes_ext(server, session, message)
         )
         or not _hold(server, session, identifier.encode(), caller, carrier, held)
     ):
@@ -56,22 +71,32 @@ def hold(
 def hold_again(
     server: BayeuxServer,
     session: Session,
-    identifier: bytes,
+    part: bytes,
+    between: bytes,
     caller: Caller,
     carrier: Carrier,
     held: object,
 ) -> bool:
-    """Hold a connect that has nothing but what :func:`place_of_id` allows, and another id.
+    """Hold a connect that differs from the one before it where :class:`Change` allows it.
 
     :param session: of the client that it names.
+    :param part: what stands there now.
+    :param between: as in :class:`Change`.
     :returns: false when it must be read, and go the whole way.
     """
+    batch = None
+    if between:
+        part, _, number = part.partition(between)
+        # No other digits are a number in JSON.
+        if not number.isdigit() or len(number) > _ACK_DIGITS or b"00" <= number < b"1":
+            return False
+        batch = int(number)
     return (
-        identifier.isalnum()
-        and len(identifier) <= MAX_ID
-        and session.acks is None
+        part.isalnum()
+        and len(part) <= MAX_ID
         and _is_plain(server, session, caller, carrier)
-        and _hold(server, session, identifier, caller, carrier, held)
+        and (session.acks is None or _acknowledged(server, session, batch))
+        and _hold(server, session, part, caller, carrier, held)
     )
 
 
@@ -123,31 +148,41 @@ def publish(server: BayeuxServer, session: Session, message: Message) -> bytes |
     )
 
 
-def place_of_id(payload: bytes) -> tuple[int, int] | None:
-    """Find the id of a connect that has nothing else that could change.
+def change_of(payload: bytes) -> Change | None:
+    """Find what may differ in a connect when it comes again.
 
     The payload must be written as we would write it: then whatever letters and digits
-    stand there instead, it is the same message with another id.
+    stand there instead, it is the same message with another id and another number.
 
-    :returns: from where to where; ``None`` when there may be more to it.
+    :returns: ``None`` when there may be more to it.
     """
     try:
         messages = decode(payload)
     except MalformedPayload:
         return None
     message = messages[0]
-    identifier = message.get("id")
+    identifier, ext = message.get("id"), message.get("ext")
+    texts = {name: value for name, value in message.items() if name != "ext"}
     if (
         len(messages) > 1
-        or message.keys() != _PLAIN
-        or message["channel"] != CONNECT
+        or texts.keys() != _PLAIN
+        or texts["channel"] != CONNECT
         or not (type(identifier) is str and identifier.isalnum() and identifier.isascii())
-        or any(type(value) is not str for value in message.values())
+        or any(type(value) is not str for value in texts.values())
         or payload not in (encode(messages), encode(message))
     ):
         return None
     start = payload.index(_ID) + len(_ID)
-    return start, start + len(identifier)
+    stop = start + len(identifier)
+    if "ext" not in message:
+        return Change(start, stop, b"")
+    number = ext["ack"] if type(ext) is dict and ext.keys() == {"ack"} else None
+    if type(number) is not int or number < 0:
+        return None
+    digits = payload.index(_ACK) + len(_ACK)
+    if digits < stop:
+        return None
+    return Change(start, digits + len(b"%d" % number), payload[stop:digits])
 
 
 def _is_plain(server: BayeuxServer, session: Session, caller: Caller, carrier: Carrier) -> bool:
@@ -194,11 +229,18 @@ def _hold(
     return True
 
 
-def _acknowledged(server: BayeuxServer, session: Session, message: Message) -> bool:
-    """Take an acknowledgement; ``False`` when a connect has more than that to say."""
+def _takes_ext(server: BayeuxServer, session: Session, message: Message) -> bool:
+    """Take what an extension says; ``False`` when it is more than an acknowledgement."""
     ext = message.get("ext")
-    if ext is not None:
-        if type(ext) is not dict or len(ext) != 1 or type(ext.get("ack")) is not int:
-            return False
-        server.outbox.acknowledge(session, ext["ack"])
+    if ext is None:
+        return _acknowledged(server, session, None)
+    if type(ext) is not dict or len(ext) != 1 or type(ext.get("ack")) is not int:
+        return False
+    return _acknowledged(server, session, ext["ack"])
+
+
+def _acknowledged(server: BayeuxServer, session: Session, batch: int | None) -> bool:
+    """Take an acknowledgement; ``False`` when something must be sent again."""
+    if batch is not None:
+        server.outbox.acknowledge(session, batch)
     return session.acks is None or not server.outbox.must_resend(session)

@@ -329,23 +329,26 @@ class Outbox:
         self.unhold(session)
         if (
             session.extras is None
-            and session.acks is None
             and session.alive
             and not (session.advise or advice or self._hooks.extensions)
         ):
             # What nearly all answers are: nothing but the queue and the reply.
-            fragments = session.queue
-            if fragments:
-                self.sent += len(fragments)
+            fragments, reply, acks = session.queue, session.reply, session.acks
+            self.sent += len(fragments)
+            if acks is not None:
+                reply = _acknowledging(reply, acks.mark(len(fragments)))
+                fragments = fragments[:]
+            elif fragments:
                 self.queued_bytes -= session.queued_bytes
                 session.queue = []
-                session.queued_bytes = session.urgent = 0
+                session.queued_bytes = 0
             else:
                 fragments = []
+            session.urgent = 0
             session.wake = False
             session.lazy_at = 0.0
             self.await_connect(session)
-            carrier.answer(held, fragments, session.reply)
+            carrier.answer(held, fragments, reply)
             return
         fragments = self.take(session, [session.reply])
         reply = self.connect_reply(session, advice)
@@ -392,7 +395,7 @@ class Outbox:
             ext["timesync"] = answer_timesync(session, self._wall.now())
             reply = b'%b,"ext":%b}' % (reply[:-1], encode(ext))
         elif acks is not None:
-            reply = b'%b,"ext":{"ack":%d}}' % (reply[:-1], acks.batch - 1)
+            reply = _acknowledging(reply, acks.batch - 1)
         if self._hooks.extensions or (extras is not None and extras.extensions):
             return self.extend(session, decode(reply)[0]) or reply
         return reply
@@ -422,3 +425,8 @@ class Outbox:
         if special and not self._hooks.outgoing(session, reply):
             return None
         return encode(reply)
+
+
+def _acknowledging(reply: bytes, batch: int) -> bytes:
+    """An encoded reply, with the number of the batch that it brings."""
+    return b'%b,"ext":{"ack":%d}}' % (reply[:-1], batch)

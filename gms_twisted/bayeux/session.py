@@ -125,13 +125,15 @@ class Acks:
         # A list, since there is nearly always one: of a deque the empty one takes 0.6 KB.
         self.marks: list[tuple[int, int]] = []
 
-    def mark(self, length: int) -> None:
-        """Count a batch that holds the whole queue."""
+    def mark(self, length: int) -> int:
+        """Count a batch that holds the whole queue; returns its number."""
         self.sent = length
         if self.marks and self.marks[-1][1] == length:
             self.marks.pop()  # The later number covers the same messages.
-        self.marks.append((self.batch, length))
-        self.batch += 1
+        number = self.batch
+        self.marks.append((number, length))
+        self.batch = number + 1
+        return number
 
     def received(self, batch: int) -> int:
         """Take an acknowledgement; returns how many messages to drop from the front.

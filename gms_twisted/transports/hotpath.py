@@ -20,7 +20,7 @@ from twisted.logger import Logger
 
 from gms_twisted.app.comet import Comet
 from gms_twisted.bayeux.codec import MalformedPayload, Message, decode
-from gms_twisted.bayeux.everyday import hold, hold_again, place_of_id, publish
+from gms_twisted.bayeux.everyday import change_of, hold, hold_again, publish
 from gms_twisted.bayeux.messages import CONNECT, HANDSHAKE
 from gms_twisted.bayeux.session import Caller
 from gms_twisted.http.interfaces import (
@@ -284,7 +284,7 @@ class BayeuxHotPath:
     def recurring(
         self, connection: Connection, note: object, body: bytes
     ) -> tuple[object, int, int]:
-        """Know a held connect by all but its id, where it is as plain as that.
+        """Know a held connect by all but its id and what it acknowledges, if it is that plain.
 
         A client repeats it for as long as it is there.  To hold it again without reading it
         saves 2 us of the 7 that holding it takes.
@@ -294,9 +294,9 @@ class BayeuxHotPath:
         if type(note) is Recurring:
             note = note.note
         if session is not None and type(note) is Note and note.utf8:
-            place = place_of_id(body)
-            if place is not None:
-                return (Recurring(note, session), *place)
+            change = change_of(body)
+            if change is not None:
+                return Recurring(note, session, change.between), change.start, change.stop
         return note, 0, len(body)
 
     def repeated(self, connection: Connection, note: object, body: bytes, part: bytes) -> bool:
@@ -307,8 +307,8 @@ class BayeuxHotPath:
         if type(note) is not Note or note.epoch is not self._epoch or note.padded:
             return False
         if known is not None:
-            session, poll = known.session, Poll(connection, note)
-            if hold_again(self._server, session, part, note.caller, self._polling, poll):
+            session, between, poll = known.session, known.between, Poll(connection, note)
+            if hold_again(self._server, session, part, between, note.caller, self._polling, poll):
                 connection.held = poll
                 poll.session = session
                 return True

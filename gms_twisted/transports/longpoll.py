@@ -84,17 +84,19 @@ class Note:
 
 
 class Recurring:
-    """A held connect whose client sends it again with another id, and nothing else.
+    """A held connect whose client sends it again, with another id or acknowledgement at most.
 
     :ivar note: its head's.
     :ivar session: the client's.
+    :ivar between: as in ``bayeux.everyday.Change``.
     """
 
-    __slots__ = ("note", "session")
+    __slots__ = ("between", "note", "session")
 
-    def __init__(self, note: Note, session: Session) -> None:
+    def __init__(self, note: Note, session: Session, between: bytes) -> None:
         self.note = note
         self.session = session
+        self.between = between
 
 
 class Poll:

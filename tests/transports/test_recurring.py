@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from gms_twisted.bayeux.everyday import place_of_id
+from gms_twisted.bayeux.everyday import Change, change_of
 from tests.http.wire import post
 from tests.support.bayeux import FakeOrigins, World
 from tests.support.front import Front, RawConnection, Response
@@ -16,8 +16,8 @@ URL = b"/genesys/cometd"
 JSON = b"Content-Type: application/json\r\n"
 
 
-class PlaceTests(SynchronousTestCase):
-    """Where the id of a connect is, when nothing else in it can differ."""
+class ChangeTests(SynchronousTestCase):
+    """Where a connect may differ from the one before it, when nothing else in it can."""
 
     def test_plain(self) -> None:
         """In an array or bare, wherever the id stands."""
@@ -25,12 +25,24 @@ class PlaceTests(SynchronousTestCase):
         first = {"id": "42", **message}
         for sent in (message, [message], first, [first]):
             payload = json.dumps(sent, separators=(",", ":")).encode()
-            place = place_of_id(payload)
-            assert place is not None
-            start, stop = place
-            self.assertEqual(payload[start:stop], b"42")
+            change = change_of(payload)
+            assert change is not None
+            start, stop, between = change
+            self.assertEqual((payload[start:stop], between), (b"42", b""))
             other = payload[:start] + b"77" + payload[stop:]
             self.assertEqual(json.loads(other), json.loads(payload.replace(b"42", b"77")))
+
+    def test_acknowledging(self) -> None:
+        """From the id to the number, and what stands between them."""
+        message = {"channel": "/meta/connect", "connectionType": "x", "id": "42", "clientId": "c"}
+        for number in (0, 7, 10**17):
+            sent = {**message, "ext": {"ack": number}}
+            payload = json.dumps([sent], separators=(",", ":")).encode()
+            between = b'","clientId":"c","ext":{"ack":'
+            start = payload.index(b"42")
+            stop = payload.index(b"}}]")
+            self.assertEqual(change_of(payload), Change(start, stop, between))
+            self.assertEqual(payload[start:stop], b"42%b%d" % (between, number))
 
     def test_not_plain(self) -> None:
         """Not where there is more, where it is written otherwise, or in another message."""
@@ -42,7 +54,15 @@ class PlaceTests(SynchronousTestCase):
             f"[{{{fields}}}]",
             f'[{{{fields},"id": "42"}}]',
             f'[{{{fields},"id":"42","id":"42"}}]',
-            f'[{{{fields},"id":"42","ext":{{"ack":1}}}}]',
+            f'[{{{fields},"id":"42","ext":null}}]',
+            f'[{{{fields},"id":"42","ext":{{}}}}]',
+            f'[{{{fields},"id":"42","ext":{{"ack":-1}}}}]',
+            f'[{{{fields},"id":"42","ext":{{"ack":true}}}}]',
+            f'[{{{fields},"id":"42","ext":{{"ack":"1"}}}}]',
+            f'[{{{fields},"id":"42","ext":{{"ack":1.5}}}}]',
+            f'[{{{fields},"id":"42","ext":{{"ack":1,"timesync":{{}}}}}}]',
+            f'[{{{fields},"ext":{{"ack":1}},"id":"42"}}]',
+            f'[{{{fields},"ext":{{"ack":1}}}}]',
             f'[{{{fields},"id":"42","advice":{{"timeout":0}}}}]',
             f'[{{{fields},"id":"42"}},{{{fields},"id":"43"}}]',
             f'[{{{fields.replace("connect", "subscribe", 1)},"id":"42"}}]',
@@ -50,19 +70,22 @@ class PlaceTests(SynchronousTestCase):
             '[{"channel":"/meta/connect","clientId":1,"connectionType":"x","id":"42"}]',
             "nonsense",
         ):
-            self.assertIsNone(place_of_id(payload.encode()), payload)
+            self.assertIsNone(change_of(payload.encode()), payload)
 
 
 class RecurringTests(SynchronousTestCase):
     """A connect that is sent again with another id is what it would be if it were read."""
 
+    ext: ClassVar[dict[str, object]] = {}
+
     def setUp(self) -> None:
         """A client that holds a connect, for the second time."""
+        self.batch = 0
         self.world = World()
         self.front = Front(hot=self.world.hot, clock=self.world.clock)
         self.connection = self.front.connect()
         handshake: dict[str, object] = {"channel": "/meta/handshake", "version": "1.0"}
-        (reply,) = self.ask({**handshake, "supportedConnectionTypes": ["long-polling"]})
+        (reply,) = self.ask({**handshake, "supportedConnectionTypes": ["long-polling"], **self.ext})
         self.client_id = reply["clientId"]
         self.ask(self.message("/meta/subscribe", subscription="/a"))
         (reply,) = self.ask(self.connect("1"))
@@ -78,7 +101,8 @@ class RecurringTests(SynchronousTestCase):
 
     def connect(self, identifier: str) -> dict[str, object]:
         """Make a connect."""
-        return self.message("/meta/connect", connectionType="long-polling", id=identifier)
+        ext = {"ext": {"ack": self.batch}} if self.ext else {}
+        return self.message("/meta/connect", connectionType="long-polling", id=identifier, **ext)
 
     def ask(self, *messages: dict[str, object]) -> list[Any]:
         """Send messages; returns what has been answered, nothing when they are held."""
@@ -92,7 +116,10 @@ class RecurringTests(SynchronousTestCase):
     def answers(self) -> list[Any]:
         """The messages that have come."""
         self.world.turn()
-        return [one for answer in self.connection.responses() for one in answer.json()]
+        answers = [one for answer in self.connection.responses() for one in answer.json()]
+        for one in answers:
+            self.batch = one.get("ext", {}).get("ack", self.batch)
+        return answers
 
     def publish(self, data: object) -> list[Any]:
         """Let something come for the client; returns what it gets."""
@@ -237,6 +264,96 @@ class RecurringTests(SynchronousTestCase):
         self.connection.lose()
         self.assertIsNone(self.session.held)
         self.assertTrue(self.session.expire_at)
+
+
+class AcknowledgingTests(RecurringTests):
+    """The same of clients that acknowledge what they get."""
+
+    ext: ClassVar[dict[str, object]] = {"ext": {"ack": True}}
+
+    def test_nothing_is_kept(self) -> None:
+        """What a client says it has is forgotten when it says so, and not before."""
+        for number in range(3, 10):
+            event, reply = self.publish(number)
+            self.assertEqual((event["data"], reply["ext"]["ack"]), (number, number))
+            self.assertEqual(len(self.session.queue), 1)
+            self.assertEqual(self.ask(self.connect(str(number))), [])
+            self.assertEqual((self.session.queue, self.session.queued_bytes), ([], 0))
+        self.assertEqual(self.world.server.outbox.queued_bytes, 0)
+
+    def test_sent_again(self) -> None:
+        """What it has not got comes at once, with what has come since."""
+        self.publish("kept")
+        self.ask(self.connect("3"))
+        self.publish("lost")
+        self.batch -= 1
+        self.world.server.publish("/a", "new")
+        first, second, reply = self.ask(self.connect("4"))
+        self.assertEqual((first["data"], second["data"], reply["id"]), ("lost", "new", "4"))
+        self.assertEqual(self.ask(self.connect("5")), [])
+        self.assertEqual(self.session.queue, [])
+
+    def test_not_a_number(self) -> None:
+        """What is no number in JSON, but as long as one, is refused and changes nothing."""
+        for batch in range(3, 12):
+            self.publish(batch)
+            self.assertEqual(self.ask(self.connect(str(batch))), [])
+        for wrong in (b"01", b"00", b"+1", b"1_", b"\xb21", b"1a"):
+            with self.subTest(wrong):
+                self.publish("kept")
+                body = json.dumps([self.connect("12")], separators=(",", ":")).encode()
+                changed = body.replace(b'"ack":%d' % self.batch, b'"ack":' + wrong)
+                self.connection.send(post(URL, changed, JSON))
+                (answer,) = self.connection.responses()
+                self.assertEqual((answer.status, len(self.session.queue)), (400, 1))
+                self.assertEqual(self.send(body), [])
+                self.assertEqual(self.session.queue, [])
+
+    def test_beyond_the_last(self) -> None:
+        """A number beyond the last counts as that; it must be one that can be read."""
+        for digits in (2, 308):
+            with self.subTest(digits):
+                for _ in range(3):
+                    self.publish("has come")
+                    self.batch = 10**digits - 1
+                    self.assertEqual(self.ask(self.connect("33")), [])
+                    self.assertEqual(self.session.queue, [])
+                self.publish("kept")
+                last, self.batch = self.batch, 10**digits - 1
+                body = json.dumps([self.connect("33")], separators=(",", ":")).encode()
+                if digits == 2:
+                    wrong = body.replace(b"99", b"0%d" % last)
+                else:
+                    wrong = body.replace(b'"33"', b'"3"').replace(b"}}]", b"9}}]")
+                self.assertEqual(len(wrong), len(body))
+                self.connection.send(post(URL, wrong, JSON))
+                (answer,) = self.connection.responses()
+                self.assertEqual((answer.status, len(self.session.queue)), (400, 1))
+                self.batch = last
+                self.assertEqual(self.ask(self.connect("3")), [])
+
+    def test_longer_and_shorter(self) -> None:
+        """Id and number may share their length otherwise than before: it is read."""
+        for batch in range(3, 10):
+            self.publish(batch)
+            self.ask(self.connect("100"))
+        _, reply = self.publish("last")
+        self.assertEqual(reply["ext"]["ack"], 10)
+        self.assertEqual(self.ask(self.connect("99")), [])
+        self.assertEqual(self.session.queue, [])
+        _, reply = self.publish("more")
+        self.assertEqual(reply["id"], "99")
+
+    def test_an_id_that_looks_like_more(self) -> None:
+        """Only what stands between the two divides them."""
+        self.publish(1)
+        body = json.dumps([self.connect("3")], separators=(",", ":")).encode()
+        body = body.replace(b'"id":"3","ext":{"ack":3}', b'"id":"3","ext":{"kca":3}')
+        self.connection.send(post(URL, body, JSON))
+        self.world.turn()
+        (answer,) = self.connection.responses()
+        self.assertEqual([one["id"] for one in answer.json() if "id" in one], ["3"])
+        self.assertEqual(len(self.session.queue), 1)
 
 
 class CookieTests(SynchronousTestCase):
