@@ -24,7 +24,7 @@ from gms_twisted.bayeux.settings import Settings
 from gms_twisted.domain.sources import Clock, WallClock
 from gms_twisted.domain.wheel import TimerWheel
 
-SLICE_S = 0.016
+SLICE_S = 0.020
 """Longest time that one call of :meth:`Outbox.flush` goes on.
 
 1,000 long polls are answered in it: in shorter slices the last of them would wait till the
