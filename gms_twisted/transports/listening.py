@@ -29,12 +29,12 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.ssl import Certificate, CertificateOptions, KeyPair, PrivateCertificate
 from twisted.internet.unix import Port as UnixPort
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gms_twisted.config.options import ServerOptions
 from gms_twisted.http.accepting import AT_ONCE
+from gms_twisted.http.direct import DirectTLS
 
 BACKLOG = 1024
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -197,7 +197,7 @@ def bind(reactor: object, description: str, factory: IProtocolFactory) -> Listen
         parts = Description.parse(description)
         tls = SwappableCertificate(parts.options) if parts.kind == "ssl" else None
         if tls is not None:
-            factory = TLSMemoryBIOFactory(tls, False, factory)
+            factory = DirectTLS(tls, False, factory)
         text = parts.as_tcp() if parts.kind in ("tcp", "ssl") else description
         port = _now(serverFromString(reactor, text).listen(factory))
     except (CannotListenError, OSError) as error:
@@ -239,7 +239,7 @@ def adopt(reactor: Any, description: str, descriptor: int, factory: IProtocolFac
     parts = Description.parse(description)
     tls = SwappableCertificate(parts.options) if parts.kind == "ssl" else None
     if tls is not None:
-        factory = TLSMemoryBIOFactory(tls, False, factory)
+        factory = DirectTLS(tls, False, factory)
     try:
         with socket.socket(fileno=descriptor) as listening:
             family = listening.family

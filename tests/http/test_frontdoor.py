@@ -8,7 +8,6 @@ from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
@@ -16,6 +15,7 @@ from twisted.web.server import NOT_DONE_YET
 from gms_twisted.config.bayeux_options import BayeuxOptions
 from gms_twisted.config.options import HttpOptions
 from gms_twisted.http.addresses import Networks
+from gms_twisted.http.direct import DirectTLS
 from gms_twisted.http.frontdoor import PAUSE_LOG_S, FrontDoor
 from gms_twisted.http.interfaces import Refusal
 from tests.http.hot import OK, FakeHot
@@ -111,7 +111,7 @@ class SocketTestCase(SynchronousTestCase):
         )
         factory: Any = self.door
         if self.tls:
-            factory = TLSMemoryBIOFactory(server_context(), False, self.door, self.reactor)
+            factory = DirectTLS(server_context(), False, self.door, self.reactor)
         self.port = self.reactor.listenTCP(0, factory, interface="127.0.0.1")
         self.assertTrue(self.door.attach(self.port))
         self.addCleanup(self.end)
@@ -427,6 +427,16 @@ class TlsDoorTests(SocketTestCase):
         self.assertEqual([one.body for one in responses_of(data)], [b"ok", b"page"])
         (connection,) = self.door._connections
         self.assertTrue(connection.peer.secure)
+
+    def test_sent_at_once(self) -> None:
+        """An answer has left before the reactor's next turn."""
+        self.hot.holds = True
+        client = self.connect_tls()
+        client.send(GET_HOT)
+        self.reactor.until(lambda: self.hot.held)
+        self.assertEqual(client.receive(), b"")
+        self.hot.held[0].answer(OK)
+        self.assertEqual(client.receive(), OK)
 
     def test_streamed_file(self) -> None:
         """A producer's answer arrives whole."""
