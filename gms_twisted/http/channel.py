@@ -33,7 +33,6 @@ from zope.interface import implementer
 
 from gms_twisted.domain.errors import GmsError
 from gms_twisted.domain.values import Form
-from gms_twisted.domain.wheel import NEVER
 from gms_twisted.http.answers import (
     BODY,
     BUSY,
@@ -43,24 +42,19 @@ from gms_twisted.http.answers import (
     LINGER,
     READY,
     SOCKET,
-    AnsweringConnection,
 )
 from gms_twisted.http.carried import MAX_CARRIED
 from gms_twisted.http.exchange import Exchange
 from gms_twisted.http.forms import form_of_query, form_of_whole, is_multipart
 from gms_twisted.http.incoming import Incoming
-from gms_twisted.http.interfaces import BodyKind, BodyPlan, Head, Refusal, Upgrade
-from gms_twisted.http.known import Known, KnownHead, bare_head, known_head
+from gms_twisted.http.interfaces import BodyKind, BodyPlan, Head, Refusal
+from gms_twisted.http.known import Known, bare_head, known_head
 from gms_twisted.http.lean_request import LeanRequest
 from gms_twisted.http.one_answer import OneAnswer
 from gms_twisted.http.parse import END_OF_HEAD, Refused
 from gms_twisted.http.relayed import Relayed
-from gms_twisted.http.responses import (
-    CONTINUE,
-    INTERNAL,
-    refusal_of,
-)
-from gms_twisted.http.upgrade import check_upgrade, upgrade_response
+from gms_twisted.http.repeating import RepeatingConnection
+from gms_twisted.http.responses import CONTINUE, refusal_of
 from gms_twisted.http.websocket_end import WebSocketEnd
 
 _WAITING_BYTES = 64 * 1024
@@ -70,14 +64,13 @@ _A_TURN = 32
 
 _TIMEOUT = Refusal(408, "The request took too long.", "gms.http.timeout", close=True)
 _TOO_LARGE = "The body is larger than {} bytes."
-_NO_SOCKET = Refusal(404, "There is no websocket at this URL.", "gms.unknown_path", close=True)
 _ANY_OPTIONS = Refusal(
     200, "", "", (("Allow", "DELETE, GET, HEAD, OPTIONS, POST, PUT"),), plain=True
 )
 
 
 @implementer(IProtocol, ILoggingContext)
-class HttpConnection(AnsweringConnection):
+class HttpConnection(RepeatingConnection):
     """A client's connection, on any transport.
 
     :ivar held: a slot for the hot path, ``None`` between requests.
@@ -203,21 +196,6 @@ class HttpConnection(AnsweringConnection):
         elif self._state != CLOSED:
             self._known = head
 
-    def _know(self, head: KnownHead, data: bytes, body: bytes) -> None:
-        """Know a request that is held: by its head, and when it repeats itself by all of it.
-
-        To look for what may differ costs 9 us, which who comes once only need not pay.
-        """
-        size = len(data)
-        if head.held != size:
-            head.held = size
-            self._known = head
-            return
-        hot = self._door.hot
-        assert hot is not None
-        recurring = hot.recurring(self, head.note, body)
-        self._known = Known(data, size - len(body), head.bare, head.plan, recurring)
-
     def _begin(self, data: bytes, checked: int) -> None:
         """Read a request's head, and go on with it.
 
@@ -271,24 +249,6 @@ class HttpConnection(AnsweringConnection):
                         self._known.held = size
             return
         self._admit(head, plan, data[end:])
-
-    def _again(self, known: Known | KnownHead, body: bytes, part: bytes) -> bool:
-        """Take a request that is known; ``False``: it must be judged anew."""
-        door = self._door
-        assert door.hot is not None
-        self._state = BUSY
-        self._head = known.bare
-        self._plan = known.plan
-        try:
-            if door.hot.repeated(self, known.note, body, part):
-                door.counts.hot_requests += 1
-                return True
-        except Exception:  # noqa: BLE001  # R18
-            self._failed()
-            return True
-        self._state = READY
-        self._head = self._plan = None
-        return False
 
     def _incomplete(self, data: bytes, checked: int) -> None:
         try:
@@ -433,32 +393,6 @@ class HttpConnection(AnsweringConnection):
         finally:
             self._looping = looping
 
-    def _hot(self, head: Head, plan: BodyPlan, body: bytes) -> None:
-        door = self._door
-        door.counts.hot_requests += 1
-        if not self._tuned:
-            self._tuned = True
-            door.tune(self._tcp)
-        assert door.hot is not None
-        try:
-            door.hot.request(self, head, plan, body)
-        except Exception:  # noqa: BLE001  # R18: answered 500, logged once, server goes on
-            self._failed()
-
-    def _press(self) -> None:
-        """More has come behind a request of the hot path."""
-        assert self._door.hot is not None
-        try:
-            self._door.hot.pressed(self)
-        except Exception:  # noqa: BLE001  # as above
-            self._failed()
-
-    def _failed(self) -> None:
-        request_id = self._door.next_request_id()
-        self.log.failure("Failed: request {request_id} of the hot path", request_id=request_id)
-        if self._state == BUSY:
-            self._refuse(INTERNAL, self._head)
-
     def _wait(self, data: bytes) -> None:
         """Keep what comes too early; stop reading when it is much (H14)."""
         self._buffer += data
@@ -507,64 +441,6 @@ class HttpConnection(AnsweringConnection):
         elif state != BUSY or (isinstance(self._work, OneAnswer) and self._work.streams):
             # Else the request is held: what was left of the time between requests.
             self._judge_progress()
-
-    # -- websockets --
-
-    def _upgrade(self, head: Head, rest: bytes) -> None:
-        """Become a websocket, if everybody agrees."""
-        door = self._door
-        refusal = check_upgrade(head) if head.hot else _NO_SOCKET
-        if refusal is None:
-            assert door.hot is not None
-            accepted = door.hot.upgrade(head, self.peer)
-            if isinstance(accepted, Upgrade):
-                self._open(head, accepted, rest)
-                return
-            refusal = accepted
-        # What follows a refused upgrade may already be frames (hardening W06).
-        self._refuse(
-            Refusal(
-                refusal.status,
-                refusal.message,
-                refusal.code,
-                refusal.headers,
-                plain=refusal.plain,
-                close=True,
-            ),
-            head,
-        )
-
-    def _open(self, head: Head, accepted: Upgrade, rest: bytes) -> None:
-        door = self._door
-        door.tune(self._tcp)
-        door.counts.websockets += 1
-        extensions, reader = door.frame_reader(head, accepted)
-        end = WebSocketEnd(self, accepted.handler, reader)
-        self._work = end
-        self._state = SOCKET
-        self.transport.write(
-            upgrade_response(head, accepted.protocol, extensions, accepted.headers)
-        )
-        self._head = None
-        self.due_in(NEVER)
-        try:
-            end.opened()
-        except Exception:  # noqa: BLE001  # R18
-            self._socket_failed(end)
-        if rest and self._state == SOCKET:
-            self._socket(rest)
-
-    def _socket(self, data: bytes) -> None:
-        end = self._work
-        assert isinstance(end, WebSocketEnd)
-        try:
-            end.received(data)
-        except Exception:  # noqa: BLE001  # R18
-            self._socket_failed(end)
-
-    def _socket_failed(self, end: WebSocketEnd) -> None:
-        self.log.failure("Failed on a websocket")
-        end.failed()
 
     def drain(self) -> None:
         """The server ends: close unless something is under way."""

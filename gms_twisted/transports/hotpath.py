@@ -1,20 +1,14 @@
-"""``/genesys/cometd``: which transport a request means, and whether it is let in.
+"""``/genesys/cometd``: requests of clients, from the front door to the Bayeux server and back.
 
-What a head says is worked out once and remembered in ``Head.note``, since a client
-repeats its head byte for byte; per request there is one small :class:`Poll`.
+Per request there is one small :class:`Poll`; what its head says is in ``Head.note``.
 
-Knows: paths, methods, content types, cookies, origins.  Does not know: what messages
-mean, sockets.
+Knows: what is done with a payload, and in which order that is tried.  Does not know: which
+requests are let in (``admission``), what messages mean, sockets.
 """
 
 from __future__ import annotations
 
-import codecs as charsets
-import re
-from dataclasses import replace
-from email.message import Message as Headers
 from typing import Protocol
-from urllib.parse import parse_qsl
 
 from twisted.logger import Logger
 
@@ -33,41 +27,15 @@ from gms_twisted.http.interfaces import (
     Refusal,
     Upgrade,
 )
+from gms_twisted.transports.admission import BayeuxAdmission, Callers, Sites
 from gms_twisted.transports.bayeux_relay import CARRY_S, BayeuxRelay, Request
 from gms_twisted.transports.longpoll import Mode, Note, Poll, Polling, Recurring
+from gms_twisted.transports.payloads import messages_of
 from gms_twisted.transports.websocket import Sockets
 
 BASE = b"/genesys/cometd"
-METHODS = "GET, POST"
-_CALLBACK = re.compile(r"[A-Za-z_$][A-Za-z0-9_$.]*\Z")
-_COOKIE = re.compile(r"[A-Za-z0-9_.~+/=-]{1,128}\Z")
-_JSON_TYPES = ("application/json", "text/json", "text/plain", "")
-_FORM_TYPE = "application/x-www-form-urlencoded"
-_MAX_FIELDS = 1000
-_MAX_MODES = 32
-_UNKNOWN = "Unknown Bayeux Transport"
 _TEXT = b"text/plain;charset=UTF-8"
 _NOBODY = CallerInfo("")
-
-
-class Callers(Protocol):
-    """Tells who sends a request: ``http.identity.Identity``."""
-
-    def identify(self, head: Head, peer: Peer) -> CallerInfo | Refusal:
-        """Say who sends a request, or why it is refused."""
-
-
-class Sites(Protocol):
-    """Judges origins: ``http.origins.Origins``."""
-
-    def allowed(self, head: Head, peer: Peer) -> bool:
-        """Tell whether the page that makes a request may do so."""
-
-    def headers(self, head: Head, peer: Peer) -> tuple[tuple[str, str], ...]:
-        """What every answer says about origins."""
-
-    def preflight(self, head: Head, peer: Peer, methods: str) -> tuple[tuple[str, str], ...]:
-        """What the answer to a preflight says."""
 
 
 class Limiter(Protocol):
@@ -92,15 +60,11 @@ class BayeuxHotPath:
         self._comet = comet
         self._server = comet.server
         self._options = comet.options
-        self._identity = identity
-        self._origins = origins
+        self._admission = BayeuxAdmission(comet, identity, origins)
         self._handshakes = handshakes
         self._polling = Polling(comet, "long-polling", "long-polling.json", deliver_only=False)
         self._padding = Polling(comet, "callback-polling", "long-polling.jsonp", deliver_only=True)
         self._sockets = Sockets(comet, handshakes)
-        self._epoch = object()
-        self._modes: dict[tuple[bytes, ...], Refusal | tuple[Mode, str, bytes]] = {}
-        self._plan: BodyPlan | None = None
         self.relay: BayeuxRelay | None = None
         comet.on_drain(self._sockets.close_some)
         comet.on_change(self._configure)
@@ -111,20 +75,13 @@ class BayeuxHotPath:
 
     def reconfigure(self, identity: Callers, origins: Sites) -> None:
         """Judge callers and origins by new rules from now on."""
-        self._identity = identity
-        self._origins = origins
-        self._epoch = object()
+        self._admission.reconfigure(identity, origins)
 
     def _configure(self) -> None:
-        """Take the options over, and forget what was worked out under others."""
+        """Take the options over."""
         self._options = self._comet.options
-        for transport in (self._polling, self._padding, self._sockets):
-            transport.configure()
-        self._modes.clear()
-        self._plan = None
-        self._epoch = object()
-
-    # -- admission ------------------------------------------------------------------
+        for part in (self._admission, self._polling, self._padding, self._sockets):
+            part.configure()
 
     def owns(self, path: bytes) -> bool:
         """Tell whether a path is ours: the endpoint, or anything below it."""
@@ -132,140 +89,7 @@ class BayeuxHotPath:
 
     def admit(self, head: Head, peer: Peer) -> Refusal | BodyPlan:
         """Judge a request by its head."""
-        note = head.note
-        if type(note) is Note and self._holds(note, peer):
-            return note.plan
-        # Cookies decide nothing but which browser it is.
-        like = None if head.like is None else head.like.note
-        if type(like) is Note and self._holds(like, peer):
-            judged: Refusal | Note = like.of(self._caller(head, like.plan.caller, like.mode))
-        else:
-            judged = self._judge(head, peer)
-        if isinstance(judged, Refusal):
-            headers = self._origins.headers(head, peer)
-            known = {name for name, _ in judged.headers}
-            added = tuple(line for line in headers if line[0] not in known)
-            return replace(judged, headers=judged.headers + added)
-        # A token ends some time, so who sent it is asked each time.
-        if b"authorization" not in head.headers:
-            head.note = judged
-        return judged.plan
-
-    def _holds(self, note: Note, peer: Peer) -> bool:
-        """Tell whether a judgement is for such a client, by the rules of now."""
-        return note.epoch is self._epoch and note.host == peer.host and note.secure == peer.secure
-
-    def _judge(self, head: Head, peer: Peer) -> Refusal | Note:
-        if head.method == b"OPTIONS":
-            allowed = self._origins.preflight(head, peer, METHODS)
-            return Refusal(200, "", "gms.bayeux.preflight", allowed, plain=True)
-        if not self._origins.allowed(head, peer):
-            return Refusal(403, "This origin is not allowed.", "gms.origin_refused", plain=True)
-        mode = self._mode(head)
-        if isinstance(mode, Refusal):
-            return mode
-        if head.content_length is not None and head.content_length > self._options.max_message_size:
-            return Refusal(413, "The body is too large.", "gms.too_large", plain=True, close=True)
-        info = self._identity.identify(head, peer)
-        if isinstance(info, Refusal):
-            return info
-        limit = self._options.max_message_size
-        headers = self._origins.headers(head, peer)
-        plan = self._plan
-        if plan is None or plan.caller is not info or plan.headers != headers:
-            # Clients of one address share theirs, as all behind a proxy without users do.
-            plan = self._plan = BodyPlan(BodyKind.RAW, limit, limit, info, headers)
-        return self._note(head, peer, plan, *mode)
-
-    def _note(
-        self, head: Head, peer: Peer, plan: BodyPlan, mode: Mode, charset: str, callback: bytes
-    ) -> Note:
-        note = Note(plan, self._caller(head, plan.caller, mode), mode)
-        note.charset = charset
-        note.utf8 = mode is Mode.JSON and charset in ("utf-8", "ascii")
-        note.callback = callback
-        note.epoch = self._epoch
-        note.host = peer.host
-        note.secure = peer.secure
-        note.quick = mode is not Mode.PADDED and not plan.headers
-        return note
-
-    def _caller(self, head: Head, info: CallerInfo, mode: Mode) -> Caller:
-        return Caller(
-            info.address,
-            info.user,
-            self._browser(head),
-            info.secure,
-            # A script element of another site sends the cookie along (B13).
-            cookie_vouches=mode is not Mode.PADDED,
-        )
-
-    def _mode(self, head: Head) -> Refusal | tuple[Mode, str, bytes]:
-        """Tell which polling transport a request means, and how its body is written."""
-        transports = self._options.allowed_transports
-        if head.method == b"POST" and "long-polling" in transports:
-            return self._body_mode(head)
-        if head.method == b"GET" and "callback-polling" in transports:
-            callback = self._callback(head.query)
-            if callback is not None:
-                return Mode.PADDED, "utf-8", callback
-        return Refusal(400, _UNKNOWN, "gms.bayeux.unknown_transport", plain=True)
-
-    def _body_mode(self, head: Head) -> Refusal | tuple[Mode, str, bytes]:
-        """As :meth:`_mode` of a body; heads with the same type have the same (15 us)."""
-        key = (head.header(b"content-encoding") or b"", head.header(b"content-type") or b"")
-        known = self._modes.get(key)
-        if known is None:
-            known = self._read_mode(head)
-            if len(self._modes) >= _MAX_MODES:
-                self._modes.clear()
-            self._modes[key] = known
-        return known
-
-    def _read_mode(self, head: Head) -> Refusal | tuple[Mode, str, bytes]:
-        encoding = head.header(b"content-encoding")
-        if encoding is not None and encoding.lower() != b"identity":
-            return _unsupported("Compressed bodies are not accepted.")
-        parsed = Headers()
-        line = head.header(b"content-type") or b""
-        if line:
-            parsed["Content-Type"] = line.decode("latin-1")
-        kind = parsed.get_content_type() if line else ""
-        charset = parsed.get_param("charset", "utf-8") if line else "utf-8"
-        try:
-            charset = charsets.lookup(str(charset)).name
-            "".encode(charset)
-        except (LookupError, ValueError):
-            return _unsupported("The charset is not known.")
-        if kind in _JSON_TYPES:
-            return Mode.JSON, charset, b""
-        if kind == _FORM_TYPE:
-            return Mode.FORM, charset, b""
-        return _unsupported("The body must be JSON.")
-
-    def _callback(self, query: bytes) -> bytes | None:
-        """The callback of a query, ``None`` when there is no acceptable one."""
-        values = [
-            value
-            for name, value in _fields(query, "utf-8")
-            if name == self._options.callback_parameter
-        ]
-        if len(values) != 1 or _CALLBACK.match(values[0]) is None:
-            return None
-        if len(values[0]) > self._options.callback_parameter_max_length:
-            return None
-        return values[0].encode("ascii")
-
-    def _browser(self, head: Head) -> str | None:
-        """The browser's cookie, when it is one that we could have set."""
-        prefix = self._options.browser_cookie_name + "="
-        for line in head.headers.get(b"cookie", ()):
-            for part in line.decode("latin-1").split(";"):
-                crumb = part.strip()
-                if crumb.startswith(prefix):
-                    value = crumb[len(prefix) :].strip('"')
-                    return value if _COOKIE.match(value) else None
-        return None
+        return self._admission.admit(head, peer)
 
     # -- requests --------------------------------------------------------------------
 
@@ -274,11 +98,11 @@ class BayeuxHotPath:
         note = head.note
         if type(note) is not Note or note.plan is not plan:
             # Another client sent the same head since ours was admitted.
-            mode = self._mode(head)
-            if isinstance(mode, Refusal):
-                connection.respond(mode.status, b"", b"text/plain")
+            judged = self._admission.note_of(head, connection.peer, plan)
+            if isinstance(judged, Refusal):
+                connection.respond(judged.status, b"", b"text/plain")
                 return
-            note = self._note(head, connection.peer, plan, *mode)
+            note = judged
         self._receive(connection, note, head.query, body)
 
     def recurring(
@@ -304,7 +128,7 @@ class BayeuxHotPath:
         known = None
         if type(note) is Recurring:
             known, note = note, note.note
-        if type(note) is not Note or note.epoch is not self._epoch or note.padded:
+        if type(note) is not Note or note.epoch is not self._admission.epoch or note.padded:
             return False
         if known is not None:
             session, between, poll = known.session, known.between, Poll(connection, note)
@@ -321,7 +145,8 @@ class BayeuxHotPath:
             if note.utf8:
                 messages = decode(body, self._options.max_messages)
             else:
-                messages = self._read(note, query, body)
+                most = self._options.max_messages
+                messages = messages_of(note.mode, note.charset, query, body, most)
         except MalformedPayload as error:
             connection.respond(400, str(error).encode(), _TEXT)
             return
@@ -436,26 +261,6 @@ class BayeuxHotPath:
             poll.session = exchange.session
             poll.exchange = None
 
-    def _read(self, note: Note, query: bytes, body: bytes) -> list[Message]:
-        most = self._options.max_messages
-        if note.mode is Mode.JSON:
-            return decode(_as_utf8(body, note.charset), most)
-        if note.mode is Mode.FORM:
-            if body.lstrip()[:1] in (b"{", b"["):
-                return decode(_as_utf8(body, note.charset), most)
-            texts = _fields(body, note.charset)
-        else:
-            texts = _fields(query, "utf-8")
-        messages: list[Message] = []
-        for name, value in texts:
-            if name == "message":
-                messages += decode(value.encode("utf-8", "surrogatepass"), most)
-                if len(messages) > most:
-                    raise MalformedPayload("There are too many messages.")
-        if not messages:
-            raise MalformedPayload("There is no parameter message.")
-        return messages
-
     def pressed(self, connection: Connection) -> None:
         """Answer a held connect: another request waits behind it."""
         poll = connection.held
@@ -484,53 +289,8 @@ class BayeuxHotPath:
 
     def upgrade(self, head: Head, peer: Peer) -> Refusal | Upgrade:
         """Judge a websocket upgrade that is well-formed."""
-        options = self._options
-        if "websocket" not in options.allowed_transports:
-            return Refusal(400, _UNKNOWN, "gms.bayeux.unknown_transport", plain=True)
-        if not self._origins.allowed(head, peer):
-            return Refusal(403, "This origin is not allowed.", "gms.origin_refused", plain=True)
-        protocol = None
-        if options.ws_protocol:
-            offered = b",".join(head.headers.get(b"sec-websocket-protocol", ())).decode("latin-1")
-            if options.ws_protocol not in [one.strip() for one in offered.split(",")]:
-                return Refusal(
-                    400, "The subprotocol is not offered.", "gms.bayeux.subprotocol", plain=True
-                )
-            protocol = options.ws_protocol
-        if self._server.closing:
-            return Refusal(503, "The server is closing.", "gms.unavailable", plain=True)
-        info = self._identity.identify(head, peer)
-        if isinstance(info, Refusal):
-            return info
-        # Only browsers send an origin, and only theirs are a browser's cookies (W01).
-        browser = self._browser(head) if b"origin" in head.headers else None
-        caller = Caller(info.address, info.user, browser, info.secure)
-        return Upgrade(self._sockets.handler(caller), options.ws_max_message, protocol)
-
-
-def _unsupported(message: str) -> Refusal:
-    return Refusal(415, message, "gms.unsupported_media_type", plain=True, close=True)
-
-
-def _as_utf8(body: bytes, charset: str) -> bytes:
-    """Bring a body into the charset that JSON has."""
-    if charset in ("utf-8", "ascii"):
-        return body
-    try:
-        return body.decode(charset).encode("utf-8")
-    except (UnicodeError, ValueError) as error:
-        raise MalformedPayload("The body is not in its charset.") from error
-
-
-def _fields(text: bytes, charset: str) -> list[tuple[str, str]]:
-    """Read the fields of a query or form; none when there are far too many."""
-    try:
-        return parse_qsl(
-            text.decode("ascii"),
-            keep_blank_values=True,
-            encoding=charset,
-            errors="strict",
-            max_num_fields=_MAX_FIELDS,
-        )
-    except (UnicodeError, ValueError):
-        return []
+        judged = self._admission.upgrade(head, peer)
+        if isinstance(judged, Refusal):
+            return judged
+        caller, protocol = judged
+        return Upgrade(self._sockets.handler(caller), self._options.ws_max_message, protocol)
