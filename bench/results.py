@@ -15,7 +15,10 @@ from bench.servers import BEFORE, NODES, SERVERS
 from bench.works import Work
 
 Record = Mapping[str, object]
-"""A line of the generator with ``work`` (the row's key), ``server`` and ``round``."""
+"""A line of the generator with ``work`` (the row's key), ``server`` and ``round``.
+
+Where ``beside`` names another row, it was measured in turns with that one, to be compared.
+"""
 
 JETTY = "jetty"
 MISSING = "-"
@@ -30,18 +33,21 @@ class Results:
     def __init__(self, works: Sequence[Work], records: Iterable[Record]) -> None:
         self.works = works
         self._lines: dict[tuple[str, str], list[Record]] = {}
+        self._beside: dict[str, list[Record]] = {}
         for record in records:
+            if "beside" in record:
+                self._beside.setdefault(str(record["beside"]), []).append(record)
+                continue
             key = str(record["work"]), str(record["server"])
             self._lines.setdefault(key, []).append(record)
 
     def median(self, key: str, server: str, figure: str) -> float | None:
         """The median of a figure over all rounds; ``None``: not measured."""
-        values = [
-            float(str(line[figure]))
-            for line in self._lines.get((key, server), ())
-            if figure in line
-        ]
-        return statistics.median(values) if values else None
+        return _median(self._lines.get((key, server), ()), figure)
+
+    def base(self, work: Work) -> float | None:
+        """Our figure of the row that a row is compared to, measured in turns with it."""
+        return _median(self._beside.get(work.key, ()), work.figure)
 
     def figure(self, work: Work, server: str) -> float | None:
         """The figure of a row that counts."""
@@ -123,11 +129,15 @@ def verdicts(results: Results) -> Iterator[Verdict]:
         if wanted.value is not None:
             yield Verdict(work, work.unit, ours, wanted.value)
         if wanted.row is not None:
-            key, bound = wanted.row
-            base = next((one for one in results.works if one.key == key), None)
-            figure = results.figure(base, "ours") if base is not None else None
-            if base is not None and figure:
-                yield Verdict(work, f"ours: {base.title}", ours / figure, bound)
+            other, bound = wanted.row
+            base = results.base(work)
+            if base:
+                yield Verdict(work, f"ours: {other.title}", ours / base, bound)
+
+
+def _median(lines: Iterable[Record], figure: str) -> float | None:
+    values = [float(str(line[figure])) for line in lines if figure in line]
+    return statistics.median(values) if values else None
 
 
 def shown(value: float | None) -> str:

@@ -82,21 +82,31 @@ def measure(server: Server, work: Work, quick: bool) -> Line:
 def measure_all(
     rows: Sequence[Work], servers: Sequence[Server], rounds: int, quick: bool, raw: TextIO
 ) -> Iterable[Record]:
-    """All measurements, row by row, rounds interleaved; each is written as it is made."""
+    """All measurements, row by row, rounds interleaved; each is written as it is made.
+
+    What a row is compared to of our own is measured in turns with it, as the peers are: from
+    one row to the next the machine may have become another one.
+    """
     records: list[Record] = []
+
+    def one(server: Server, work: Work, known: Record) -> None:
+        try:
+            line = measure(server, work, quick)
+        except RuntimeError as problem:
+            print(f"  {server.name}, {work.key}: {problem}", file=sys.stderr)
+            return
+        record = {"server": server.name, "work": work.key, **known, **line}
+        records.append(record)
+        raw.write(json.dumps(record) + "\n")
+        raw.flush()
+
     for work in rows:
         able = [server for server in servers if work.fits(server)]
         for number in range(rounds):
             for server in able:
-                try:
-                    line = measure(server, work, quick)
-                except RuntimeError as problem:
-                    print(f"  {server.name}, {work.key}: {problem}", file=sys.stderr)
-                    continue
-                record = {"server": server.name, "work": work.key, "round": number, **line}
-                records.append(record)
-                raw.write(json.dumps(record) + "\n")
-                raw.flush()
+                one(server, work, {"round": number})
+                if server.name == "ours" and work.base is not None:
+                    one(server, work.base, {"round": number, "beside": work.key})
         if able:
             print(row(Results(rows, records), work), flush=True)
     return records

@@ -6,7 +6,7 @@ Knows: rows and targets.  Does not know: how a measurement is made, how results 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.load import Load, options
 from bench.servers import BEFORE, Server
@@ -24,13 +24,13 @@ class Target:
     :ivar node: the ratio to the better peer on Node.
     :ivar jetty: the ratio to CometD on Jetty.
     :ivar value: our own figure.
-    :ivar row: the ratio to our figure in the row of this key.
+    :ivar row: the ratio to our figure in another row, which is measured in turns with it.
     """
 
     node: float | None = None
     jetty: float | None = None
     value: float | None = None
-    row: tuple[str, float] | None = None
+    row: tuple[Work, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,11 @@ class Work:
     ours_only: bool = False
     target: Target = Target()
 
+    @property
+    def base(self) -> Work | None:
+        """The row of ours that it is compared to."""
+        return self.target.row[0] if self.target.row else None
+
     def fits(self, server: Server) -> bool:
         """Tell whether a server can do it."""
         if self.ours_only and server.name not in ("ours", BEFORE):
@@ -63,16 +68,20 @@ class Work:
         return server.websocket or self.load.transport == LP
 
 
-def _broadcasts(seconds: float) -> Iterable[Work]:
+def _broadcast(transport: str, count: int, seconds: float) -> Work:
     targets = {LP: Target(node=1 / 3, jetty=0.5), WS: Target(node=0.6, jetty=0.7)}
-    for transport, name in _NAMES.items():
+    return Work(
+        f"{transport}-{count}",
+        f"{_NAMES[transport]}, {count:,} clients, one publish outstanding",
+        Load(transport, options(n=count, w=1, s=3, d=seconds)),
+        target=targets[transport] if transport == WS or count > 100 else Target(),
+    )
+
+
+def _broadcasts(seconds: float) -> Iterable[Work]:
+    for transport in _NAMES:
         for count in (100, 1000, 5000):
-            yield Work(
-                f"{transport}-{count}",
-                f"{name}, {count:,} clients, one publish outstanding",
-                Load(transport, options(n=count, w=1, s=3, d=seconds)),
-                target=targets[transport] if transport == WS or count > 100 else Target(),
-            )
+            yield _broadcast(transport, count, seconds)
     for transport, name in _NAMES.items():
         for count in (100, 1000, 5000):
             yield Work(
@@ -137,7 +146,9 @@ def _extras(seconds: float) -> Iterable[Work]:
             Load(transport, plain, ack=True),
             # By Bayeux a session with acknowledgements gets messages with connect replies only:
             # on a websocket each delivery then needs a request more, at every server.
-            target=Target(row=("lp-1000", 1.15)) if transport == LP else Target(jetty=0.7),
+            target=Target(row=(_broadcast(LP, 1000, seconds), 1.15))
+            if transport == LP
+            else Target(jetty=0.7),
         )
     yield Work(
         "mix-ack",
@@ -159,14 +170,18 @@ def _extras(seconds: float) -> Iterable[Work]:
                 f"{name}, one receiver among {count:,} clients",
                 Load(transport, options(n=count, C=count, w=4, s=3, d=seconds)),
             )
-    for count in (10, 10_000):
-        yield Work(
-            f"event-{count}",
-            f"event to one user among {count:,}, from the Notification API to /_genesys",
-            Load(WS, ("-e", *options(n=count, w=4, s=3, d=seconds))),
-            ours_only=True,
-            target=Target(row=("event-10", 1.3)) if count > 10 else Target(),
-        )
+    few, many = (_events(count, seconds) for count in (10, 10_000))
+    yield few
+    yield replace(many, target=Target(row=(few, 1.3)))
+
+
+def _events(count: int, seconds: float) -> Work:
+    return Work(
+        f"event-{count}",
+        f"event to one user among {count:,}, from the Notification API to /_genesys",
+        Load(WS, ("-e", *options(n=count, w=4, s=3, d=seconds))),
+        ours_only=True,
+    )
 
 
 def _growth(seconds: float) -> Iterable[Work]:
@@ -193,7 +208,7 @@ def _growth(seconds: float) -> Iterable[Work]:
             f"{name}, 1,000 clients with 50 more subscriptions each, one outstanding",
             Load(transport, options(n=1000, m=50, w=1, s=3, d=seconds)),
             ours_only=True,
-            target=Target(row=(f"{transport}-1000", 1.1)),
+            target=Target(row=(_broadcast(transport, 1000, seconds), 1.1)),
         )
 
 

@@ -19,7 +19,7 @@ from bench.works import Target, Work, works
 
 COST = Work("cost", "a cost", Load("lp"), target=Target(node=0.5, jetty=0.8, value=9.0))
 RATE = Work("rate", "a rate", Load("ws"), "per_cpu_s", "per s", rate=True, target=Target(node=3.0))
-BESIDE = Work("beside", "more", Load("lp"), target=Target(row=("cost", 1.1)))
+BESIDE = Work("beside", "more", Load("lp"), target=Target(row=(COST, 1.1)))
 
 
 def line(work: str, server: str, **figures: float) -> dict[str, object]:
@@ -29,7 +29,7 @@ def line(work: str, server: str, **figures: float) -> dict[str, object]:
 
 
 def some() -> Results:
-    """Three rounds of a row, one of the others."""
+    """Three rounds of a row, one of the others, one of the first beside the last."""
     return Results(
         [COST, RATE, BESIDE],
         [
@@ -41,6 +41,7 @@ def some() -> Results:
             line("rate", "faye", per_cpu_s=20.0),
             line("rate", "cometd", per_cpu_s=50.0),
             line("beside", "ours", cpu_us=15.0),
+            {**line("cost", "ours", cpu_us=10.0), "beside": "beside"},
         ],
     )
 
@@ -99,7 +100,7 @@ class TargetTests(SynchronousTestCase):
     """What is wanted beside what is."""
 
     def test_each_bound_has_a_verdict(self) -> None:
-        """Costs at most, rates at least; the ratio to another row of ours as well."""
+        """Costs at most, rates at least; the ratio to another row, measured in turns, as well."""
         found = [(one.work.key, one.measured, one.met) for one in verdicts(some())]
         self.assertEqual(
             found,
@@ -108,13 +109,14 @@ class TargetTests(SynchronousTestCase):
                 ("cost", 0.5, True),
                 ("cost", 12.0, False),
                 ("rate", 2.0, False),
-                ("beside", 1.25, False),
+                ("beside", 1.5, False),
             ],
         )
 
     def test_without_the_row_beside_it_there_is_no_verdict(self) -> None:
-        """A part of the rows was run."""
-        results = Results([BESIDE], [line("beside", "ours", cpu_us=15.0)])
+        """What the other row was at another time does not count."""
+        lines = [line("beside", "ours", cpu_us=15.0), line("cost", "ours", cpu_us=12.0)]
+        results = Results([BESIDE], lines)
         self.assertEqual(list(verdicts(results)), [])
 
     def test_a_miss_says_by_how_much(self) -> None:
@@ -128,8 +130,8 @@ class TargetTests(SynchronousTestCase):
         keys = [work.key for work in works(1.0)]
         self.assertEqual(len(keys), len(set(keys)))
         for work in works(1.0):
-            if work.target.row is not None:
-                self.assertIn(work.target.row[0], keys)
+            if work.base is not None:
+                self.assertIn(work.base.key, keys)
 
 
 class PageTests(SynchronousTestCase):

@@ -72,7 +72,8 @@ class RedisTestCase(TestCase):
     """Stores, servers and proxies that go when the test is over."""
 
     skip = SKIP or None
-    timeout = 40
+    timeout = 120
+    """More than a test's calls of :func:`until` take, which say what did not happen."""
 
     def setUp(self) -> None:
         """Nothing runs yet."""
