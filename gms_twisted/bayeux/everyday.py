@@ -46,7 +46,7 @@ class Change(NamedTuple):
 def hold(
     server: BayeuxServer, message: Message, caller: Caller, carrier: Carrier, held: object
 ) -> Session | None:
-    """Hold a connect, if that is all there is to do.
+    """Hold a connect, if that is all there is to do; then see to ``Outbox.tell``.
 
     :returns: the session; ``None`` when the message must go the whole way.
     """
@@ -77,7 +77,7 @@ def hold_again(
     carrier: Carrier,
     held: object,
 ) -> bool:
-    """Hold a connect that differs from the one before it where :class:`Change` allows it.
+    """As :func:`hold` of a connect that differs from the last one where a :class:`Change` is.
 
     :param session: of the client that it names.
     :param part: what stands there now.
@@ -186,12 +186,10 @@ def change_of(payload: bytes) -> Change | None:
 
 
 def _is_plain(server: BayeuxServer, session: Session, caller: Caller, carrier: Carrier) -> bool:
-    """Tell whether a session has nothing to be told, and nobody looks at every message."""
+    """Tell whether a session needs nothing special, and nobody looks at every message."""
     hooks = server.hooks
     return not (
         session.state is not _CONNECTED
-        or session.urgent
-        or session.wake
         or session.advise
         or session.held is not None
         or session.extras is not None
@@ -221,7 +219,6 @@ def _hold(
         # They are equal; of one text for all that is kept, the other one is let go (0.1 KB).
         browser = caller.browser = session.browser
     session.expire_at = 0.0
-    session.cycle += 1
     session.next_interval_s = None
     session.carrier = carrier
     session.reply = b'{"id":"%b","successful":true,"channel":"/meta/connect"}' % identifier

@@ -146,7 +146,6 @@ def connect(
     first = session.state is not State.CONNECTED
     session.state = State.CONNECTED
     session.expire_at = 0.0
-    session.cycle += 1
     carrier = exchange.carrier
     settings = carrier.settings
     if session.settings is not settings:

@@ -318,6 +318,15 @@ class Outbox:
                 del self._browsers[browser]
         return held
 
+    def tell(self, session: Session) -> None:
+        """Answer a connect that has just been held, when something waits already."""
+        if session.urgent or session.wake:
+            carrier = session.carrier
+            if carrier is not None and carrier.pushes and not session.deliver_only:
+                self.mark(session)
+            else:
+                self.answer(session)
+
     def answer(self, session: Session, advice: Message | None = None) -> None:
         """Answer a held connect with what waits.
 

@@ -200,7 +200,6 @@ class Session:
     :ivar reply: the reply to the latest connect, encoded when the connect came.
     :ivar counted: the browser whose held connects this hold counts among.
     :ivar settings: those of the carrier that it last connected by.
-    :ivar cycle: counts connects; what finishes late compares it.
     :ivar urgent: queued messages that are neither lazy nor sent before.
     :ivar wake: lazy messages have waited long enough.
     :ivar timeout_s, interval_s, max_interval_s: override the server's; set through
@@ -225,7 +224,6 @@ class Session:
         "carrier",
         "client_id",
         "counted",
-        "cycle",
         "deliver_only",
         "dirty",
         "echo",
@@ -267,7 +265,6 @@ class Session:
         self.held: object = None
         self.reply = b""
         self.counted: str | None = None
-        self.cycle = 0
         self.queue: list[bytes] = []
         self.queued_bytes = 0
         self.urgent = 0

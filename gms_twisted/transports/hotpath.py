@@ -135,6 +135,7 @@ class BayeuxHotPath:
             if hold_again(self._server, session, part, between, note.caller, self._polling, poll):
                 connection.held = poll
                 poll.session = session
+                self._server.outbox.tell(session)
                 return True
         self._receive(connection, note, b"", body)
         return True
@@ -208,8 +209,10 @@ class BayeuxHotPath:
         """Do what most messages ask for; ``False``: nothing is done, take the whole way."""
         server = self._server
         if channel == CONNECT:
-            poll.session = hold(server, message, caller, carrier, poll)
-            return poll.session is not None
+            poll.session = session = hold(server, message, caller, carrier, poll)
+            if session is not None:
+                server.outbox.tell(session)
+            return session is not None
         named = message.get("clientId")
         session = server.sessions.get(named) if type(named) is str else None
         if session is None or not session.usable_by(caller, server.settings.trust_client_session):

@@ -264,13 +264,17 @@ class SocketCarrier:
         try:
             if message.get("channel") == CONNECT:
                 named = message.get("clientId") == session.client_id
-                return named and hold(server, message, self._caller, self, self) is not None
+                if not named or hold(server, message, self._caller, self, self) is None:
+                    return False
+                server.outbox.tell(session)
+                return True
             reply = publish(server, session, message)
             if reply is None:
                 return False
+            news = b""
             if session.queue and not (session.batches or session.deliver_only):
-                self._deliver(server.outbox.take(session, [reply]))
-            self._send(text_frame(b"[%b]" % reply))
+                news = self._frames(server.outbox.take(session, [reply]))
+            self._send(news + text_frame(b"[%b]" % reply))
         except Exception:  # noqa: BLE001 - whatever it is, the peer must be told
             self.log.failure("A Bayeux message failed")
             self.close(INTERNAL_ERROR, "The server failed.")
@@ -358,8 +362,7 @@ class SocketCarrier:
             fragments.append(reply)
             self._send(text_frame(array(fragments)))
             return
-        self._deliver(fragments)
-        self._send(text_frame(array([reply])))
+        self._send(self._frames(fragments) + text_frame(array([reply])))
 
     def push(self, session: Session) -> None:
         """Send what waits, unless the peer has not read what was sent before."""
@@ -370,29 +373,36 @@ class SocketCarrier:
             if not self._blocked_at:
                 self._blocked_at = self._sockets.comet.timers.seconds()
             return
-        self._deliver(self._sockets.server.outbox.take(session, []))
+        frames = self._frames(self._sockets.server.outbox.take(session, []))
+        if frames:
+            socket.send(frames)
 
     def displace(self, held: object) -> None:
         """Drop a held connect: it never gets a reply."""
 
     def finished(self, exchange: Exchange) -> None:
         """Answer a payload: handshake alone, then deliveries, then all other replies."""
-        if exchange.handshake is not None:
-            if self.session is not exchange.session:
+        session, handshake = exchange.session, exchange.handshake
+        deliveries, replies = exchange.deliveries, exchange.replies
+        frames = b""
+        if handshake is not None:
+            if self.session is not session:
                 self._let_go()
-            self.session = exchange.session
-            if exchange.session is not None and exchange.session.user != self._caller.user:
-                self._become(exchange.session)
-            deliveries = exchange.deliveries
-            if deliveries and self._sockets.settings.allow_message_delivery_during_handshake:
-                self._send(text_frame(array([exchange.handshake, *deliveries])))
-            else:
-                self._send(text_frame(array([exchange.handshake])))
-                self._deliver(deliveries)
-        else:
-            self._deliver(exchange.deliveries)
-        if exchange.replies:
-            self._send(text_frame(array(exchange.replies)))
+            self.session = session
+            if session is not None and session.user != self._caller.user:
+                self._become(session)
+            together = [handshake]
+            if self._sockets.settings.allow_message_delivery_during_handshake:
+                together, deliveries = together + deliveries, []
+            frames = text_frame(array(together))
+        elif session is not None and session.deliver_only:
+            # As :meth:`answer` has it.
+            deliveries, replies = [], deliveries + replies
+        frames += self._frames(deliveries)
+        if replies:
+            frames += text_frame(array(replies))
+        if frames:
+            self._send(frames)
         if exchange is self._exchange:
             self._exchange = None
             self._go_on()
@@ -421,18 +431,15 @@ class SocketCarrier:
         while self._waiting and self._exchange is None and self._socket is not None:
             self._process(self._waiting.popleft())
 
-    def _deliver(self, fragments: list[bytes]) -> None:
+    def _frames(self, fragments: list[bytes]) -> bytes:
+        """Write deliveries into as many frames as they need, none when there are none."""
+        if not fragments:
+            return b""
         most = self._sockets.options.ws_messages_per_frame
         frame = self._sockets.frame
-        if not fragments:
-            return
-        if self._socket is None:
-            return
         if most <= 0 or len(fragments) <= most:
-            self._socket.send(frame(fragments))
-            return
-        frames = [frame(fragments[at : at + most]) for at in range(0, len(fragments), most)]
-        self._socket.send(b"".join(frames))
+            return frame(fragments)
+        return b"".join(frame(fragments[at : at + most]) for at in range(0, len(fragments), most))
 
     def _send(self, frames: bytes) -> None:
         socket = self._socket

@@ -140,7 +140,12 @@ def _connects(world: World, client: Client) -> None:
         world.server.publish("/c", number)
         client.connect(ext={"ack": number})
         world.turn()
-    world.wait(70.0)
+    for _ in range(2):
+        # The connect before is answered, so that this one finds something, and nobody held.
+        world.wait(70.0)
+        world.server.publish("/a", "waits")
+        client.connect()
+        world.turn()
     client.connect()
 
 
