@@ -212,7 +212,8 @@ def _hold(
     timeout = session.timeout_s
     if timeout is None:
         timeout = session.settings.timeout_s
-    browser = caller.browser
+    # A websocket takes none of the browser's connections.
+    browser = None if carrier.pushes else caller.browser
     if timeout <= 0 or (browser is not None and not server.outbox.room(browser)):
         return False
     if browser is not None:

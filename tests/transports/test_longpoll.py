@@ -378,6 +378,21 @@ class BrowserTests(SynchronousTestCase):
             self.assertEqual(sum(window.connect() == [] for window in windows), expected)
         self.assertEqual(World(max_sessions_per_browser=0).poll().online().take(), [])
 
+    def test_websockets_do_not_count(self) -> None:
+        """A held heartbeat of a websocket takes no connection from the browser's polls."""
+        world = World()
+        cookie = "cookie-of-the-browser"
+        socket = world.socket(origin="http://own", cookie=f"BAYEUX_BROWSER={cookie}")
+        socket.online()
+        socket.connect()
+        # The next one is as plain as nearly all are.
+        world.wait(70.0)
+        socket.connect()
+        self.assertEqual(world.server.sessions[socket.client_id].browser, cookie)
+        self.assertEqual(world.server.outbox.held, 1)
+        self.assertEqual(self.window(world, cookie).connect(), [])
+        self.assertEqual(world.server.outbox.held, 2)
+
     def test_behaviour_095_the_next_in_line(self) -> None:
         """When the first window goes, another polls, and its advice is normal again."""
         for leaves in (True, False):
