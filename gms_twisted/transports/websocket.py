@@ -356,13 +356,8 @@ class SocketCarrier:
     # -- bayeux.session.Carrier ---------------------------------------------------------
 
     def answer(self, held: object, fragments: list[bytes], reply: bytes) -> None:
-        """Answer a heartbeat; in deliver-only mode with what waits, in one array."""
-        session = self.session
-        if session is not None and session.deliver_only:
-            fragments.append(reply)
-            self._send(text_frame(array(fragments)))
-            return
-        self._send(self._frames(fragments) + text_frame(array([reply])))
+        """Answer a heartbeat."""
+        self._send(self._answered(fragments, [reply]))
 
     def push(self, session: Session) -> None:
         """Send what waits, unless the peer has not read what was sent before."""
@@ -395,12 +390,7 @@ class SocketCarrier:
             if self._sockets.settings.allow_message_delivery_during_handshake:
                 together, deliveries = together + deliveries, []
             frames = text_frame(array(together))
-        elif session is not None and session.deliver_only:
-            # As :meth:`answer` has it.
-            deliveries, replies = [], deliveries + replies
-        frames += self._frames(deliveries)
-        if replies:
-            frames += text_frame(array(replies))
+        frames += self._answered(deliveries, replies)
         if frames:
             self._send(frames)
         if exchange is self._exchange:
@@ -430,6 +420,18 @@ class SocketCarrier:
         """Process what came meanwhile."""
         while self._waiting and self._exchange is None and self._socket is not None:
             self._process(self._waiting.popleft())
+
+    def _answered(self, deliveries: list[bytes], replies: list[bytes]) -> bytes:
+        """Write what waits and then replies: of deliver-only sessions as one array, if it may."""
+        if not deliveries:
+            return text_frame(array(replies)) if replies else b""
+        session = self.session
+        if session is not None and session.deliver_only:
+            together = deliveries + replies
+            most = self._sockets.options.ws_messages_per_frame
+            if most <= 0 or len(together) <= most:
+                return self._sockets.frame(together)
+        return self._frames(deliveries) + (text_frame(array(replies)) if replies else b"")
 
     def _frames(self, fragments: list[bytes]) -> bytes:
         """Write deliveries into as many frames as they need, none when there are none."""

@@ -36,6 +36,31 @@ class SocketTests(SynchronousTestCase):
             self.assertEqual([len(frame) for frame in frames], expected)
             self.assertEqual([one["data"] for frame in frames for one in frame], [0, 1, 2])
 
+    def test_frames_of_acknowledged_messages(self) -> None:
+        """They share a frame with the connect's reply if so many may, held or not."""
+        for most, expected in ((-1, [4]), (4, [4]), (3, [3, 1]), (1, [1, 1, 1, 1])):
+            for held in (False, True):
+                for listening in (False, True):
+                    with self.subTest(most=most, held=held, listening=listening):
+                        world = World(ws_messages_per_frame=most)
+                        if listening:
+                            world.server.listen("/nowhere", lambda session, message: None)
+                        client = world.socket()
+                        client.online("/a", ext={"ack": True})
+                        world.wait(70.0)
+                        if held:
+                            client.connect(ext={"ack": 1})
+                        arrays(client.socket)
+                        for number in range(3):
+                            world.server.publish("/a", number)
+                        if not held:
+                            client.connect(ext={"ack": 1})
+                        world.turn()
+                        frames = arrays(client.socket)
+                        self.assertEqual([len(frame) for frame in frames], expected)
+                        flat = [one["channel"] for frame in frames for one in frame]
+                        self.assertEqual(flat, ["/a"] * 3 + ["/meta/connect"])
+
     def test_the_handshake_reply_is_alone(self) -> None:
         """The handshake reply has a frame of its own."""
         client = World().socket()
