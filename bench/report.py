@@ -19,14 +19,16 @@ MATRIX, GROWTH = "matrix", "growth"
 
 
 def read(files: Sequence[Path]) -> tuple[dict[str, object], list[dict[str, object]]]:
-    """What runs say of themselves, and all their lines."""
+    """What runs say of themselves, their rounds added up, and all their lines."""
     about: dict[str, object] = {}
+    rounds = 0
     records = []
     for file in files:
         for text in file.read_text().splitlines():
             line = json.loads(text)
             if "about" in line:
-                about.update(line)
+                rounds += line["rounds"]
+                about.update(line, rounds=rounds)
             else:
                 records.append(line)
     return about, records

@@ -18,6 +18,9 @@ meanwhile waits unread, in a bounded buffer and then in the kernel (hardening H1
 No object is made for a request of the hot path, and an idle connection has none of
 its own but itself and its transport.
 
+Its parts stand one on the other: ``answers`` sends, ``switching`` becomes a websocket,
+``repeating`` hands requests to the hot path, and here everything else is read.
+
 Knows: states, deadlines, back-pressure.  Does not know: any URL; what heads and
 bodies mean is judged by ``parse``, ``forms`` and the admission.
 """

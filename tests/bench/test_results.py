@@ -190,9 +190,13 @@ class WrittenTests(SynchronousTestCase):
         text = page.read_text()
         self.assertIn("| us CPU per message | 9.00 | 45.00 | - | - | 0.20 | - |", text)
         self.assertIn("(plots/broadcast-lp.svg)", text)
+        self.assertIn("interleaved rounds: 1,", text)
         self.assertNotIn("old", text)
         self.assertTrue(text.startswith("# Results\n") and text.endswith("\nrest\n"))
         self.assertTrue((folder / "plots" / "broadcast-lp.svg").exists())
+        with redirect_stdout(StringIO()):
+            write(works(1.0), [raw, raw], page)
+        self.assertIn("interleaved rounds: 2,", page.read_text())
 
 
 class ChoiceTests(SynchronousTestCase):

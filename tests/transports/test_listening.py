@@ -24,6 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import Resource
 from twisted.web.static import Data
 
+from gms_twisted.http.direct import DirectTLS
 from gms_twisted.transports.listening import (
     BACKLOG,
     CannotListen,
@@ -244,6 +245,7 @@ class RealTests(TestCase):
         """And a certificate that is swapped while the port stays open."""
         listener = self.listen(f"ssl:0:interface=127.0.0.1:privateKey={self.path}")
         port: Any = listener.port
+        self.assertIsInstance(port.factory, DirectTLS)
         port.startReading()
         url = listener.url("")
         self.assertTrue(url.startswith("https://127.0.0.1:"))
