@@ -37,6 +37,7 @@ from pathlib import Path
 
 from bench.workers import cpu_s
 from tests.live.server import Server
+from tests.support.ports import free_port
 
 OUT = Path(__file__).resolve().parent / "out"
 CONNECTIONS = 32
@@ -184,9 +185,7 @@ def ours(folder: Path) -> Iterator[Running]:
 @contextmanager
 def plain_klein() -> Iterator[Running]:
     """Start the other one."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = ["taskset", "-c", SERVER_CPU, sys.executable, "-m", "bench.peers.plain_klein"]
     process = subprocess.Popen([*command, str(port)], stdout=subprocess.PIPE, text=True)
     try:

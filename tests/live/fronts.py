@@ -30,8 +30,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.live.lifecycle import free_port
 from tests.live.server import ROOT
+from tests.support.ports import free_port
 
 LIMIT_S = 30.0
 

@@ -27,6 +27,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.live.server import ROOT, Server
 from tests.live.several import server as started
+from tests.support.ports import free_port
 
 GMS = str(ROOT / "bin" / "gms")
 LIMIT_S = 30
@@ -108,12 +109,6 @@ def served_name(port: int) -> str:
     pem = ssl.get_server_certificate(("127.0.0.1", port))
     shown = x509.load_pem_x509_certificate(pem.encode())
     return str(shown.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
-
-
-def free_port() -> int:
-    """A port that nobody has now."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 class LifecycleCase(SynchronousTestCase):

@@ -18,7 +18,7 @@ from bench.load import Load, compiled, options, run
 from bench.servers import SERVERS, certificate
 from tests.live.canary import metric
 from tests.live.server import Server
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 
 HAS_TLS = Path("/usr/include/openssl/ssl.h").exists()
 SHORT = options(n=40, w=2, s=0.1, d=0.3)

@@ -26,10 +26,11 @@ from twisted.internet.task import Clock
 from gms_twisted.store.interfaces import Kind, Put, Unit, UnitId
 from gms_twisted.system import SystemIds, SystemWallClock
 from tests.live.callbacks import CallbackServer, well
-from tests.live.lifecycle import GMS, LIMIT_S, LifecycleCase, command, free_port
+from tests.live.lifecycle import GMS, LIMIT_S, LifecycleCase, command
 from tests.live.server import Server
 from tests.live.several import server as started
 from tests.support.front import multipart
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.sqlite import make_sqlite
 

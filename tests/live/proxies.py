@@ -26,8 +26,8 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from gms_twisted.config.options import HttpOptions
 from tests.live.clients import run_clients
 from tests.live.fronts import INSIDE, LIMIT_S, OUTSIDE, DeadAddress, Front, Grave, missing, until
-from tests.live.lifecycle import free_port
 from tests.live.server import Server
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 
 if TYPE_CHECKING:

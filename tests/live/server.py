@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from urllib.request import urlopen
 
+from tests.support.ports import free_port
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 READY = re.compile(r"GMS ready on (http\S+)")
 LINK = re.compile(r"(http\S+/desk/#link=\S+)")
@@ -37,7 +39,7 @@ class Server:
     ) -> None:
         self._options = options
         self._descriptors = descriptors
-        self._port = port
+        self._port = port or free_port()
         self._own = tempfile.TemporaryDirectory(prefix="gms-live-") if data is None else None
         self.data = Path(self._own.name) if self._own is not None else data or Path()
         self._process: subprocess.Popen[str] | None = None
@@ -101,7 +103,6 @@ class Server:
                 self.desk_link = link[1]
             if address:
                 self.url = address[1].rstrip("/")
-                self._port = int(self.url.rsplit(":", 1)[1])
             if "stop it with Ctrl+C" in line:
                 ready.set()
         ready.set()

@@ -19,7 +19,8 @@ from urllib.request import urlopen
 
 from gms_twisted.cluster.shards import SHARDS
 from tests.live.server import Server
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis_server import RedisServer
 
 NODES = int(os.environ.get("GMS_LIVE_NODES", "1"))
 LIMIT_S = 60.0
@@ -76,7 +77,7 @@ class Nodes(Server):
         redis: RedisServer | None = None,
         count: int = 2,
     ) -> None:
-        super().__init__(*options, port=port or free_port(), data=data)
+        super().__init__(*options, port=port, data=data)
         self.url = f"http://127.0.0.1:{self._port}"
         self._owns_redis = redis is None
         self._redis = redis or RedisServer(append_only=True)

@@ -25,12 +25,12 @@ from tests.live.lifecycle import (
     LifecycleCase,
     certificate,
     command,
-    free_port,
     get,
     post,
     served_name,
 )
 from tests.live.server import ROOT, Server
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 
 STREAM_PAUSE_S = 0.02

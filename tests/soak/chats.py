@@ -18,7 +18,7 @@ from tests.soak.agent import Agent
 from tests.soak.asking import Answer
 from tests.soak.clients import API, Clients
 from tests.soak.comet import CometReader
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 
 PAUSE_S = 0.7
 LENGTH_S = (15.0, 90.0)

@@ -12,7 +12,8 @@ import subprocess
 import time
 from collections.abc import Callable
 
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis_server import RedisServer
 
 NAME = "soak"
 DOWN_MS = 2000

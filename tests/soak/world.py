@@ -31,7 +31,8 @@ from twisted.logger import Logger
 from tests.soak.asking import Asker
 from tests.soak.pair import RedisPair
 from tests.support.fault_proxy import FaultProxy
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis_server import RedisServer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WATCH_S = 0.1

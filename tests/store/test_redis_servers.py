@@ -24,7 +24,8 @@ from gms_twisted.store.interfaces import (
 )
 from gms_twisted.store.redis_errors import LATE, UnfitServer
 from gms_twisted.store.redis_fitness import PROBE
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis_server import RedisServer
 from tests.support.redis_store import AREA, LONG, SHORT, RedisTestCase, Told, until
 
 

@@ -12,7 +12,8 @@ from gms_twisted.domain.redis_url import parse_redis_url
 from gms_twisted.store.interfaces import StoreFault
 from gms_twisted.store.redis import redis_store
 from gms_twisted.store.redis_endpoints import redis_endpoint
-from tests.support.redis_server import PROGRAM, RedisServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis_server import PROGRAM, RedisServer
 from tests.support.redis_store import AREA, LONG, RedisTestCase, reactor, until
 from tests.support.tls import certificate_pem
 

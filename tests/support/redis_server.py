@@ -24,17 +24,11 @@ from gms_twisted.domain.redis_url import parse_redis_url
 from gms_twisted.domain.sources import Timers
 from gms_twisted.store.redis_endpoints import redis_endpoint
 from gms_twisted.store.redis_link import RedisLink
+from tests.support.ports import free_port
 
 PROGRAM = shutil.which("redis-server")
 
 SKIP = "" if PROGRAM else "redis-server is not installed"
-
-
-def free_port() -> int:
-    """A port that nobody has now."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-        return port
 
 
 class RedisServer:
