@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -163,6 +164,8 @@ def main(arguments: Sequence[str]) -> int:
         files = [Path(name) for name in chosen.report] or [max(OUT.glob("run-*.jsonl"))]
         report.write(works(seconds), files)
         return 0
+    # A terminated run ends its servers, as an interrupted one does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     prepare()
     compiled()
     names = install(names)

@@ -413,6 +413,14 @@ class HttpConnection(RepeatingConnection):
 
     # -- deadlines and back-pressure --
 
+    def stuck(self) -> None:
+        """Answers that waited for other clients' have not left (``DirectServer`` says so)."""
+        if self._state == READY:
+            self._state = FLUSH
+            self._watch()
+        elif self._state == SOCKET:
+            self.watch()
+
     def drained(self) -> None:
         """The kernel has taken everything (``DirectServer`` says so)."""
         if self._state == FLUSH:

@@ -5,6 +5,12 @@ to and sends then: two system calls and one turn of the reactor more for each
 answer, which is half of what an answer costs.  Here ``write`` calls ``send`` when
 nothing stands before the bytes, and falls back to the stock buffering otherwise.
 
+While several connections are read one after the other, what is short waits in that buffer
+till they have been (*corked*), and all of it is sent in one go.  A receiver is woken once
+then instead of once for each answer, and neither the kernel's nor the interpreter's code
+is thrown out of the caches by the other's.  Measured gain with 100 clients that publish
+and await the reply: 4 of 19 us by websocket, 7 of 26 us by long-polling.
+
 Spec: performance, rule 2.  Knows: ``twisted.internet.tcp``, down to its private
 attributes; ``tests/http/test_direct.py`` checks that they still mean the same.
 """
@@ -27,9 +33,18 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 
 from gms_twisted.http.readset import ReadSet
 
+CORKED_MOST = 4096
+"""Most bytes of a connection that wait while others are read.
+
+What is longer is sent, or seen to be unsent, at once.
+"""
+
 
 class Watcher(Protocol):
-    """Told when unsent bytes have been taken by the kernel."""
+    """Told what becomes of bytes that the kernel does not take at once."""
+
+    def stuck(self) -> None:
+        """Some of what was written earlier in this turn is unsent."""
 
     def drained(self) -> None:
         """Nothing is unsent any more."""
@@ -66,6 +81,13 @@ class DirectServer(tcp.Server):
         self.reactor = reactor
         self._tempDataBuffer = []
         self._tempDataLen = 0
+        # Of their own, though the classes say the same: what ``write`` looks at is found in half
+        # the time then, and it looks for each message (0.1 to 0.2 us of 1.2 in process).
+        self.dataBuffer = b""
+        self.producer = None
+        self._corked = False
+        self.TLS = self.disconnecting = self.blocked = False
+        self._writeDisconnecting = self._writeDisconnected = self._aborting = False
         self.socket = sock
         self.protocol = protocol
         if len(client) != 2:
@@ -106,7 +128,13 @@ class DirectServer(tcp.Server):
             self._reads.remove(self)
 
     def write(self, data: bytes) -> None:
-        """Send, now if possible; what is not taken now is sent when it can be."""
+        """Send, now if possible, or with the others that are read in this turn."""
+        if self._corked:
+            if self._tempDataLen + len(data) <= CORKED_MOST and isinstance(data, bytes):
+                self._tempDataBuffer.append(data)
+                self._tempDataLen += len(data)
+                return
+            self.uncork()
         if (
             self.dataBuffer
             or self._tempDataLen
@@ -121,6 +149,35 @@ class DirectServer(tcp.Server):
         ):
             self._queue(data)
             return
+        corked = None if self._reads is None else self._reads.corked
+        if corked is not None and len(data) <= CORKED_MOST:
+            self._corked = True
+            self._tempDataBuffer.append(data)
+            self._tempDataLen = len(data)
+            corked.append(self)
+            return
+        self._send(data)
+
+    def uncork(self) -> None:
+        """Send what was written while others were read."""
+        if not self._corked:
+            return
+        self._corked = False
+        if self._aborting or not self.connected:
+            return
+        if self.producer is not None or self.TLS or self.disconnecting or self._writeDisconnecting:
+            # Somebody waits until the buffer is empty, which is told from ``doWrite`` only.
+            self.blocked = True
+            self.startWriting()
+        else:
+            data = b"".join(self._tempDataBuffer)
+            self._tempDataBuffer, self._tempDataLen = [], 0
+            self._send(data)
+        if self.blocked and self.watcher is not None:
+            self.watcher.stuck()
+
+    def _send(self, data: bytes) -> None:
+        """Send now; what is not taken now is sent when it can be."""
         try:
             sent = self.socket.send(data)
         except OSError:

@@ -32,6 +32,10 @@ AT_ONCE = 128
 """About 1.5 ms of connects: so long do deliveries that are under way wait for each chunk."""
 
 
+TOGETHER_S = 0.002
+"""Longest time for which answers wait for others, to leave in one go."""
+
+
 class Member(Protocol):
     """What a set needs of a connection."""
 
@@ -40,6 +44,9 @@ class Member(Protocol):
 
     def doRead(self) -> BaseException | None:
         """Read once; returns why the connection is to end."""
+
+    def uncork(self) -> None:
+        """Send what waits for others to be read."""
 
     def readConnectionLost(self, reason: Failure) -> None:
         """The peer sends no more."""
@@ -54,12 +61,16 @@ class ReadSet:
 
     :param reactor: any that :func:`fits`.
     :ivar at_once: most connections that are read in one turn of the reactor.
+    :ivar together_s: longest time for which answers wait for others, to leave in one go.
+    :ivar corked: connections whose answers wait; ``None`` while none is read.
     """
 
     log = Logger()
 
     def __init__(self, reactor: Any) -> None:
         self.at_once = AT_ONCE
+        self.together_s = TOGETHER_S
+        self.corked: list[Member] | None = None
         self._reactor = reactor
         self._poll = select.epoll()
         self._members: dict[int, Member] = {}
@@ -97,7 +108,9 @@ class ReadSet:
 
     def doRead(self) -> None:
         """Read those that can be read; some wait for the next turn when they are many."""
-        members = self._members
+        members, seconds = self._members, self._reactor.seconds
+        corked = self.corked = []
+        end = 0.0
         for fd, _ in self._poll.poll(0, self.at_once):
             member = members.get(fd)
             if member is None:
@@ -109,9 +122,30 @@ class ReadSet:
                 why = error
             if why is not None:
                 self._end(member, why)
+            if corked:
+                now = seconds()
+                if not end:
+                    end = now + self.together_s
+                elif now >= end:
+                    self._uncork(corked)
+                    end = 0.0
+        self.corked = None
+        self._uncork(corked)
+
+    def _uncork(self, corked: list[Member]) -> None:
+        """Have all of it sent that waits."""
+        waiting = corked[:]
+        corked.clear()
+        for member in waiting:
+            try:
+                member.uncork()
+            except BaseException as error:  # noqa: BLE001  # likewise
+                self.log.failure("Unhandled while a connection was written to")
+                self._end(member, error)
 
     def _end(self, member: Member, why: BaseException) -> None:
         """End a connection as the reactors do."""
+        member.uncork()
         self.remove(member)
         if isinstance(why, ConnectionDone):
             member.readConnectionLost(Failure(why))

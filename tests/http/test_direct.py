@@ -351,8 +351,12 @@ class DirectTransportTests(TransportContract, SynchronousTestCase):
     def setUp(self) -> None:
         """A connection that tells when it has drained."""
         super().setUp()
-        self.drains = 0
+        self.drains = self.stucks = 0
         self.transport.watcher = self
+
+    def stuck(self) -> None:
+        """Count."""
+        self.stucks += 1
 
     def drained(self) -> None:
         """Count."""
@@ -373,13 +377,15 @@ class DirectTransportTests(TransportContract, SynchronousTestCase):
                 self.assertFalse(ours.getblocking())
                 self.assertEqual(made.fileno(), ours.fileno())
                 made.stopReading()
-                states.append(vars(made))
-            stock, direct = states
+                states.append((made, vars(made)))
+            (first, stock), (_, direct) = states
             for name in ("fileno", "socket", "logstr", "repstr"):
                 stock.pop(name)
                 direct.pop(name, None)
             self.assertIn(type(direct.pop("_reads")), (type(None), ReadSet))
-            self.assertEqual(stock, direct)
+            self.assertEqual((direct.pop("_corked"), direct.pop("blocked")), (False, False))
+            self.assertLessEqual(stock.keys(), direct.keys())
+            self.assertEqual({name: getattr(first, name) for name in direct}, direct)
 
     def test_sends_in_the_same_turn(self) -> None:
         """Bytes are with the kernel before ``write`` returns; the reactor is not asked."""
@@ -442,6 +448,72 @@ class ReadSetTransportTests(DirectTransportTests):
     ) -> DirectServer:
         """Make one with a set."""
         return DirectServer(sock, protocol, client, server, number, reactor, ReadSet(reactor))
+
+    def test_stuck(self) -> None:
+        """It says when what had to wait does not leave, and then when it has left."""
+        reads = self.transport._reads
+        assert reads is not None
+        written = 0
+        while not self.transport.blocked:
+            self.assertEqual(self.stucks, 0)
+            waiting: list[Any] = []
+            reads.corked = waiting
+            self.transport.write(b"a" * 4000)
+            reads.corked = None
+            self.assertFalse(self.transport.blocked)
+            self.transport.uncork()
+            written += 4000
+        self.assertEqual(self.stucks, 1)
+        self.assertTrue(self.transport.unsent() > 0)
+        self.read(written)
+        self.reactor.until(lambda: self.drains)
+        self.assertEqual(self.transport.unsent(), 0)
+
+
+class Corking(DirectServer):
+    """A transport on which all is written while connections are read."""
+
+    def write(self, data: bytes) -> None:
+        """Write, as from ``dataReceived``."""
+        reads = self._reads
+        assert reads is not None
+        reads.corked = []
+        super().write(data)
+        corked, reads.corked = reads.corked, None
+        reactor: Any = self.reactor
+        for one in corked:
+            reactor.callLater(0, one.uncork)
+
+
+class CorkedTransportTests(TransportContract, SynchronousTestCase):
+    """What holds for any transport holds for one whose writes wait, too."""
+
+    @staticmethod
+    def transport_class(  # type: ignore[override]  # called like the class
+        sock: socket.socket, protocol: Any, client: Any, server: Any, number: int, reactor: Any
+    ) -> DirectServer:
+        """Make one with a set."""
+        return Corking(sock, protocol, client, server, number, reactor, ReadSet(reactor))
+
+    def test_producer_after_a_write(self) -> None:
+        """A producer goes on behind what was written before it came."""
+        for streaming in (True, False):
+            self.connect(Remembering())
+            self.transport.write(b"head")
+            producer = Producer(self.transport, streaming=streaming)
+            self.transport.registerProducer(producer, streaming)
+            if streaming:
+                producer.resumeProducing()
+            everything = b"head" + BIG + b"end"
+            self.assertEqual(self.read(len(everything)), everything)
+
+    def test_close_after_a_write(self) -> None:
+        """Both halves of a connection, or one, are closed behind what was written."""
+        for close in (DirectServer.loseConnection, DirectServer.loseWriteConnection):
+            self.transport.write(b"last")
+            close(self.transport)
+            self.assertEqual(self.read_to_end(), b"last")
+            self.connect(HalfClosing())
 
 
 class ReadSetTests(SynchronousTestCase):
@@ -531,6 +603,95 @@ class ReadSetTests(SynchronousTestCase):
             )
             self.reactor.settle(1)
         self.assertIn(1, seen)
+
+    def answering(self, answers: list[bytes]) -> list[list[bytes | None]]:
+        """Send to three connections, each of which writes all of the answers.
+
+        :returns: for each of them, what the clients had when it was read.
+        """
+        seen: list[list[bytes | None]] = []
+        clients = self.clients
+
+        class Answering(Remembering):
+            def dataReceived(self, data: bytes) -> None:
+                super().dataReceived(data)
+                seen.append([read_available(client) for client in clients])
+                for answer in answers:
+                    self.transport.write(answer)  # type: ignore[union-attr]  # it has one
+
+        for one in self.protocols:
+            self.reads.remove(one.transport)  # type: ignore[arg-type]  # it is one of ours
+        clients.clear()
+        for _ in range(3):
+            self.connect(Answering())
+        for client in clients:
+            client.send(b"x")
+        self.reactor.until(lambda: len(seen) == 3)
+        return seen
+
+    def test_short_answers_leave_together(self) -> None:
+        """They wait till all connections that can be read have been."""
+        seen = self.answering([b"a", b"b"])
+        self.assertEqual(seen, [[b"", b"", b""]] * 3)
+        self.assertEqual([read_available(client) for client in self.clients], [b"ab"] * 3)
+        self.assertIsNone(self.reads.corked)
+
+    def test_long_answers_do_not_wait(self) -> None:
+        """They leave at once, with what is before them and in front of what is behind."""
+        seen = self.answering([b"a", b"b" * 5000, b"c"])
+        self.assertEqual(seen[1], [b"a" + b"b" * 5000, b"", b""])
+        wanted = [b"c", b"c", b"a" + b"b" * 5000 + b"c"]
+        self.assertEqual([read_available(client) for client in self.clients], wanted)
+
+    def test_answers_wait_for_a_short_time(self) -> None:
+        """When it takes long to read them all, those that wait leave in between."""
+        self.reads.together_s = 0.0
+        seen = self.answering([b"a"])
+        self.assertEqual(seen, [[b"", b"", b""], [b"", b"", b""], [b"a", b"a", b""]])
+
+    def test_answer_to_one_that_ends(self) -> None:
+        """A client that has sent all, but not read all, gets its answer."""
+        first, second = self.protocols
+
+        class Telling(Remembering):
+            def dataReceived(self, data: bytes) -> None:
+                super().dataReceived(data)
+                second.transport.write(b"news")  # type: ignore[union-attr]  # it has one
+
+        self.reads.remove(first.transport)  # type: ignore[arg-type]  # it is one of ours
+        self.reads.remove(second.transport)  # type: ignore[arg-type]  # likewise
+        telling = self.connect(Telling())
+        self.reads.add(second.transport)  # type: ignore[arg-type]  # likewise
+        self.clients[2].send(b"x")
+        self.clients[1].shutdown(socket.SHUT_WR)
+        self.reactor.until(lambda: telling.data and second.reasons)
+        self.assertEqual(read_available(self.clients[1]), b"news")
+
+    def test_one_that_fails_to_send(self) -> None:
+        """Whoever cannot even be told that it is stuck ends; the others get their answers."""
+
+        class Failing:
+            def stuck(self) -> None:
+                raise ValueError("told to fail")
+
+            def drained(self) -> None:
+                """Never."""
+
+        first, second = self.protocols
+        transport: Any = first.transport
+        transport.watcher = Failing()
+        transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        while not transport.blocked:
+            waiting: list[Any] = []
+            self.reads.corked = waiting
+            for one in self.protocols:
+                one.transport.write(b"a" * 4000)  # type: ignore[union-attr]  # it has one
+            self.reads.corked = None
+            self.reads._uncork(waiting)
+            self.assertTrue(read_available(self.clients[1]))
+        self.assertIsInstance(first.reasons[0].value, ValueError)
+        self.assertEqual(second.reasons, [])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_end_of_the_reactor(self) -> None:
         """All connections end with it, also behind one that fails at that."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import tempfile
 from typing import Any
@@ -84,6 +85,20 @@ class Files(Resource):
         if producer.streaming:
             producer.resumeProducing()
         return NOT_DONE_YET
+
+
+class FullSocket:
+    """A socket whose kernel takes nothing: its client does not read."""
+
+    def __init__(self, real: socket.socket) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def send(self, data: bytes) -> int:
+        """Take nothing."""
+        raise BlockingIOError(errno.EAGAIN, "full")
 
 
 class SocketTestCase(SynchronousTestCase):
@@ -291,6 +306,22 @@ class DoorTests(SocketTestCase):
         self.assertEqual(self.door.counts.requests, 1)
         self.advance(30)
         self.assertEqual(self.door.counts.open, 0)
+
+    def test_H04_nobody_reads_short_answers(self) -> None:
+        """Those that leave with others' answers do not pile up either."""
+        client = self.connect()
+        self.reactor.until(lambda: self.door.counts.open)
+        (connection,) = self.door._connections
+        transport: Any = connection.transport
+        transport.socket = FullSocket(transport.socket)
+        for _ in range(2):
+            client.send(b"GET /page HTTP/1.1\r\n" + HOST + b"\r\n")
+            self.advance(2)
+        self.assertEqual(self.door.counts.requests, 1)
+        self.assertTrue(connection.unsent() > 0)
+        self.advance(30)
+        self.assertEqual(self.door.counts.open, 0)
+        self.assertEqual(self.door.counts.write_timeouts, 1)
 
     def test_H04_slow_but_reading(self) -> None:
         """Who reads, however slowly, is served to the end."""
