@@ -157,6 +157,7 @@ class Channel:
     :ivar lazy: messages to it wait for other traffic; of a pattern: to what it matches.
     :ivar lazy_timeout_s: longest wait of such a message, ``None``: the server's.
     :ivar broadcast_to_publisher: overrides the server's choice unless ``None``.
+    :ivar open_by: the rules that let any client publish to it, once they have been asked.
     """
 
     __slots__ = (
@@ -167,6 +168,7 @@ class Channel:
         "lazy_timeout_s",
         "listeners",
         "name",
+        "open_by",
         "persistent",
         "subscribers",
     )
@@ -180,6 +182,7 @@ class Channel:
         self.lazy = False
         self.lazy_timeout_s: float | None = None
         self.broadcast_to_publisher: bool | None = None
+        self.open_by: object = None
         self.idle_passes = 0
 
     @property

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from gms_twisted.bayeux.authority import ClientRules
-from gms_twisted.bayeux.channels import BROADCAST
+from gms_twisted.bayeux.authority import ClientRules, Policy
+from gms_twisted.bayeux.channels import BROADCAST, Channel
 from gms_twisted.bayeux.codec import MalformedPayload, Message, decode, encode
 from gms_twisted.bayeux.messages import CONNECT, MAX_ID, delivery
 from gms_twisted.bayeux.publishing import spread, take_token
@@ -125,20 +125,15 @@ def publish(server: BayeuxServer, session: Session, message: Message) -> bytes |
         or hooks.authorizers
     ):
         return None
-    name = channel.name
-    if (
-        name.kind is not BROADCAST
-        or not name.publishable
-        # Any other rule may take its time, and is not asked twice.
-        or type(policy).can_publish is not ClientRules.can_publish
-        or policy.can_publish(session, name, message, {}) is not True
-    ):
+    if channel.open_by is not policy and not _opens(policy, channel, session, message):
         return None
+    name = channel.name
     now = server.clock.seconds()
     rate = server.settings.publishes_per_s
     if rate is not None and not take_token(session, rate, now):
         return None
-    server.touch(session, name.text, now)
+    if session.expire_at:
+        server.touch(session, name.text, now)
     spread(server, channel, message, session)
     if server.published is not None:
         server.published(delivery(message, name.text))
@@ -183,6 +178,21 @@ def change_of(payload: bytes) -> Change | None:
     if digits < stop:
         return None
     return Change(start, digits + len(b"%d" % number), payload[stop:digits])
+
+
+def _opens(policy: Policy, channel: Channel, session: Session, message: Message) -> bool:
+    """Tell whether anybody may publish to a channel, and remember that its rules say so."""
+    name = channel.name
+    if (
+        name.kind is not BROADCAST
+        or not name.publishable
+        # These look at the name only.  Any other may take its time, and is not asked twice.
+        or type(policy).can_publish is not ClientRules.can_publish
+        or policy.can_publish(session, name, message, {}) is not True
+    ):
+        return False
+    channel.open_by = policy
+    return True
 
 
 def _is_plain(server: BayeuxServer, session: Session, caller: Caller, carrier: Carrier) -> bool:

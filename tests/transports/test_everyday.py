@@ -9,7 +9,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from gms_twisted.app.comet_callers import Rules
-from gms_twisted.bayeux.authority import Decided
+from gms_twisted.bayeux.authority import ClientRules, Decided
 from gms_twisted.bayeux.channels import ChannelName
 from gms_twisted.bayeux.codec import Message
 from gms_twisted.bayeux.everyday import publish
@@ -123,6 +123,16 @@ def _own_extension(world: World, client: Client) -> None:
     _plain(world, client)
 
 
+def _closed(world: World, client: Client) -> None:
+    """What was open is closed by other rules, and open again."""
+    server = world.server
+    before = server.policy
+    for policy in (ClientRules(("/b",)), before, ClientRules(closed=("/a",)), ClientRules()):
+        _plain(world, client)
+        server.reconfigure(server.settings, policy)
+        _plain(world, client)
+
+
 def _connects(world: World, client: Client) -> None:
     """Connects of all kinds, with and without something that waits."""
     second = world.socket("Buzz")
@@ -194,6 +204,7 @@ SCRIPTS: tuple[Script, ...] = (
     _over,
     _authorized,
     _own_extension,
+    _closed,
     _connects,
     _moved,
     _stranger,
