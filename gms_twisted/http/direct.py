@@ -55,7 +55,7 @@ class DirectServer(tcp.Server):
 
     :ivar blocked: the kernel has not taken everything that was written.
     :ivar write_limit: with more unsent bytes than this, a producer is paused.
-    :ivar watcher: told when :attr:`blocked` ends.
+    :ivar watcher: told when :attr:`blocked` begins behind its back, and when it ends.
     :param reads: who waits for what can be read; ``None``: the reactor.
     """
 
