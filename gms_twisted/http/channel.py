@@ -418,8 +418,8 @@ class HttpConnection(RepeatingConnection):
         if self._state == READY:
             self._state = FLUSH
             self._watch()
-        elif self._state == SOCKET:
-            self.watch()
+        elif isinstance(self._work, WebSocketEnd):
+            self._work.stuck()
 
     def drained(self) -> None:
         """The kernel has taken everything (``DirectServer`` says so)."""

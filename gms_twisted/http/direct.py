@@ -165,14 +165,13 @@ class DirectServer(tcp.Server):
         self._corked = False
         if self._aborting or not self.connected:
             return
-        if self.producer is not None or self.TLS or self.disconnecting or self._writeDisconnecting:
-            # Somebody waits until the buffer is empty, which is told from ``doWrite`` only.
+        data = b"".join(self._tempDataBuffer)
+        self._tempDataBuffer, self._tempDataLen = [], 0
+        self._send(data)
+        if self.producer is not None:
+            # It is asked for more when ``doWrite`` finds the buffer empty.
             self.blocked = True
             self.startWriting()
-        else:
-            data = b"".join(self._tempDataBuffer)
-            self._tempDataBuffer, self._tempDataLen = [], 0
-            self._send(data)
         if self.blocked and self.watcher is not None:
             self.watcher.stuck()
 

@@ -111,26 +111,28 @@ class ReadSet:
         members, seconds = self._members, self._reactor.seconds
         corked = self.corked = []
         end = 0.0
-        for fd, _ in self._poll.poll(0, self.at_once):
-            member = members.get(fd)
-            if member is None:
-                continue  # It went while others were read.
-            try:
-                why = member.doRead()
-            except BaseException as error:  # noqa: BLE001  # it ends this one only
-                self.log.failure("Unhandled while a connection was read")
-                why = error
-            if why is not None:
-                self._end(member, why)
-            if corked:
-                now = seconds()
-                if not end:
-                    end = now + self.together_s
-                elif now >= end:
-                    self._uncork(corked)
-                    end = 0.0
-        self.corked = None
-        self._uncork(corked)
+        try:
+            for fd, _ in self._poll.poll(0, self.at_once):
+                member = members.get(fd)
+                if member is None:
+                    continue  # It went while others were read.
+                try:
+                    why = member.doRead()
+                except BaseException as error:  # noqa: BLE001  # it ends this one only
+                    self.log.failure("Unhandled while a connection was read")
+                    why = error
+                if why is not None:
+                    self._end(member, why)
+                if corked:
+                    now = seconds()
+                    if not end:
+                        end = now + self.together_s
+                    elif now >= end:
+                        self._uncork(corked)
+                        end = 0.0
+        finally:
+            self.corked = None
+            self._uncork(corked)
 
     def _uncork(self, corked: list[Member]) -> None:
         """Have all of it sent that waits."""
@@ -144,14 +146,17 @@ class ReadSet:
                 self._end(member, error)
 
     def _end(self, member: Member, why: BaseException) -> None:
-        """End a connection as the reactors do."""
-        member.uncork()
+        """End a connection as the reactors do; whatever fails, the others go on."""
         self.remove(member)
-        if isinstance(why, ConnectionDone):
-            member.readConnectionLost(Failure(why))
-        else:
-            self._reactor.removeWriter(member)
-            member.connectionLost(Failure(why))
+        try:
+            member.uncork()
+            if isinstance(why, ConnectionDone):
+                member.readConnectionLost(Failure(why))
+            else:
+                self._reactor.removeWriter(member)
+                member.connectionLost(Failure(why))
+        except BaseException:  # noqa: BLE001  # likewise
+            self.log.failure("Unhandled while a connection ended")
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor ends: so does every connection."""

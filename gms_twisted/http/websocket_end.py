@@ -121,6 +121,11 @@ class WebSocketEnd:
             elif isinstance(event, Binary):
                 self.close(UNACCEPTABLE, "text only")
 
+    def stuck(self) -> None:
+        """What was sent earlier in this turn has not left.  A close has its own deadline."""
+        if not self._closing and self._carrier is not None:
+            self._carrier.watch()
+
     def drained(self) -> None:
         """Everything that was sent has been taken by the kernel."""
         if not self._closing and self._carrier is not None:

@@ -667,6 +667,27 @@ class ReadSetTests(SynchronousTestCase):
         self.reactor.until(lambda: telling.data and second.reasons)
         self.assertEqual(read_available(self.clients[1]), b"news")
 
+    def test_one_that_fails_to_end(self) -> None:
+        """Neighbours get their answers all the same."""
+
+        class Failing(Remembering):
+            def connectionLost(self, reason: Failure = connectionDone) -> None:
+                super().connectionLost(reason)
+                raise ValueError("told to fail")
+
+        class Answering(Remembering):
+            def dataReceived(self, data: bytes) -> None:
+                super().dataReceived(data)
+                self.transport.write(b"answer")  # type: ignore[union-attr]  # it has one
+
+        answering, failing = self.connect(Answering()), self.connect(Failing())
+        self.clients[2].send(b"x")
+        self.clients[3].close()
+        self.reactor.until(lambda: answering.data and failing.reasons)
+        self.assertEqual(read_available(self.clients[2]), b"answer")
+        self.assertIsNone(self.reads.corked)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
     def test_one_that_fails_to_send(self) -> None:
         """Whoever cannot even be told that it is stuck ends; the others get their answers."""
 

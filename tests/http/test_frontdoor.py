@@ -21,6 +21,7 @@ from gms_twisted.http.frontdoor import PAUSE_LOG_S, FrontDoor
 from gms_twisted.http.interfaces import Refusal
 from tests.http.hot import OK, FakeHot
 from tests.http.wire import GET, GET_HOT, HOST, UPGRADE, post
+from tests.support.client_frames import BINARY, client_frame
 from tests.support.front import admit_all, responses_of
 from tests.support.loop import HandReactor, read_available
 from tests.support.sources import ManualWallClock
@@ -249,6 +250,24 @@ class DoorTests(SocketTestCase):
         client.close()
         self.reactor.until(lambda: not self.door.counts.open)
 
+    def test_H05_half_closed(self) -> None:
+        """A client that has sent all gets its answers, refused or not."""
+        bad = b"GARBAGE\r\n\r\n"
+        large = b"POST /page HTTP/1.1\r\n" + HOST + b"Content-Length: 99999999999\r\n\r\n"
+        good = b"GET /page HTTP/1.1\r\n" + HOST
+        for asked, wanted in (
+            (bad, [400]),
+            (large, [413]),
+            (good + b"\r\n", [200]),
+            (good + b"Connection: close\r\n\r\n", [200]),
+            (good + b"\r\n" + bad, [200, 400]),
+        ):
+            client = self.connect()
+            client.sendall(asked)
+            client.shutdown(socket.SHUT_WR)
+            answers = responses_of(self.read_to_end(client))
+            self.assertEqual([answer.status for answer in answers], wanted, asked)
+
     def test_lingering_ends(self) -> None:
         """A refused client that goes on sending is cut off."""
         self.admission = lambda head, peer: Refusal(403, "No.", "gms.no", close=True)
@@ -349,6 +368,24 @@ class DoorTests(SocketTestCase):
         self.assertEqual(end.unsent(), 0)
         self.advance(100)
         self.assertEqual(self.door.counts.open, 1)
+
+    def test_websocket_that_does_not_answer_a_close(self) -> None:
+        """It is dropped, also when the close could not leave with the others' answers."""
+        client = self.connect()
+        client.sendall(UPGRADE)
+        self.reactor.until(lambda: self.hot.handler.socket)
+        (connection,) = self.door._connections
+        transport: Any = connection.transport
+        real = transport.socket
+        transport.socket = FullSocket(real)
+        client.send(client_frame(BINARY, b"no text"))
+        self.advance(1)
+        self.assertTrue(connection.unsent() > 0)
+        transport.socket = real
+        self.advance(1)
+        self.assertEqual(connection.unsent(), 0)
+        self.advance(5)
+        self.assertEqual(self.door.counts.open, 0)
 
     def test_websocket_that_nobody_reads(self) -> None:
         """It is dropped when nothing has left for the write deadline."""
