@@ -10,8 +10,10 @@ It is also what keeps reading from having a turn for itself when many clients co
 at once: at most :data:`AT_ONCE` connections are read before timers and deliveries get
 their turn.
 
-Only reading is done here.  Writing, which is rare under ``direct.py``, is the reactor's,
-and so is everything that happens when a connection ends.
+Since it knows whether others are still to be read, it also says when short answers leave
+(``direct.py``, *corked*): after the last of them, or after :data:`TOGETHER_S`.  Else only
+reading is done here.  Waiting until more can be written, which is rare under ``direct.py``,
+is the reactor's, and so is everything that happens when a connection ends.
 
 Spec: performance, rule 2.  Knows: epoll, what the stock reactor does with a connection
 that has ended.  Does not know: what is read.

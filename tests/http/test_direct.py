@@ -29,6 +29,8 @@ BIG = bytes(range(256)) * 16_384  # 4 MiB, more than the kernel takes at once
 class Remembering(Protocol):
     """A protocol that remembers."""
 
+    transport: Any
+
     def __init__(self) -> None:
         self.data = b""
         self.reasons: list[Failure] = []
@@ -439,15 +441,21 @@ class DirectTransportTests(TransportContract, SynchronousTestCase):
         self.assertEqual(self.read(1), b"a")
 
 
+def in_a_set(kind: type[DirectServer]) -> Any:
+    """Call it like the class: it makes transports that are read by a set."""
+
+    def make(
+        sock: socket.socket, protocol: Any, client: Any, server: Any, number: int, reactor: Any
+    ) -> DirectServer:
+        return kind(sock, protocol, client, server, number, reactor, ReadSet(reactor))
+
+    return staticmethod(make)
+
+
 class ReadSetTransportTests(DirectTransportTests):
     """The same again, read by a set of ours."""
 
-    @staticmethod
-    def transport_class(  # type: ignore[override]  # called like the class
-        sock: socket.socket, protocol: Any, client: Any, server: Any, number: int, reactor: Any
-    ) -> DirectServer:
-        """Make one with a set."""
-        return DirectServer(sock, protocol, client, server, number, reactor, ReadSet(reactor))
+    transport_class = in_a_set(DirectServer)
 
     def test_stuck(self) -> None:
         """It says when what had to wait does not leave, and then when it has left."""
@@ -488,12 +496,7 @@ class Corking(DirectServer):
 class CorkedTransportTests(TransportContract, SynchronousTestCase):
     """What holds for any transport holds for one whose writes wait, too."""
 
-    @staticmethod
-    def transport_class(  # type: ignore[override]  # called like the class
-        sock: socket.socket, protocol: Any, client: Any, server: Any, number: int, reactor: Any
-    ) -> DirectServer:
-        """Make one with a set."""
-        return Corking(sock, protocol, client, server, number, reactor, ReadSet(reactor))
+    transport_class = in_a_set(Corking)
 
     def test_producer_after_a_write(self) -> None:
         """A producer goes on behind what was written before it came."""
@@ -579,13 +582,13 @@ class ReadSetTests(SynchronousTestCase):
             def dataReceived(self, data: bytes) -> None:
                 super().dataReceived(data)
                 for one in (first, second):
-                    one.transport.abortConnection()  # type: ignore[union-attr]  # it has one
+                    one.transport.abortConnection()
 
-        self.reads.remove(first.transport)  # type: ignore[arg-type]  # it is one of ours
-        self.reads.remove(second.transport)  # type: ignore[arg-type]  # likewise
+        self.reads.remove(first.transport)
+        self.reads.remove(second.transport)
         aborting = self.connect(Aborting())
         for one in (first, second):
-            self.reads.add(one.transport)  # type: ignore[arg-type]  # likewise
+            self.reads.add(one.transport)
         for client in reversed(self.clients):
             client.send(b"x")
         self.reactor.until(lambda: aborting.data and first.reasons and second.reasons)
@@ -617,10 +620,10 @@ class ReadSetTests(SynchronousTestCase):
                 super().dataReceived(data)
                 seen.append([read_available(client) for client in clients])
                 for answer in answers:
-                    self.transport.write(answer)  # type: ignore[union-attr]  # it has one
+                    self.transport.write(answer)
 
         for one in self.protocols:
-            self.reads.remove(one.transport)  # type: ignore[arg-type]  # it is one of ours
+            self.reads.remove(one.transport)
         clients.clear()
         for _ in range(3):
             self.connect(Answering())
@@ -656,12 +659,12 @@ class ReadSetTests(SynchronousTestCase):
         class Telling(Remembering):
             def dataReceived(self, data: bytes) -> None:
                 super().dataReceived(data)
-                second.transport.write(b"news")  # type: ignore[union-attr]  # it has one
+                second.transport.write(b"news")
 
-        self.reads.remove(first.transport)  # type: ignore[arg-type]  # it is one of ours
-        self.reads.remove(second.transport)  # type: ignore[arg-type]  # likewise
+        self.reads.remove(first.transport)
+        self.reads.remove(second.transport)
         telling = self.connect(Telling())
-        self.reads.add(second.transport)  # type: ignore[arg-type]  # likewise
+        self.reads.add(second.transport)
         self.clients[2].send(b"x")
         self.clients[1].shutdown(socket.SHUT_WR)
         self.reactor.until(lambda: telling.data and second.reasons)
@@ -678,7 +681,7 @@ class ReadSetTests(SynchronousTestCase):
         class Answering(Remembering):
             def dataReceived(self, data: bytes) -> None:
                 super().dataReceived(data)
-                self.transport.write(b"answer")  # type: ignore[union-attr]  # it has one
+                self.transport.write(b"answer")
 
         answering, failing = self.connect(Answering()), self.connect(Failing())
         self.clients[2].send(b"x")
@@ -706,7 +709,7 @@ class ReadSetTests(SynchronousTestCase):
             waiting: list[Any] = []
             self.reads.corked = waiting
             for one in self.protocols:
-                one.transport.write(b"a" * 4000)  # type: ignore[union-attr]  # it has one
+                one.transport.write(b"a" * 4000)
             self.reads.corked = None
             self.reads._uncork(waiting)
             self.assertTrue(read_available(self.clients[1]))
@@ -721,9 +724,9 @@ class ReadSetTests(SynchronousTestCase):
             def connectionLost(self, reason: Failure = connectionDone) -> None:
                 raise ValueError("told to fail")
 
-        self.reads.remove(self.protocols[1].transport)  # type: ignore[arg-type]  # one of ours
+        self.reads.remove(self.protocols[1].transport)
         self.connect(Failing())
-        self.reads.add(self.protocols[1].transport)  # type: ignore[arg-type]  # likewise
+        self.reads.add(self.protocols[1].transport)
         self.reactor.disconnectAll()
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertTrue(all(one.reasons for one in self.protocols))
